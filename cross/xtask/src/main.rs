@@ -1,0 +1,2 @@
+//! The project's own tasks: set up, build, test, demo, count.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The robot's Linux process: sources, inference, publishing, updating.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The `sanderling` command: compile, inspect, run, bench, push, watch.
+fn main() {}

@@ -1,0 +1,2 @@
+//! ONNX to plan: import, match, plan memory, pack, emit.
+#![forbid(unsafe_code)]

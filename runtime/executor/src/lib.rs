@@ -1,0 +1,2 @@
+//! Runs a model on Linux: the engine, or tract where asked.
+#![forbid(unsafe_code)]
