@@ -1,0 +1,72 @@
+"""A model's card: `card.json` holds the facts, `CARD.md` is drawn from it and never edited by hand."""
+
+import json
+from pathlib import Path
+
+
+def write(folder, facts):
+    """Writes `card.json` and `CARD.md`. Engine figures that an older card holds for the same file are kept."""
+    folder = Path(folder)
+    old = folder / "card.json"
+    if old.exists():
+        for name, version in json.loads(old.read_text()).get("versions", {}).items():
+            new = facts["versions"].get(name)
+            if new and new["sha256"] == version["sha256"] and "engine" in version:
+                new.setdefault("engine", version["engine"])
+    old.write_text(json.dumps(facts, indent=1) + "\n")
+    (folder / "CARD.md").write_text(markdown(facts))
+
+
+def read(folder):
+    """The facts of a model's card."""
+    return json.loads((Path(folder) / "card.json").read_text())
+
+
+def markdown(facts):
+    """The card as Markdown."""
+    lines = [f"# {facts['name']}", "", facts["purpose"], ""]
+    for title in ("data", "licence", "split", "input", "output", "training", "limits"):
+        if title in facts:
+            lines += [f"**{title.capitalize()}.** {facts[title]}", ""]
+    lines += ["## Figures", "", *_figures(facts["versions"]), ""]
+    lines += ["All figures: " + facts["oracle"], ""]
+    lines += ["## Cost on the engine", "", *_engine(facts["versions"]), ""]
+    if "labels" in facts:
+        for name, version in facts["versions"].items():
+            lines += [f"## Confusion, {name}, int8", "", *_confusion(facts["labels"], version["int8"]["confusion"]), ""]
+    lines += ["## Rebuild", "", "```", *facts["rebuild"], "```", ""]
+    return "\n".join(lines)
+
+
+def _table(head, rows):
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + ["| " + " | ".join(map(str, r)) + " |" for r in rows]
+
+
+def _figures(versions):
+    first = next(iter(versions.values()))
+    metrics = [m for m, v in first["int8"].items() if not isinstance(v, (list, dict))]
+    head = ["version", "parameters", "file bytes"] + [f"{m} {kind}" for m in metrics for kind in ("float", "int8")]
+    rows = []
+    for name, v in versions.items():
+        cells = [_number(v[kind][m]) for m in metrics for kind in ("float", "int8")]
+        rows.append([name, f"{v['parameters']:,}", f"{v['bytes']:,}", *cells])
+    return _table(head, rows)
+
+
+def _engine(versions):
+    """Rows that `python models/card.py` fills from `sanderling compile --json`."""
+    rows = []
+    for name, v in versions.items():
+        for target, e in v.get("engine", {"cortex-m4": {}}).items():
+            known = [f"{e[k]:,}" if k in e else "not measured yet" for k in ("macs", "arena_bytes", "flash_bytes")]
+            rows.append([name, target, *known])
+    return ["<!-- filled by `python models/card.py`; from `sanderling compile --json` -->", ""] + _table(
+        ["version", "target", "MACs", "arena bytes", "flash bytes"], rows)
+
+
+def _confusion(labels, confusion):
+    return ["Rows: truth; columns: answer.", ""] + _table(["", *labels], [[l, *row] for l, row in zip(labels, confusion)])
+
+
+def _number(value):
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
