@@ -1,0 +1,3 @@
+//! Sensor drivers over embedded-hal, and the windows of samples that models take.
+#![no_std]
+#![forbid(unsafe_code)]
