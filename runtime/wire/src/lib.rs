@@ -1,3 +1,68 @@
 //! What robot and fleet say to each other: postcard messages, topics, chunk arithmetic.
+//!
+//! No heap and no operating system: the same code runs in the coordinator, in the Linux agent
+//! and on a Cortex-M4. Whatever arrives is a claim until [`decode`] has checked it.
+//!
+//! | message | topic kind | from → to | QoS | retained |
+//! |---|---|---|---|---|
+//! | [`Presence`] (`Born`, or `Gone` as the will) | `birth` | robot → fleet | 1 | yes |
+//! | [`State`] | `state` | robot → fleet | 1 | yes |
+//! | [`Inference`] | `result` | robot → fleet | 1 | no |
+//! | [`Health`] | `health` | robot → fleet | 0 | no |
+//! | [`Need`] | `need` | robot → fleet | 1 | no |
+//! | [`Chunk`] | `chunk` | fleet → robot | 1 | no |
+//! | [`Cmd`] | `cmd` | fleet → robot | 1 | no |
+//! | [`Desired`] (carries a [`Manifest`]) | group topic `desired` | fleet → group | 1 | yes |
+//!
+//! Every message starts with one version byte; see [`encode`] and [`decode`].
+//!
+//! # Rules of the conversation
+//!
+//! * A robot connects with a will on its `birth` topic ([`Presence::Gone`]) that carries the session
+//!   number of the birth that follows. The number grows with every connection ([`Session`]), so a
+//!   will that arrives late names an older session and changes nothing.
+//! * A robot also listens to its own `birth` topic: seeing a `Gone` there while it lives, it
+//!   publishes its birth again. After a [`Order::Rebirth`] it does so too.
+//! * Model bytes are pulled: the coordinator sends a [`Chunk`] only for a [`Need`], and never more
+//!   chunks than the credit that the last `Need` gave.
+//! * A result is safe when the fleet says so: a robot keeps each [`Inference`] in its outbox until an
+//!   [`Order::Receipt`] covers its frame. A broker's acknowledgement alone does not remove it.
+//! * What a robot runs is what its [`State`] says, never what was sent to it.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod birth;
+mod chunk;
+mod cmd;
+mod desired;
+mod digest;
+mod envelope;
+mod health;
+mod held;
+mod inference;
+mod layout;
+mod manifest;
+mod name;
+mod need;
+mod state;
+mod text;
+mod topic;
+
+pub use birth::{Birth, MAX_TARGETS, Presence, Session};
+pub use chunk::Chunk;
+pub use cmd::{Cmd, FrameRange, MAX_RECEIPT_RANGES, Order, Refusal};
+pub use desired::{Desired, MAX_SIGNATURES, Signature};
+pub use digest::{Digest, DigestError};
+pub use envelope::{
+    DecodeError, EncodeError, MAX_MESSAGE, MAX_SMALL_MESSAGE, Message, VERSION, decode, encode,
+};
+pub use health::Health;
+pub use held::{Held, HeldError};
+pub use inference::{Dtype, FrameId, Inference, MAX_DIMS, MAX_RAW_OUTPUT, Output};
+pub use layout::{ChunkRange, DEFAULT_CHUNK, Layout, LayoutError, MAX_CHUNK, MIN_CHUNK, Misfit};
+pub use manifest::{Artifact, MAX_ARTIFACTS, MAX_MANIFEST, Manifest};
+pub use name::{MAX_NAME, Name, NameError};
+pub use need::{MAX_NEED_RANGES, Need};
+pub use state::{Failure, FailureCode, Phase, Progress, Running, State};
+pub use text::Text;
+pub use topic::{Kind, MAX_TOPIC, Topic, TopicError, TopicText};

@@ -1,0 +1,112 @@
+//! One result: what a model said about one frame.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::digest::Digest;
+use crate::envelope::Message;
+
+/// The most dimensions of a raw output.
+pub const MAX_DIMS: usize = 6;
+
+/// The most bytes of a raw output.
+pub const MAX_RAW_OUTPUT: usize = 16 * 1024;
+
+/// The number of a frame, unique for its robot across restarts.
+///
+/// `seq` is given where the frame enters the robot, so a gap in it is a frame that was dropped.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct FrameId {
+    /// The robot's boot counter.
+    pub boot: u32,
+    /// The frame's place since that boot, from 0.
+    pub seq: u64,
+}
+
+/// The type of a raw output's elements, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Dtype {
+    /// Signed, 1 byte.
+    I8,
+    /// Unsigned, 1 byte.
+    U8,
+    /// Signed, 2 bytes.
+    I16,
+    /// Signed, 4 bytes.
+    I32,
+    /// IEEE 754, 4 bytes.
+    F32,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            Dtype::I8 | Dtype::U8 => 1,
+            Dtype::I16 => 2,
+            Dtype::I32 | Dtype::F32 => 4,
+        }
+    }
+}
+
+/// What the model said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output<'a> {
+    /// The best class.
+    Class {
+        /// Its index.
+        top: u16,
+        /// Its output, dequantized; a probability where the model ends in a softmax.
+        confidence: f32,
+    },
+    /// The output tensor itself.
+    Raw {
+        /// The type of its elements.
+        dtype: Dtype,
+        /// Its shape.
+        shape: Vec<u32, MAX_DIMS>,
+        /// Its bytes, row-major, little-endian.
+        #[serde(borrow, serialize_with = "as_bytes")]
+        data: &'a [u8],
+    },
+}
+
+pub(crate) fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+/// One result of one robot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inference<'a> {
+    /// The frame.
+    pub frame: FrameId,
+    /// SHA-256 of the model file that answered.
+    pub model: Digest,
+    /// When the source says the frame was taken, in µs since 1970; 0 when it does not say.
+    pub taken_us: u64,
+    /// From the frame's entry into the queue to its output, in µs.
+    pub latency_us: u32,
+    /// The class that the recording itself names, for sources that carry labels.
+    pub truth: Option<u16>,
+    /// What the model said.
+    #[serde(borrow)]
+    pub output: Output<'a>,
+}
+
+impl<'a> Message<'a> for Inference<'a> {
+    const MAX_LEN: usize = MAX_RAW_OUTPUT + 256;
+
+    fn is_sound(&self) -> bool {
+        match &self.output {
+            Output::Class { .. } => true,
+            Output::Raw { dtype, shape, data } => {
+                let bytes = shape
+                    .iter()
+                    .try_fold(dtype.size(), |n, &d| n.checked_mul(d as usize));
+                data.len() <= MAX_RAW_OUTPUT && bytes == Some(data.len())
+            }
+        }
+    }
+}
