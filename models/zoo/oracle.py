@@ -61,7 +61,6 @@ _INTEGER = {
     "QLinearConv", "com.microsoft:QLinearConv", "QLinearMatMul", "com.microsoft:QLinearAdd", "com.microsoft:QLinearMul", "com.microsoft:QGemm",
     "com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearAveragePool", "com.microsoft:QLinearSoftmax",
     "com.microsoft:QLinearSigmoid", "com.microsoft:QLinearLeakyRelu", "com.microsoft:QLinearConcat",
-    "com.microsoft:QLinearReduceMean",
 }
 # Operators that only move or compare values, so that they give the same bits on int8 as on float.
 _MOVES = {
