@@ -1,0 +1,149 @@
+//! Files of frames: a `.npz` is a zip archive of `.npy` members; a `.npy` is one array.
+//! Which of the two a file is, its first bytes say, whatever it is called.
+
+use super::npy::{self, read_npy, write_npy};
+use super::{Array, FramesError, Header};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+/// Every array of the file, in the file's order, without reading its elements.
+///
+/// # Errors
+///
+/// [`FramesError::Open`] and whatever is wrong with the file.
+pub fn list(path: &Path) -> Result<Vec<Header>, FramesError> {
+    let mut headers = Vec::new();
+    match open(path)? {
+        Kind::Npy(mut file) => {
+            let what = path.display().to_string();
+            headers.extend(npy::preamble(&what, &mut file)?.map(|p| p.header));
+        }
+        Kind::Npz(mut archive) => {
+            for index in 0..archive.len() {
+                let mut member = archive.by_index(index).map_err(|e| damaged(path, &e))?;
+                let file = member.name().map_err(|e| damaged(path, &e))?;
+                let Some(name) = file.strip_suffix(".npy").map(str::to_owned) else { continue };
+                let what = member_of(path, &name);
+                if let Some(preamble) = npy::preamble(&what, &mut member)? {
+                    headers.push(Header { name, ..preamble.header });
+                }
+            }
+        }
+    }
+    Ok(headers)
+}
+
+/// The array called `name`; the one array of a `.npy` has the empty name.
+///
+/// # Errors
+///
+/// [`FramesError::NoArray`], and as [`list`].
+pub fn read(path: &Path, name: &str) -> Result<Array, FramesError> {
+    let array = match open(path)? {
+        Kind::Npy(mut file) if name.is_empty() => {
+            read_npy(&path.display().to_string(), &mut file)?
+        }
+        Kind::Npy(_) => None,
+        Kind::Npz(mut archive) => match archive.by_name(&format!("{name}.npy")) {
+            Ok(mut member) => {
+                let what = member_of(path, name);
+                let array = read_npy(&what, &mut member)?;
+                // The checksum is compared where the member ends.
+                io::copy(&mut member, &mut io::sink())
+                    .map_err(|source| FramesError::Read { what, source })?;
+                array
+            }
+            Err(zip::result::ZipError::FileNotFound) => None,
+            Err(e) => return Err(damaged(path, &e)),
+        },
+    };
+    match array {
+        Some(mut array) => {
+            array.header.name = name.to_owned();
+            Ok(array)
+        }
+        None => Err(FramesError::NoArray {
+            path: path.to_owned(),
+            wanted: name.to_owned(),
+            have: list(path)?,
+        }),
+    }
+}
+
+/// Every array of the file whose elements can be read.
+///
+/// # Errors
+///
+/// As [`list`].
+pub fn read_all(path: &Path) -> Result<Vec<Array>, FramesError> {
+    let readable = list(path)?.into_iter().filter(|h| h.element.bytes().is_some());
+    readable.map(|h| read(path, &h.name)).collect()
+}
+
+/// Writes arrays as an uncompressed `.npz`, or as a `.npy` where the path ends so and
+/// there is one array. The file is complete on disk when this returns.
+///
+/// # Errors
+///
+/// [`FramesError::Write`]; what was written until then stays.
+pub fn write_npz(path: &Path, arrays: &[Array]) -> Result<(), FramesError> {
+    let write = || -> io::Result<()> {
+        let mut sink = BufWriter::new(File::create(path)?);
+        match arrays {
+            [array] if path.extension().is_some_and(|e| e == "npy") => write_npy(&mut sink, array)?,
+            _ => sink.write_all(&archive(arrays)?)?,
+        }
+        let file = sink.into_inner().map_err(io::IntoInnerError::into_error)?;
+        // Devices and pipes have nothing to sync and say so.
+        if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+    };
+    write().map_err(|source| FramesError::Write { path: path.to_owned(), source })
+}
+
+/// The bytes of a `.npz`, in memory, because a zip is not written front to back.
+fn archive(arrays: &[Array]) -> io::Result<Vec<u8>> {
+    let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
+    for array in arrays {
+        let large = u32::try_from(array.bytes().len()).map_or(true, |n| n > u32::MAX - 1024);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .large_file(large);
+        zip.start_file(format!("{}.npy", array.header.name), options)?;
+        write_npy(&mut zip, array)?;
+    }
+    Ok(zip.finish()?.into_inner())
+}
+
+enum Kind {
+    Npy(BufReader<File>),
+    Npz(Box<ZipArchive<BufReader<File>>>),
+}
+
+fn open(path: &Path) -> Result<Kind, FramesError> {
+    let cannot_read =
+        |source| FramesError::Read { what: path.display().to_string(), source };
+    let file = File::open(path)
+        .map_err(|source| FramesError::Open { path: path.to_owned(), source })?;
+    let mut file = BufReader::new(file);
+    let mut start = Vec::new();
+    file.by_ref().take(npy::MAGIC.len() as u64).read_to_end(&mut start).map_err(cannot_read)?;
+    file.seek(SeekFrom::Start(0)).map_err(cannot_read)?;
+    if start == npy::MAGIC {
+        Ok(Kind::Npy(file))
+    } else if start.starts_with(b"PK") {
+        ZipArchive::new(file).map(|a| Kind::Npz(Box::new(a))).map_err(|e| damaged(path, &e))
+    } else {
+        Err(FramesError::NotFrames { path: path.to_owned() })
+    }
+}
+
+fn member_of(path: &Path, name: &str) -> String {
+    format!("array `{name}` of {}", path.display())
+}
+
+fn damaged(path: &Path, why: &zip::result::ZipError) -> FramesError {
+    FramesError::Archive { path: path.to_owned(), why: why.to_string() }
+}
