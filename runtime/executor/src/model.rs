@@ -1,0 +1,219 @@
+//! A model that is ready to run, whatever runs it.
+
+use crate::engine::EngineModel;
+#[cfg(feature = "tract")]
+use crate::{onnx::Onnx, tract::TractModel};
+use crate::{AlignedBytes, Choice, Kind, ModelError, TensorInfo};
+use sanderling_plan::{Plan, header::MAGIC};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// A loaded model with its buffers.
+pub struct Model {
+    name: String,
+    runner: Runner,
+    reason: String,
+    digest: [u8; 32],
+}
+
+// The engine's state is a few words beside buffers; boxing it would save nothing.
+#[allow(clippy::large_enum_variant)]
+enum Runner {
+    Engine(EngineModel),
+    #[cfg(feature = "tract")]
+    Tract(TractModel),
+}
+
+impl Model {
+    /// Opens a plan or, with the feature `tract`, an ONNX file. What the file is, its
+    /// first bytes say, whatever it is called.
+    ///
+    /// # Errors
+    ///
+    /// See [`ModelError`].
+    pub fn open(path: &Path, choice: Choice) -> Result<Self, ModelError> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+        Model::from_bytes(&path.display().to_string(), bytes, choice)
+    }
+
+    /// The same from memory; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// See [`ModelError`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>, choice: Choice) -> Result<Self, ModelError> {
+        let digest = Sha256::digest(&bytes).into();
+        let (runner, reason) = load(name, &bytes, choice)?;
+        Ok(Model { name: name.to_owned(), runner, reason, digest })
+    }
+
+    /// What runs it.
+    pub fn executor(&self) -> Kind {
+        match self.runner {
+            Runner::Engine(_) => Kind::Engine,
+            #[cfg(feature = "tract")]
+            Runner::Tract(_) => Kind::Tract,
+        }
+    }
+
+    /// Why that one, as the end of a sentence that starts with its name.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The name given when it was loaded.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file's bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// The inputs, in the order of the ONNX file.
+    pub fn inputs(&self) -> &[TensorInfo] {
+        match &self.runner {
+            Runner::Engine(model) => &model.inputs,
+            #[cfg(feature = "tract")]
+            Runner::Tract(model) => &model.inputs,
+        }
+    }
+
+    /// The outputs, in the order of the ONNX file.
+    pub fn outputs(&self) -> &[TensorInfo] {
+        match &self.runner {
+            Runner::Engine(model) => &model.outputs,
+            #[cfg(feature = "tract")]
+            Runner::Tract(model) => &model.outputs,
+        }
+    }
+
+    /// Bytes of input `index`, to be written before **every** run, because a run may
+    /// overwrite them; empty where there is no such input.
+    pub fn input_mut(&mut self, index: usize) -> &mut [u8] {
+        match &mut self.runner {
+            Runner::Engine(model) => model.engine.input_mut(index),
+            #[cfg(feature = "tract")]
+            Runner::Tract(model) => model.input_mut(index),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Bytes of output `index`, from the end of a run until the next input is written;
+    /// empty where there is no such output.
+    pub fn output(&self, index: usize) -> &[u8] {
+        match &self.runner {
+            Runner::Engine(model) => model.engine.output(index),
+            #[cfg(feature = "tract")]
+            Runner::Tract(model) => model.output(index),
+        }
+        .unwrap_or_default()
+    }
+
+    /// Computes the outputs from the inputs. In the engine it never touches the allocator.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Tract`] where tract fails; [`ModelError::Run`] where the plan's
+    /// memory is not what it was.
+    pub fn run(&mut self) -> Result<(), ModelError> {
+        match &mut self.runner {
+            Runner::Engine(model) => model
+                .engine
+                .run()
+                .map_err(|source| ModelError::Run { name: self.name.clone(), source }),
+            #[cfg(feature = "tract")]
+            Runner::Tract(model) => model.run(),
+        }
+    }
+
+    /// Runs the plan's golden vectors and compares every bit; answers how many there
+    /// were. tract has none to run. Inputs and outputs are overwritten.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::SelfTest`].
+    pub fn self_test(&mut self) -> Result<usize, ModelError> {
+        match &mut self.runner {
+            Runner::Engine(model) => {
+                model.engine.self_test().map_err(|source| ModelError::SelfTest {
+                    name: self.name.clone(),
+                    source,
+                })?;
+                Ok(model.engine.plan().golden_count())
+            }
+            #[cfg(feature = "tract")]
+            Runner::Tract(_) => Ok(0),
+        }
+    }
+
+    /// The plan that the engine runs; `None` in tract.
+    pub fn plan(&self) -> Option<&Plan<AlignedBytes>> {
+        match &self.runner {
+            Runner::Engine(model) => Some(model.engine.plan()),
+            #[cfg(feature = "tract")]
+            Runner::Tract(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in the {}", self.name, self.executor())
+    }
+}
+
+/// Whether `bytes` start as a plan does; the rest of it may still be wrong.
+pub fn is_plan(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
+fn load(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), ModelError> {
+    if !is_plan(bytes) {
+        return load_onnx(name, bytes, choice);
+    }
+    if choice == Choice::Tract {
+        return Err(ModelError::PlanInTract { name: name.to_owned() });
+    }
+    let model = EngineModel::load(name, bytes)?;
+    let reason = format!("it is a plan, packed for {}", model.engine.plan().target());
+    Ok((Runner::Engine(model), reason))
+}
+
+#[cfg(feature = "tract")]
+fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), ModelError> {
+    let onnx = Onnx::parse(name, bytes)?;
+    let quantized = onnx.quantized_node();
+    let (kind, reason) = match (choice, quantized) {
+        (Choice::Engine, _) => (Kind::Engine, "it was asked for".to_owned()),
+        (Choice::Tract, None) => (Kind::Tract, "it was asked for".to_owned()),
+        (Choice::Tract, Some(_)) => (
+            Kind::Tract,
+            "it was asked for; tract computes this quantized model in float".to_owned(),
+        ),
+        (Choice::Auto, Some(node)) => {
+            (Kind::Engine, format!("the model is quantized, as at {node}"))
+        }
+        (Choice::Auto, None) => {
+            (Kind::Tract, "the model is in float: no node quantizes".to_owned())
+        }
+    };
+    let runner = match kind {
+        Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile()?)?),
+        Kind::Tract => Runner::Tract(TractModel::load(name, &onnx)?),
+    };
+    Ok((runner, reason))
+}
+
+#[cfg(not(feature = "tract"))]
+fn load_onnx(name: &str, bytes: &[u8], _: Choice) -> Result<(Runner, String), ModelError> {
+    let name = name.to_owned();
+    // An ONNX file starts with the field `ir_version`.
+    if bytes.first() == Some(&0x08) {
+        Err(ModelError::PlansOnly { name })
+    } else {
+        Err(ModelError::NotAModel { name })
+    }
+}

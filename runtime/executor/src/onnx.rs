@@ -1,0 +1,158 @@
+//! What an ONNX file is before anybody runs it: its inputs, its outputs, and whether it
+//! is quantized.
+
+use crate::ModelError;
+use sanderling_compiler::Options;
+use sanderling_plan::Dtype;
+use tract_onnx::pb;
+use tract_onnx::prelude::Framework;
+use tract_onnx::tract_hir::internal::DatumType;
+
+/// A parsed ONNX file.
+pub(crate) struct Onnx<'a> {
+    name: &'a str,
+    bytes: &'a [u8],
+    pub(crate) model: pb::ModelProto,
+}
+
+/// An input that a frame is written to.
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+}
+
+impl<'a> Onnx<'a> {
+    /// Parses `bytes`; `name` is for messages.
+    pub(crate) fn parse(name: &'a str, bytes: &'a [u8]) -> Result<Self, ModelError> {
+        let not_a_model = || ModelError::NotAModel { name: name.to_owned() };
+        let model = tract_onnx::onnx()
+            .proto_model_for_read(&mut &bytes[..])
+            .map_err(|_| not_a_model())?;
+        // Protobuf takes many bytes that mean nothing, an empty file among them.
+        match &model.graph {
+            Some(graph) if !graph.node.is_empty() && !graph.output.is_empty() => {
+                Ok(Onnx { name, bytes, model })
+            }
+            _ => Err(not_a_model()),
+        }
+    }
+
+    /// The graph.
+    pub(crate) fn graph(&self) -> impl Iterator<Item = &pb::GraphProto> {
+        self.model.graph.iter()
+    }
+
+    /// The first node that quantizes, as `name (operator)`; `None` in a float graph.
+    pub(crate) fn quantized_node(&self) -> Option<String> {
+        let node = self.graph().flat_map(|g| &g.node).find(|n| quantizes(&n.op_type))?;
+        let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
+        Some(format!("{} ({})", name.map_or("", String::as_str), node.op_type))
+    }
+
+    /// Inputs that are not weights, with a symbolic batch taken as 1.
+    pub(crate) fn inputs(&self) -> Result<Vec<Input>, ModelError> {
+        let is_weight =
+            |name: &str| self.graph().flat_map(|g| &g.initializer).any(|w| w.name == name);
+        self.graph()
+            .flat_map(|g| &g.input)
+            .filter(|input| !is_weight(&input.name))
+            .map(|input| self.input(input))
+            .collect()
+    }
+
+    /// Names of the outputs.
+    pub(crate) fn outputs(&self) -> Vec<String> {
+        self.graph().flat_map(|g| &g.output).map(|output| output.name.clone()).collect()
+    }
+
+    /// Compiles for this machine, with one golden vector.
+    pub(crate) fn compile(&self) -> Result<Vec<u8>, ModelError> {
+        let options = Options { golden: 1, ..Options::default() };
+        sanderling_compiler::compile(self.bytes, &options).map(|compiled| compiled.plan).map_err(
+            |error| ModelError::Refused {
+                name: self.name.to_owned(),
+                nodes: crate::ListedNodes(error.to_string()),
+            },
+        )
+    }
+
+    fn input(&self, input: &pb::ValueInfoProto) -> Result<Input, ModelError> {
+        use pb::tensor_shape_proto::dimension::Value;
+        let fault = |why: String| ModelError::Tensor {
+            name: self.name.to_owned(),
+            tensor: input.name.clone(),
+            why,
+        };
+        let Some(pb::type_proto::Value::TensorType(tensor)) =
+            input.r#type.as_ref().and_then(|t| t.value.as_ref())
+        else {
+            return Err(fault("has no tensor type; only tensors can be fed".to_owned()));
+        };
+        let elem = pb::tensor_proto::DataType::try_from(tensor.elem_type)
+            .map_err(|_| fault("has an unknown element type".to_owned()))?;
+        let dtype = match elem {
+            pb::tensor_proto::DataType::Int8 => Dtype::I8,
+            pb::tensor_proto::DataType::Uint8 => Dtype::U8,
+            pb::tensor_proto::DataType::Int16 => Dtype::I16,
+            pb::tensor_proto::DataType::Int32 => Dtype::I32,
+            pb::tensor_proto::DataType::Float => Dtype::F32,
+            other => return Err(fault(not_a_dtype(&format!("{other:?}").to_lowercase()))),
+        };
+        let Some(shape) = &tensor.shape else {
+            return Err(fault("has no shape; export the model with fixed shapes".to_owned()));
+        };
+        let mut dims = Vec::new();
+        for (axis, dim) in shape.dim.iter().enumerate() {
+            dims.push(match &dim.value {
+                Some(Value::DimValue(n)) if *n > 0 => usize::try_from(*n)
+                    .map_err(|_| fault(format!("has a dimension of {n}, which is too large")))?,
+                // Robots answer frame by frame: the batch is 1.
+                _ if axis == 0 => 1,
+                Some(Value::DimParam(symbol)) => {
+                    return Err(fault(format!(
+                        "has the symbolic dimension `{symbol}` at axis {axis}; \
+                         export the model with every axis but the first fixed"
+                    )));
+                }
+                _ => {
+                    return Err(fault(format!(
+                        "has an unknown dimension at axis {axis}; \
+                         export the model with every axis but the first fixed"
+                    )));
+                }
+            });
+        }
+        Ok(Input { name: input.name.clone(), dtype, shape: dims })
+    }
+}
+
+/// The same dtype in tract's words.
+pub(crate) fn datum_type(dtype: Dtype) -> DatumType {
+    match dtype {
+        Dtype::I8 => DatumType::I8,
+        Dtype::U8 => DatumType::U8,
+        Dtype::I16 => DatumType::I16,
+        Dtype::I32 => DatumType::I32,
+        Dtype::F32 => DatumType::F32,
+    }
+}
+
+/// Why a tensor of type `name` can be neither fed nor read.
+pub(crate) fn not_a_dtype(name: &str) -> String {
+    let known: Vec<&str> = Dtype::ALL.iter().map(|d| d.name()).collect();
+    format!("is {name}; inputs and outputs are {}: cast it in the model", known.join(", "))
+}
+
+fn quantizes(operator: &str) -> bool {
+    operator.starts_with("QLinear")
+        || matches!(
+            operator,
+            "QuantizeLinear"
+                | "DequantizeLinear"
+                | "DynamicQuantizeLinear"
+                | "ConvInteger"
+                | "MatMulInteger"
+                | "QGemm"
+        )
+}

@@ -1,0 +1,119 @@
+//! An ONNX file in tract.
+//!
+//! tract computes a quantized graph in float, one DequantizeLinear and QuantizeLinear
+//! around each operator. Its optimizer is kept away from such graphs: it folds
+//! `DequantizeLinear → Softmax → QuantizeLinear` into a table, as if softmax were
+//! elementwise.
+
+use crate::onnx::{Onnx, datum_type, not_a_dtype};
+use crate::{AlignedBytes, ModelError, TensorInfo};
+use sanderling_plan::Dtype;
+use std::sync::Arc;
+use tract_onnx::prelude::{
+    Framework, InferenceFact, InferenceModelExt, IntoRunnable, TVec, Tensor, TractError,
+    TypedRunnableModel,
+};
+
+/// A model in tract, with a buffer per input and output.
+pub(crate) struct TractModel {
+    name: String,
+    plan: Arc<TypedRunnableModel>,
+    pub(crate) inputs: Vec<TensorInfo>,
+    pub(crate) outputs: Vec<TensorInfo>,
+    input_bytes: Vec<AlignedBytes>,
+    output_bytes: Vec<AlignedBytes>,
+}
+
+impl TractModel {
+    /// Loads the file.
+    pub(crate) fn load(name: &str, onnx: &Onnx<'_>) -> Result<Self, ModelError> {
+        let fault = |what| move |error: TractError| tract_error(name, what, &error);
+        let sources = onnx.inputs()?;
+        let mut graph = tract_onnx::onnx()
+            .model_for_proto_model(&onnx.model)
+            .map_err(fault("cannot read it"))?;
+        for (index, source) in sources.iter().enumerate() {
+            let fact = InferenceFact::dt_shape(datum_type(source.dtype), &source.shape);
+            graph.set_input_fact(index, fact).map_err(fault("cannot set its inputs"))?;
+        }
+        let typed = graph.into_typed().map_err(fault("cannot type its graph"))?;
+        let typed = match onnx.quantized_node() {
+            None => typed.into_optimized().map_err(fault("cannot optimize it"))?,
+            Some(_) => typed,
+        };
+        let inputs: Vec<TensorInfo> =
+            sources.into_iter().map(|s| float_info(s.name, s.dtype, s.shape)).collect();
+        let mut outputs = Vec::new();
+        for (index, output) in onnx.outputs().into_iter().enumerate() {
+            let fact = typed.output_fact(index).map_err(fault("cannot find its outputs"))?;
+            let tensor_fault =
+                |why| ModelError::Tensor { name: name.to_owned(), tensor: output.clone(), why };
+            let dtype = Dtype::ALL
+                .into_iter()
+                .find(|&d| datum_type(d) == fact.datum_type.unquantized())
+                .ok_or_else(|| tensor_fault(not_a_dtype(&format!("{:?}", fact.datum_type))))?;
+            let shape = fact
+                .shape
+                .as_concrete()
+                .ok_or_else(|| tensor_fault(format!("has the unknown shape {}", fact.shape)))?;
+            outputs.push(float_info(output, dtype, shape.to_vec()));
+        }
+        let buffers = |infos: &[TensorInfo]| {
+            infos.iter().map(|info| AlignedBytes::zeroed(info.bytes())).collect()
+        };
+        Ok(TractModel {
+            name: name.to_owned(),
+            plan: typed.into_runnable().map_err(fault("cannot order its steps"))?,
+            input_bytes: buffers(&inputs),
+            output_bytes: buffers(&outputs),
+            inputs,
+            outputs,
+        })
+    }
+
+    pub(crate) fn input_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        self.input_bytes.get_mut(index).map(AsMut::as_mut)
+    }
+
+    pub(crate) fn output(&self, index: usize) -> Option<&[u8]> {
+        self.output_bytes.get(index).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn run(&mut self) -> Result<(), ModelError> {
+        let fault = |error: TractError| tract_error(&self.name, "cannot run it", &error);
+        let mut feed = TVec::new();
+        for (info, bytes) in self.inputs.iter().zip(&self.input_bytes) {
+            let mut tensor =
+                Tensor::zero_dt(datum_type(info.dtype), &info.shape).map_err(fault)?;
+            tensor.as_bytes_mut().copy_from_slice(bytes.as_ref());
+            feed.push(tensor.into());
+        }
+        let answers = self.plan.run(feed).map_err(fault)?;
+        for (buffer, answer) in self.output_bytes.iter_mut().zip(&answers) {
+            let (buffer, bytes) = (buffer.as_mut(), answer.as_bytes());
+            if buffer.len() != bytes.len() {
+                let why = "an output changed its shape".to_owned();
+                return Err(ModelError::Tract {
+                    name: self.name.clone(),
+                    what: "cannot run it",
+                    why,
+                });
+            }
+            buffer.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+}
+
+fn float_info(name: String, dtype: Dtype, shape: Vec<usize>) -> TensorInfo {
+    TensorInfo { name, dtype, shape, scale: 0.0, zero_point: 0 }
+}
+
+/// tract's chain of causes in one line, the cause last.
+fn tract_error(name: &str, what: &'static str, error: &TractError) -> ModelError {
+    let causes: Vec<String> = error
+        .chain()
+        .map(|cause| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    ModelError::Tract { name: name.to_owned(), what, why: causes.join(": ") }
+}
