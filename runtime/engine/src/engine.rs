@@ -1,0 +1,135 @@
+//! A plan joined with an arena.
+
+use crate::error::{EngineError, RunError, SelfTestError};
+use crate::memory::Operands;
+use crate::operators;
+use sanderling_plan::golden::Part;
+use sanderling_plan::{ALIGNMENT, Plan, Target};
+
+/// A plan and the arena it runs in.
+///
+/// `B` holds the plan's bytes, `A` the arena; both may borrow or own, and must give the
+/// same bytes at the same address each time.
+#[derive(Debug)]
+pub struct Engine<B, A> {
+    plan: Plan<B>,
+    arena: A,
+}
+
+/// Whether this build runs plans that are packed for `target`.
+pub const fn runs(target: Target) -> bool {
+    match target {
+        Target::Generic => true,
+        Target::CortexM4 | Target::CortexM55 => cfg!(target_arch = "arm"),
+        Target::Aarch64 | Target::Aarch64Dotprod => cfg!(target_arch = "aarch64"),
+        Target::X86_64 => cfg!(target_arch = "x86_64"),
+    }
+}
+
+impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
+    /// Joins `plan` with `arena`, which must start at a multiple of 16 in memory and have
+    /// at least [`Plan::arena_bytes`]; what it holds does not matter, and bytes past that
+    /// length are never touched.
+    ///
+    /// # Errors
+    ///
+    /// The arena is too small or misaligned, or the plan is packed for another processor.
+    pub fn new(plan: Plan<B>, arena: A) -> Result<Self, EngineError> {
+        if !runs(plan.target()) {
+            return Err(EngineError::Target(plan.target()));
+        }
+        let (need, bytes) = (plan.arena_bytes(), arena.as_ref());
+        if bytes.len() < need {
+            return Err(EngineError::ArenaTooSmall { need, have: bytes.len() });
+        }
+        if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+            return Err(EngineError::ArenaMisaligned);
+        }
+        Ok(Engine { plan, arena })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan<B> {
+        &self.plan
+    }
+
+    /// The plan and the arena, for other use.
+    pub fn into_parts(self) -> (Plan<B>, A) {
+        (self.plan, self.arena)
+    }
+
+    /// The raw little-endian bytes of input number `index`, dense and row-major in the
+    /// order that the plan's tensor states; `None` when there is no such input.
+    ///
+    /// A run may overwrite them: write every input before every run.
+    pub fn input_mut(&mut self, index: usize) -> Option<&mut [u8]> {
+        let (_, tensor) = self.plan.input(index)?;
+        self.arena.as_mut().get_mut(tensor.range())
+    }
+
+    /// The raw little-endian bytes of output number `index`, valid from the end of a run
+    /// until an input is written; `None` when there is no such output.
+    pub fn output(&self, index: usize) -> Option<&[u8]> {
+        let (_, tensor) = self.plan.output(index)?;
+        self.arena.as_ref().get(tensor.range())
+    }
+
+    /// Runs every step in order. The work is fixed by the plan; no input makes it longer.
+    ///
+    /// # Errors
+    ///
+    /// Only when the bytes behind the plan or the arena changed; see [`RunError`].
+    pub fn run(&mut self) -> Result<(), RunError> {
+        (0..self.plan.step_count()).try_for_each(|index| self.run_step(index))
+    }
+
+    /// Runs step number `index` alone, for whoever times steps or spreads them. The
+    /// steps before it must have run.
+    ///
+    /// # Errors
+    ///
+    /// There is no such step, or as for [`run`](Self::run).
+    pub fn run_step(&mut self, index: usize) -> Result<(), RunError> {
+        let step = self.plan.step(index).ok_or(RunError { step: index })?;
+        Operands::of(&self.plan, &step, self.arena.as_mut())
+            .and_then(|operands| operators::run(&step.operator, operands))
+            .ok_or(RunError { step: index })
+    }
+
+    /// Runs the plan's golden vectors and compares every output bit for bit. A plan that
+    /// carries none passes: see [`Plan::golden_count`]. Overwrites inputs and outputs.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that differs.
+    pub fn self_test(&mut self) -> Result<(), SelfTestError> {
+        for vector in 0..self.plan.golden_count() {
+            self.test_vector(vector)?;
+        }
+        Ok(())
+    }
+
+    fn test_vector(&mut self, vector: usize) -> Result<(), SelfTestError> {
+        let Engine { plan, arena } = self;
+        let Some(golden) = plan.golden().nth(vector) else { return Ok(()) };
+        for part in golden.parts(plan.io_tensors()) {
+            if let Part::Input(index, bytes) = part
+                && let Some((_, tensor)) = plan.input(index)
+                && let Some(input) = arena.as_mut().get_mut(tensor.range())
+            {
+                crate::memory::copy(input, bytes);
+            }
+        }
+        self.run()?;
+        let Some(golden) = self.plan.golden().nth(vector) else { return Ok(()) };
+        for part in golden.parts(self.plan.io_tensors()) {
+            let Part::Output(output, expected) = part else { continue };
+            let got = self.output(output).unwrap_or(&[]);
+            let differs = expected.iter().zip(got).enumerate().find(|(_, (e, g))| e != g);
+            if let Some((byte, (&expected, &got))) = differs {
+                return Err(SelfTestError::Differs { vector, output, byte, expected, got });
+            }
+        }
+        Ok(())
+    }
+}

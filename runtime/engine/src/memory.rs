@@ -1,0 +1,152 @@
+//! The bytes that one step reads and writes, cut out of arena and constants.
+
+use bytemuck::AnyBitPattern;
+use core::ops::Range;
+use sanderling_plan::step::MAX_INPUTS;
+use sanderling_plan::{ALIGNMENT, Place, Plan, Shape, Step, TensorId};
+
+/// The memory of one step.
+pub(crate) struct Operands<'a> {
+    pub(crate) inputs: [Input<'a>; MAX_INPUTS],
+    pub(crate) output: &'a mut [u8],
+    pub(crate) output_shape: Shape,
+    pub(crate) scratch: &'a mut [u8],
+    pub(crate) constants: Constants<'a>,
+}
+
+/// One operand that a step reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Input<'a> {
+    pub(crate) shape: Shape,
+    /// Bytes per element.
+    pub(crate) width: usize,
+    pub(crate) source: Source<'a>,
+}
+
+/// Where an operand is read from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// Bytes of its own.
+    Bytes(&'a [u8]),
+    /// The bytes of the output, which hold the operand until they are overwritten.
+    Output,
+}
+
+impl<'a> Input<'a> {
+    /// The bytes of an operand that is not the output.
+    pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
+        match self.source {
+            Source::Bytes(bytes) => Some(bytes),
+            Source::Output => None,
+        }
+    }
+
+    /// The same as signed bytes.
+    pub(crate) fn i8(&self) -> Option<&'a [i8]> {
+        self.bytes().map(signed)
+    }
+}
+
+impl<'a> Operands<'a> {
+    /// Cuts the operands of `step` out of `arena` and the plan's constants; `None` when
+    /// they are not there or not apart.
+    pub(crate) fn of<B: AsRef<[u8]>>(
+        plan: &'a Plan<B>,
+        step: &Step,
+        arena: &'a mut [u8],
+    ) -> Option<Self> {
+        let constants = plan.constants();
+        let output = plan.tensor(step.output)?;
+        let mut tensors = [output; MAX_INPUTS];
+        for (tensor, &id) in tensors.iter_mut().zip(step.inputs()) {
+            *tensor = plan.tensor(id)?;
+        }
+        // What is cut out of the arena: an operand that is the output, a repeated
+        // operand, and a constant leave an empty range at 0, which overlaps nothing.
+        let mut cuts = [const { 0..0 }; MAX_INPUTS];
+        for (i, _) in step.inputs().iter().enumerate() {
+            let range = tensors.get(i)?.range();
+            let in_arena = tensors.get(i)?.place == Place::Arena;
+            let known = range == output.range() || cuts.iter().any(|cut| *cut == range);
+            if in_arena && !known {
+                *cuts.get_mut(i)? = range;
+            }
+        }
+        let [cut_a, cut_b, cut_c] = cuts.clone();
+        let scratch = match step.scratch() {
+            empty if empty.is_empty() => 0..0,
+            range => range,
+        };
+        let [output_bytes, scratch, a, b, c] = arena
+            .get_disjoint_mut([output.range(), scratch, cut_a, cut_b, cut_c])
+            .ok()?;
+        let cut_bytes: [&'a [u8]; MAX_INPUTS] = [a, b, c];
+        let find = |range: &Range<usize>| {
+            cuts.iter().zip(cut_bytes).find(|(cut, _)| *cut == range).map(|(_, bytes)| bytes)
+        };
+        let source = |i: usize, _: &TensorId| -> Option<Source<'a>> {
+            let tensor = tensors.get(i)?;
+            let range = tensor.range();
+            match tensor.place {
+                Place::Constants => constants.get(range).map(Source::Bytes),
+                Place::Arena if range == output.range() => Some(Source::Output),
+                Place::Arena => find(&range).map(Source::Bytes),
+            }
+        };
+        let mut inputs = tensors.map(|tensor| Input {
+            shape: tensor.shape,
+            width: tensor.dtype.bytes(),
+            source: Source::Output,
+        });
+        for (i, id) in step.inputs().iter().enumerate() {
+            inputs.get_mut(i)?.source = source(i, id)?;
+        }
+        Some(Operands {
+            inputs,
+            output: output_bytes,
+            output_shape: output.shape,
+            scratch,
+            constants: Constants(constants),
+        })
+    }
+}
+
+/// The constants that steps name by offset.
+#[derive(Clone, Copy)]
+pub(crate) struct Constants<'a>(&'a [u8]);
+
+impl<'a> Constants<'a> {
+    /// `count` values at `offset`.
+    pub(crate) fn slice<T: AnyBitPattern>(&self, offset: u32, count: usize) -> Option<&'a [T]> {
+        let start = offset as usize;
+        let bytes = count.checked_mul(size_of::<T>())?;
+        bytemuck::try_cast_slice(self.0.get(start..start.checked_add(bytes)?)?).ok()
+    }
+
+    /// An array at `offset`.
+    pub(crate) fn array<T: AnyBitPattern, const N: usize>(&self, offset: u32) -> Option<&'a [T; N]> {
+        self.slice(offset, N)?.try_into().ok()
+    }
+}
+
+/// Bytes as signed bytes.
+pub(crate) fn signed(bytes: &[u8]) -> &[i8] {
+    bytemuck::cast_slice(bytes)
+}
+
+/// Bytes as signed bytes.
+pub(crate) fn signed_mut(bytes: &mut [u8]) -> &mut [i8] {
+    bytemuck::cast_slice_mut(bytes)
+}
+
+/// Copies as many elements as both have.
+pub(crate) fn copy<T: Copy>(to: &mut [T], from: &[T]) {
+    let len = to.len().min(from.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
+        to.copy_from_slice(from);
+    }
+}
+
+// Tensors, constants, and scratch start at multiples of 16, so that a cast to any
+// element type succeeds.
+const _: () = assert!(ALIGNMENT.is_multiple_of(align_of::<f32>()));

@@ -1,0 +1,23 @@
+//! A table from byte to byte.
+
+use crate::memory::{Operands, Source};
+use sanderling_plan::step::Lookup;
+
+pub(super) fn run(p: &Lookup, operands: Operands<'_>) -> Option<()> {
+    let Operands { inputs: [x, ..], output, constants, .. } = operands;
+    let table: &[u8; Lookup::ENTRIES] = constants.array(p.table)?;
+    // A byte indexes 256 entries without a check.
+    match x.source {
+        Source::Bytes(x) => {
+            for (y, &x) in output.iter_mut().zip(x) {
+                *y = table[usize::from(x)];
+            }
+        }
+        Source::Output => {
+            for y in output {
+                *y = table[usize::from(*y)];
+            }
+        }
+    }
+    Some(())
+}
