@@ -1,0 +1,8 @@
+//! Decisions as functions over values: no clock, no network, no database.
+
+pub mod fit;
+pub mod frames;
+pub mod latency;
+pub mod presence;
+pub mod standing;
+pub mod supply;

@@ -1,0 +1,152 @@
+//! The device table: what each robot said last, as it said it.
+
+use sanderling_wire::{Birth, Health, Name, Presence, Session, State, decode};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::StoreError;
+use crate::clock::now_ms;
+use crate::decide::presence::Known;
+
+/// A row of the table. What cannot be read by this version of the program counts as unsaid.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The robot.
+    pub name: Name,
+    /// Its connection.
+    pub known: Known,
+    /// Its newest birth.
+    pub birth: Option<Birth>,
+    /// Its newest state.
+    pub state: Option<State>,
+    /// Its newest health.
+    pub health: Option<Health>,
+    /// Its newest result, a JSON object.
+    pub last_result: Option<serde_json::Value>,
+    /// When it was heard last, in ms since 1970.
+    pub seen_ms: i64,
+}
+
+fn device(row: &SqliteRow) -> Result<Device, StoreError> {
+    let name: &str = row.try_get(0)?;
+    let birth: Option<&[u8]> = row.try_get(3)?;
+    let state: Option<&[u8]> = row.try_get(4)?;
+    let health: Option<&[u8]> = row.try_get(5)?;
+    let last_result: Option<&str> = row.try_get(6)?;
+    Ok(Device {
+        name: Name::new(name).map_err(StoreError::corrupt)?,
+        known: Known {
+            session: Session(row.try_get::<i64, _>(1)? as u64),
+            online: row.try_get(2)?,
+        },
+        birth: birth.and_then(|b| match decode::<Presence>(b) {
+            Ok(Presence::Born(birth)) => Some(birth),
+            _ => None,
+        }),
+        state: state.and_then(|b| decode(b).ok()),
+        health: health.and_then(|b| decode(b).ok()),
+        last_result: last_result.and_then(|text| serde_json::from_str(text).ok()),
+        seen_ms: row.try_get(7)?,
+    })
+}
+
+/// Every robot, or those of one group.
+pub async fn list(tx: &mut SqliteConnection, group: Option<&Name>) -> Result<Vec<Device>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, session, online, birth, state, health, last_result, seen_ms
+         FROM devices WHERE ?1 IS NULL OR grp = ?1 ORDER BY name",
+    )
+    .bind(group.map(Name::as_str))
+    .fetch_all(tx)
+    .await?;
+    rows.iter().map(device).collect()
+}
+
+/// One robot.
+pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Device>, StoreError> {
+    let row = sqlx::query(
+        "SELECT name, session, online, birth, state, health, last_result, seen_ms
+         FROM devices WHERE name = ?",
+    )
+    .bind(name.as_str())
+    .fetch_optional(tx)
+    .await?;
+    row.as_ref().map(device).transpose()
+}
+
+/// Writes down whether a robot is there, and makes its row.
+pub async fn set_known(tx: &mut SqliteConnection, name: &Name, known: Known) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO devices (name, session, online, seen_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (name) DO UPDATE SET session = ?2, online = ?3, seen_ms = ?4",
+    )
+    .bind(name.as_str())
+    .bind(known.session.0 as i64)
+    .bind(known.online)
+    .bind(now_ms())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes a birth down, as it was received, for a robot that has a row.
+pub async fn set_birth(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    group: &Name,
+    message: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET grp = ?, birth = ?, seen_ms = ? WHERE name = ?")
+        .bind(group.as_str())
+        .bind(message)
+        .bind(now_ms())
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes a state down, as it was received.
+pub async fn set_state(tx: &mut SqliteConnection, name: &Name, message: &[u8]) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET state = ?, seen_ms = ? WHERE name = ?")
+        .bind(message)
+        .bind(now_ms())
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes a health report down, as it was received.
+pub async fn set_health(tx: &mut SqliteConnection, name: &Name, message: &[u8]) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET health = ?, seen_ms = ? WHERE name = ?")
+        .bind(message)
+        .bind(now_ms())
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes the newest result down, a JSON object.
+pub async fn set_last_result(tx: &mut SqliteConnection, name: &Name, json: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET last_result = ?, seen_ms = ? WHERE name = ?")
+        .bind(json)
+        .bind(now_ms())
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// At start nobody is known to be there: the broker's retained births and new connections say who is.
+pub async fn all_offline(tx: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET online = 0").execute(tx).await?;
+    Ok(())
+}
+
+/// Forgets a robot; its counted results stay. True when there was one.
+pub async fn forget(tx: &mut SqliteConnection, name: &Name) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM devices WHERE name = ?").bind(name.as_str()).execute(tx).await?;
+    Ok(done.rows_affected() > 0)
+}

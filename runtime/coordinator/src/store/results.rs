@@ -1,0 +1,191 @@
+//! Results, counted once each: totals by robot, model and day, and latencies in buckets.
+
+use std::collections::BTreeMap;
+
+use sanderling_wire::{Digest, Name};
+use sqlx::{Row, SqliteConnection};
+
+use super::StoreError;
+use crate::decide::frames::{Changes, Frames};
+
+/// The frames of one boot of one robot that were counted.
+pub async fn frames(tx: &mut SqliteConnection, device: &Name, boot: u32) -> Result<Frames, StoreError> {
+    let rows: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT first, last FROM result_frames WHERE device = ? AND boot = ?")
+            .bind(device.as_str())
+            .bind(boot)
+            .fetch_all(tx)
+            .await?;
+    Ok(Frames::from_ranges(rows.into_iter().map(|(first, last)| (first as u64, last as u64))))
+}
+
+/// Writes down what changed in the counted frames.
+pub async fn set_frames(
+    tx: &mut SqliteConnection,
+    device: &Name,
+    boot: u32,
+    changes: &Changes,
+) -> Result<(), StoreError> {
+    for first in &changes.removed {
+        sqlx::query("DELETE FROM result_frames WHERE device = ? AND boot = ? AND first = ?")
+            .bind(device.as_str())
+            .bind(boot)
+            .bind(*first as i64)
+            .execute(&mut *tx)
+            .await?;
+    }
+    for (first, last) in &changes.written {
+        sqlx::query(
+            "INSERT INTO result_frames (device, boot, first, last) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (device, boot, first) DO UPDATE SET last = ?4",
+        )
+        .bind(device.as_str())
+        .bind(boot)
+        .bind(*first as i64)
+        .bind(*last as i64)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Results of one robot with one model on one day, to be added to the totals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Results.
+    pub frames: u64,
+    /// Results whose recording names the class.
+    pub labelled: u64,
+    /// Results of those that named the same class.
+    pub correct: u64,
+    /// Sum of latencies, in µs.
+    pub latency_us: u64,
+    /// Results by bucket of latency.
+    pub buckets: BTreeMap<u16, u64>,
+}
+
+/// Adds a tally to the totals.
+pub async fn add(
+    tx: &mut SqliteConnection,
+    device: &Name,
+    model: &Digest,
+    day: i64,
+    tally: &Tally,
+) -> Result<(), StoreError> {
+    let model = model.to_string();
+    sqlx::query(
+        "INSERT INTO result_counts (device, model, day, frames, labelled, correct, latency_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (device, model, day) DO UPDATE SET
+             frames = frames + ?4, labelled = labelled + ?5, correct = correct + ?6,
+             latency_us = latency_us + ?7",
+    )
+    .bind(device.as_str())
+    .bind(&model)
+    .bind(day)
+    .bind(tally.frames as i64)
+    .bind(tally.labelled as i64)
+    .bind(tally.correct as i64)
+    .bind(tally.latency_us as i64)
+    .execute(&mut *tx)
+    .await?;
+    for (bucket, frames) in &tally.buckets {
+        sqlx::query(
+            "INSERT INTO result_latency (device, model, bucket, frames) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (device, model, bucket) DO UPDATE SET frames = frames + ?4",
+        )
+        .bind(device.as_str())
+        .bind(&model)
+        .bind(*bucket)
+        .bind(*frames as i64)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Totals of one robot with one model, over all days.
+#[derive(Clone, Debug)]
+pub struct Total {
+    /// The robot.
+    pub device: String,
+    /// The model file's digest, in hex.
+    pub digest: String,
+    /// The registered name and version of that file, where it is registered.
+    pub model: Option<(String, u32)>,
+    /// The counts; the buckets are filled in too.
+    pub tally: Tally,
+}
+
+/// The totals, of one robot or of all.
+pub async fn totals(tx: &mut SqliteConnection, device: Option<&Name>) -> Result<Vec<Total>, StoreError> {
+    let device = device.map(Name::as_str);
+    let rows = sqlx::query(
+        "SELECT c.device, c.model, sum(c.frames), sum(c.labelled), sum(c.correct), sum(c.latency_us),
+                (SELECT m.name FROM artifacts a JOIN models m ON m.id = a.model_id
+                 WHERE a.digest = c.model ORDER BY m.id DESC LIMIT 1),
+                (SELECT m.version FROM artifacts a JOIN models m ON m.id = a.model_id
+                 WHERE a.digest = c.model ORDER BY m.id DESC LIMIT 1)
+         FROM result_counts c WHERE ?1 IS NULL OR c.device = ?1
+         GROUP BY c.device, c.model ORDER BY c.device, min(c.day), c.model",
+    )
+    .bind(device)
+    .fetch_all(&mut *tx)
+    .await?;
+    let buckets: Vec<(String, String, u16, i64)> = sqlx::query_as(
+        "SELECT device, model, bucket, frames FROM result_latency WHERE ?1 IS NULL OR device = ?1",
+    )
+    .bind(device)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut totals = Vec::new();
+    for row in &rows {
+        let count = |i: usize| row.try_get::<i64, _>(i).map(|n| n as u64);
+        let name: Option<String> = row.try_get(6)?;
+        let version: Option<u32> = row.try_get(7)?;
+        totals.push(Total {
+            device: row.try_get(0)?,
+            digest: row.try_get(1)?,
+            model: name.zip(version),
+            tally: Tally {
+                frames: count(2)?,
+                labelled: count(3)?,
+                correct: count(4)?,
+                latency_us: count(5)?,
+                buckets: BTreeMap::new(),
+            },
+        });
+    }
+    let place: BTreeMap<(String, String), usize> = totals
+        .iter()
+        .enumerate()
+        .map(|(i, t)| ((t.device.clone(), t.digest.clone()), i))
+        .collect();
+    for (device, model, bucket, frames) in buckets {
+        if let Some(total) = place.get(&(device, model)).and_then(|&i| totals.get_mut(i)) {
+            total.tally.buckets.insert(bucket, frames as u64);
+        }
+    }
+    Ok(totals)
+}
+
+/// How many frames each robot numbered, and how many of them were counted, over all boots. The
+/// difference was dropped by the robot, or is still on its way.
+pub async fn numbered(tx: &mut SqliteConnection) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("SELECT device, boot, first, last FROM result_frames").fetch_all(tx).await?;
+    let mut highest: BTreeMap<(String, i64), u64> = BTreeMap::new();
+    let mut numbered: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (device, boot, first, last) in rows {
+        let (first, last) = (first as u64, last as u64);
+        let counted = &mut numbered.entry(device.clone()).or_default().1;
+        *counted = counted.saturating_add((last - first).saturating_add(1));
+        let top = highest.entry((device, boot)).or_default();
+        *top = (*top).max(last.saturating_add(1));
+    }
+    for ((device, _), top) in highest {
+        let all = &mut numbered.entry(device).or_default().0;
+        *all = all.saturating_add(top);
+    }
+    Ok(numbered)
+}
