@@ -1,2 +1,64 @@
-//! The project's own tasks: set up, build, test, demo, count.
-fn main() {}
+//! The project's own tasks: set up, build, test, demo, fuzz.
+//!
+//! `cargo xtask COMMAND`; each command is one module. Tasks drive processes and
+//! files; they use no crate of the runtime, so that they compile in seconds and
+//! judge the programs from outside.
+#![forbid(unsafe_code)]
+
+mod agent_build;
+mod aarch64;
+mod board;
+mod compare;
+mod firmware;
+mod frames;
+mod fuzz;
+mod npz;
+mod oracle;
+mod outcome;
+mod process;
+mod python;
+mod setup;
+mod snapshots;
+mod terminal;
+mod test;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Sanderling's own tasks. Each one sets up what it needs, says what it does, and
+/// gives every process it starts a deadline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the other tasks need: Rust targets, Debian packages, Python environment
+    Setup(setup::Options),
+    /// Run every test: workspace, firmware under QEMU, 64-bit Arm under QEMU, Python
+    Test(test::Options),
+    /// Build the agent for a Linux board: stripped, plans only, held to its size budget
+    Build(agent_build::Options),
+    /// Run a model's frames on a microcontroller under QEMU
+    Board(board::Options),
+    /// Run the fuzz targets for a while
+    Fuzz(fuzz::Options),
+}
+
+fn main() {
+    process::end_children_on_interrupt();
+    let result = match Arguments::parse().task {
+        Task::Setup(options) => setup::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Build(options) => agent_build::run(&options),
+        Task::Board(options) => board::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+    };
+    if let Err(error) = result {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,54 @@
+//! The Python environment of models/: made once in the user's cache, and made again
+//! when the list of packages changes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::process::Job;
+use crate::terminal::say;
+use crate::workspace;
+
+/// Seconds that an installation of packages may take.
+const INSTALL_DEADLINE: u64 = 1500;
+
+/// Whether the system's Python can import `module`.
+pub fn has_module(module: &str) -> bool {
+    let asked = Job::new("asking Python for a module", "python3").args(["-c", &format!("import {module}")]).finish();
+    asked.is_ok_and(|finished| finished.status.success())
+}
+
+/// The environment's Python, after making sure that the environment has what
+/// `models/requirements.txt` lists (and `requirements-train.txt` when `train`).
+pub fn environment(train: bool) -> anyhow::Result<PathBuf> {
+    let folder = workspace::cache()?.join("venv");
+    let python = folder.join("bin/python");
+    if !python.is_file() {
+        say(format!("setup: making a Python environment in {}", folder.display()));
+        Job::new("python3 -m venv", "python3").args(["-m", "venv"]).arg(&folder).deadline(120).output()?;
+    }
+    let models = workspace::root().join("models");
+    let lists = ["requirements.txt", "requirements-train.txt"];
+    for list in lists.iter().take(if train { 2 } else { 1 }) {
+        install(&python, &folder, &models.join(list))?;
+    }
+    Ok(python)
+}
+
+fn install(python: &Path, folder: &Path, list: &Path) -> anyhow::Result<()> {
+    let wanted = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let stamp = folder.join(list.file_name().unwrap_or_default());
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        say(format!("setup: Python packages of {} are there", workspace::short(list)));
+        return Ok(());
+    }
+    say(format!("setup: installing the Python packages of {}", workspace::short(list)));
+    Job::new("pip install", python)
+        .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q", "-r"])
+        .arg(list)
+        .deadline(INSTALL_DEADLINE)
+        .output()?;
+    // Written last, so that an installation which broke off is done again.
+    fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+}
