@@ -1,0 +1,142 @@
+//! One frame of input: the bytes of one tensor, and what is known about them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sanderling_executor::frames::{dimensions, frame_fits};
+use sanderling_plan::Dtype;
+
+/// The type and shape that a source says its frames have, without the axis that counts them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// The dimensions of one frame.
+    pub dims: Vec<usize>,
+}
+
+impl Shape {
+    /// The bytes of one frame; none where the product does not fit.
+    pub fn bytes(&self) -> Option<usize> {
+        self.dims.iter().try_fold(self.dtype.bytes(), |bytes, &dim| bytes.checked_mul(dim))
+    }
+
+    /// True where frames of this shape can be fed to an input of shape `input`; axes of length 1, as the batch is, do
+    /// not count.
+    pub fn feeds(&self, input: &Shape) -> bool {
+        self.dtype == input.dtype && frame_fits(&self.dims, &input.dims)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.dtype.name(), dimensions(&self.dims))
+    }
+}
+
+/// One frame on its way to the model.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its number since this start of the agent, from 0.
+    pub seq: u64,
+    /// When it entered the queue.
+    pub entered: Instant,
+    /// The class that the recording names, where it names one.
+    pub truth: Option<u16>,
+    /// What the source knows of its shape; a raw stream knows nothing.
+    pub shape: Option<Arc<Shape>>,
+    /// The tensor, row-major, little-endian.
+    pub data: Vec<u8>,
+}
+
+/// Why a frame cannot be fed to a model.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum BadFrame {
+    /// Its shape or type is another one than the model's input.
+    #[error("the frame is {frame}, the model takes {input}; convert the recording or choose another model")]
+    Shape {
+        /// What came.
+        frame: Shape,
+        /// What is taken.
+        input: Shape,
+    },
+    /// A frame without a shape has the wrong length.
+    #[error("the frame has {frame} bytes, the model takes {input}; check what feeds standard input")]
+    Length {
+        /// Bytes that came.
+        frame: usize,
+        /// Bytes that are taken.
+        input: usize,
+    },
+    /// A float that is no number.
+    #[error("element {index} of the frame is {value}; the sensor or the recording is broken there")]
+    NotFinite {
+        /// The first such element.
+        index: usize,
+        /// What stands there.
+        value: f32,
+    },
+}
+
+/// Checks a frame against a model's input of shape `input`.
+pub fn check(frame: &Frame, input: &Shape) -> Result<(), BadFrame> {
+    if let Some(shape) = frame.shape.as_deref()
+        && !shape.feeds(input)
+    {
+        return Err(BadFrame::Shape { frame: shape.clone(), input: input.clone() });
+    }
+    let wanted = input.bytes().unwrap_or(usize::MAX);
+    if frame.data.len() != wanted {
+        return Err(BadFrame::Length { frame: frame.data.len(), input: wanted });
+    }
+    if input.dtype == Dtype::F32 {
+        let floats = frame.data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        if let Some((index, value)) = floats.enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(BadFrame::NotFinite { index, value });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(dtype: Dtype, dims: &[usize]) -> Shape {
+        Shape { dtype, dims: dims.to_vec() }
+    }
+
+    fn frame(shape: Option<Shape>, data: Vec<u8>) -> Frame {
+        Frame { seq: 0, entered: Instant::now(), truth: None, shape: shape.map(Arc::new), data }
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn a_batch_axis_is_no_difference() {
+        let input = shape(Dtype::F32, &[1, 1, 8, 8]);
+        assert!(shape(Dtype::F32, &[8, 8]).feeds(&input));
+        assert!(shape(Dtype::F32, &[1, 8, 8]).feeds(&input));
+        assert!(!shape(Dtype::F32, &[64]).feeds(&input));
+        assert!(!shape(Dtype::I8, &[8, 8]).feeds(&input));
+        assert!(shape(Dtype::F32, &[]).feeds(&shape(Dtype::F32, &[1, 1])));
+    }
+
+    #[test]
+    fn bad_frames_are_named() {
+        let input = shape(Dtype::F32, &[1, 2]);
+        let good = frame(Some(shape(Dtype::F32, &[2])), floats(&[1.0, 2.0]));
+        assert_eq!(check(&good, &input), Ok(()));
+        let wrong = frame(Some(shape(Dtype::F32, &[3])), floats(&[1.0, 2.0, 3.0]));
+        assert!(matches!(check(&wrong, &input), Err(BadFrame::Shape { .. })));
+        let short = frame(None, vec![0; 7]);
+        assert_eq!(check(&short, &input), Err(BadFrame::Length { frame: 7, input: 8 }));
+        for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let bad = frame(None, floats(&[0.0, broken]));
+            assert!(matches!(check(&bad, &input), Err(BadFrame::NotFinite { index: 1, .. })));
+        }
+    }
+}
