@@ -1,2 +1,92 @@
 //! ONNX to plan: import, match, plan memory, pack, emit.
+//!
+//! ```text
+//! ONNX file ─ import ─▶ Graph ─ matching ─▶ Program ─ memory ─▶ MemoryPlan ─ emit ─▶ plan
+//!             (tract)   ONNX's   Q and DQ    steps    lifetimes   offsets            bytes
+//!                       words    vanish      over
+//!                                            buffers ─ reference ─▶ golden vectors ──▲
+//! ```
+//!
+//! Everything after import is functions over values. What the engine cannot run as
+//! integers is refused with every such node named: nothing here falls back to float.
 #![forbid(unsafe_code)]
+
+pub mod emit;
+pub mod error;
+pub mod graph;
+pub mod import;
+pub mod matching;
+pub mod memory;
+pub mod program;
+mod random;
+pub mod reference;
+pub mod report;
+
+pub use error::{CompileError, Refusal};
+pub use report::Report;
+pub use sanderling_plan::Target;
+
+use sanderling_plan::Plan;
+use sha2::{Digest, Sha256};
+
+/// How to compile.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the constants are packed for.
+    pub target: Target,
+    /// Golden vectors to put into the plan, with which a robot proves it on its own silicon.
+    pub golden: usize,
+    /// Seed of the golden inputs.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    /// For every engine, with two golden vectors.
+    fn default() -> Self {
+        Options { target: Target::Generic, golden: 2, seed: 1 }
+    }
+}
+
+/// A compiled model.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The plan's bytes. [`Plan::new`] wants them at a 16-byte boundary.
+    pub plan: Vec<u8>,
+    /// What it costs, step by step.
+    pub report: Report,
+}
+
+/// Compiles an ONNX file.
+///
+/// The file may be in QDQ or in QOperator form. An open first dimension of an input
+/// becomes 1.
+///
+/// # Errors
+///
+/// See [`CompileError`]; [`CompileError::Unplaced`] lists every node that the engine
+/// cannot run as integers, with the reason.
+pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError> {
+    let graph = import::import(onnx)?;
+    let program = matching::match_graph(&graph)?;
+    let memory = memory::plan_memory(&program);
+    let golden: Vec<_> = reference::golden_inputs(&program, options.golden, options.seed)
+        .into_iter()
+        .map(|inputs| {
+            let outputs = reference::run(&program, &inputs);
+            (inputs, outputs)
+        })
+        .collect();
+    let source: [u8; 32] = Sha256::digest(onnx).into();
+    let plan = emit::emit(&program, &memory, options.target, source, &golden);
+    check(&plan)?;
+    let report = report::report(&program, &memory, plan.len(), options.target, source);
+    Ok(Compiled { plan, report })
+}
+
+/// Reads the plan as every robot will, from a 16-byte boundary.
+fn check(plan: &[u8]) -> Result<(), CompileError> {
+    let mut aligned = vec![0u128; plan.len().div_ceil(size_of::<u128>())];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
+    bytes[..plan.len()].copy_from_slice(plan);
+    Plan::new(&*bytes).map(|_| ()).map_err(CompileError::Invalid)
+}

@@ -1,0 +1,132 @@
+//! Writes a program down as a plan.
+
+use crate::memory::MemoryPlan;
+use crate::program::{Affine, Operation, Program, TensorId};
+use sanderling_plan::step::{Conv, FullyConnected, Lookup, ResizeNearest, Softmax};
+use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
+use sanderling_plan::{Operator, Place, Shape, Target, tensor};
+
+/// The plan of `program` with its arena laid out as `memory` says.
+///
+/// Constants are packed for `target`; all targets take the generic packing today.
+/// `golden` holds the inputs of each golden vector and the outputs that the reference
+/// gave for them. Tensors that no step, input or output names are left out, so ids in
+/// the plan differ from those in the program.
+///
+/// # Panics
+///
+/// Where a tensor has more than six dimensions or 2³¹ - 1 elements, or `memory` was not
+/// planned for `program`. The front end refuses such models with an error.
+pub fn emit(
+    program: &Program,
+    memory: &MemoryPlan,
+    target: Target,
+    source_sha256: [u8; 32],
+    golden: &[(Vec<Vec<u8>>, Vec<Vec<u8>>)],
+) -> Vec<u8> {
+    let mut writer = Writer::new(target, source_sha256);
+    let ids = write_tensors(program, memory, &mut writer);
+    let id = |of: TensorId| ids[of.0].expect("every tensor that is named was written");
+    for (index, step) in program.steps.iter().enumerate() {
+        let operator = operator(&step.operation, &mut writer);
+        let inputs: Vec<tensor::TensorId> = step.inputs.iter().map(|&of| id(of)).collect();
+        writer.step(&StepRecord {
+            name: &step.name,
+            operator,
+            inputs: &inputs,
+            output: id(step.output),
+            scratch_offset: memory.scratch_offsets[index] as u32,
+            scratch_bytes: step.scratch_bytes as u32,
+        });
+    }
+    for (inputs, outputs) in golden {
+        writer.golden(inputs.iter().chain(outputs).map(Vec::as_slice));
+    }
+    let inputs: Vec<tensor::TensorId> = program.inputs.iter().map(|&of| id(of)).collect();
+    let outputs: Vec<tensor::TensorId> = program.outputs.iter().map(|&of| id(of)).collect();
+    let peak = memory.peak_tensor.map_or(tensor::TensorId(0), id);
+    let macs = program.steps.iter().map(|step| step.macs).sum();
+    writer.finish(&inputs, &outputs, memory.arena_bytes as u32, peak, macs)
+}
+
+/// Writes the tensors that are named anywhere and says which id each got.
+fn write_tensors(
+    program: &Program,
+    memory: &MemoryPlan,
+    writer: &mut Writer,
+) -> Vec<Option<tensor::TensorId>> {
+    let mut named = vec![false; program.tensors.len()];
+    for id in program.inputs.iter().chain(&program.outputs).chain(&memory.peak_tensor) {
+        named[id.0] = true;
+    }
+    for step in &program.steps {
+        for id in step.inputs.iter().chain([&step.output]) {
+            named[id.0] = true;
+        }
+    }
+    let mut write = |tensor: &crate::program::Tensor| {
+        let (place, offset) = match &program.buffers[tensor.buffer.0].constant {
+            Some(bytes) => (Place::Constants, writer.constant(bytes)),
+            None => {
+                let offset = memory.offset(tensor.buffer).expect("a tensor in use has a place");
+                (Place::Arena, offset as u32)
+            }
+        };
+        let dims: Vec<u32> = tensor.shape.iter().map(|&dim| dim as u32).collect();
+        writer.tensor(&TensorRecord {
+            name: &tensor.name,
+            dtype: tensor.dtype,
+            shape: Shape::new(&dims).expect("the front end bounds every shape"),
+            place,
+            offset,
+            scale: tensor.scale,
+            zero_point: tensor.zero_point,
+        })
+    };
+    program.tensors.iter().zip(named).map(|(tensor, named)| named.then(|| write(tensor))).collect()
+}
+
+/// Writes the constants of `operation` and fills their offsets in.
+fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
+    match operation {
+        Operation::Conv { parameters, depthwise, affine } => {
+            let [weights, bias, multipliers] = write_affine(affine, writer);
+            let parameters = Conv { weights, bias, multipliers, ..*parameters };
+            if *depthwise {
+                Operator::DepthwiseConv(parameters)
+            } else {
+                Operator::Conv(parameters)
+            }
+        }
+        Operation::FullyConnected { parameters, affine } => {
+            let [weights, bias, multipliers] = write_affine(affine, writer);
+            Operator::FullyConnected(FullyConnected { weights, bias, multipliers, ..*parameters })
+        }
+        Operation::Lookup { table } => Operator::Lookup(Lookup { table: writer.constant(table) }),
+        Operation::Softmax { parameters, table } => {
+            Operator::Softmax(Softmax { table: write_f32(table, writer), ..*parameters })
+        }
+        Operation::ResizeNearest { rows, columns } => Operator::ResizeNearest(ResizeNearest {
+            rows: write_u16(rows, writer),
+            columns: write_u16(columns, writer),
+        }),
+        Operation::Plain(operator) => *operator,
+    }
+}
+
+/// Offsets of weights, biases and multipliers.
+fn write_affine(affine: &Affine, writer: &mut Writer) -> [u32; 3] {
+    let weights: Vec<u8> = affine.weights.iter().map(|&w| w as u8).collect();
+    let bias: Vec<u8> = affine.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+    [writer.constant(&weights), writer.constant(&bias), write_f32(&affine.multipliers, writer)]
+}
+
+fn write_f32(values: &[f32], writer: &mut Writer) -> u32 {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    writer.constant(&bytes)
+}
+
+fn write_u16(values: &[u16], writer: &mut Writer) -> u32 {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    writer.constant(&bytes)
+}

@@ -1,0 +1,84 @@
+//! Why a model has no plan.
+
+use std::fmt;
+
+/// A node that cannot be placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The node's name.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// What stands in the way, and where it helps, what to change in the model.
+    pub why: String,
+}
+
+impl Refusal {
+    /// A refusal of `node`.
+    pub fn new(
+        node: impl Into<String>,
+        operator: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Self {
+        Refusal { node: node.into(), operator: operator.into(), why: why.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.node, self.operator, self.why)
+    }
+}
+
+/// Why a model has no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The bytes are no ONNX model.
+    #[error("not an ONNX model: {0}")]
+    NotOnnx(String),
+    /// The model contradicts itself, or tract cannot work out its shapes.
+    #[error("the model's shapes cannot be worked out: {0}")]
+    Shapes(String),
+    /// An input has a dimension that is not known before the model runs.
+    #[error(
+        "input `{input}` has the open dimension `{dimension}` at axis {axis}; only the first may be \
+         open (it becomes 1): export the model with fixed shapes"
+    )]
+    OpenDimension {
+        /// The input.
+        input: String,
+        /// Its dimension's name.
+        dimension: String,
+        /// Which axis.
+        axis: usize,
+    },
+    /// Nodes that the engine cannot run as integers.
+    #[error("{}", refusals(.0))]
+    Unplaced(Vec<Refusal>),
+    /// The plan that came out is refused by its own reader: a defect of the compiler.
+    #[error("the compiler wrote a plan that does not hold ({0}); please report it with the model")]
+    Invalid(sanderling_plan::PlanError),
+}
+
+impl CompileError {
+    /// The nodes that cannot be placed.
+    pub fn refusals(&self) -> &[Refusal] {
+        match self {
+            Self::Unplaced(nodes) => nodes,
+            _ => &[],
+        }
+    }
+}
+
+fn refusals(nodes: &[Refusal]) -> String {
+    let mut text = format!(
+        "the integer engine cannot take {} of the model's nodes; quantize them \
+         (QuantizeLinear and DequantizeLinear around each), or run the model with `--executor tract`:",
+        nodes.len()
+    );
+    for node in nodes {
+        text.push_str("\n  ");
+        text.push_str(&node.to_string());
+    }
+    text
+}

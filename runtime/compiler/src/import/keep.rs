@@ -1,0 +1,238 @@
+//! Operators that stay as ONNX states them: tract infers their shapes with its own
+//! rules, but they become one typed node each instead of tract's translation.
+
+use crate::error::Refusal;
+use std::sync::LazyLock;
+use tract_onnx::model::{Onnx, ParsingContext};
+use tract_onnx::pb;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_hir::infer::*;
+use tract_onnx::tract_hir::internal::{Expansion, expand};
+
+/// Operators that the matching stage takes. tract's rules infer their shapes.
+pub const KEPT: &[&str] = &[
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv",
+    "DepthToSpace", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Exp", "Expand",
+    "Flatten", "Gelu", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity",
+    "LeakyRelu", "Log", "MatMul", "MaxPool", "Mish", "Mul", "Neg", "Pad", "QuantizeLinear",
+    "Reciprocal", "ReduceMean", "Relu", "Reshape", "Resize", "Selu", "Sigmoid", "Slice", "Softmax",
+    "Softplus", "Softsign", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+];
+
+/// tract as it comes.
+static STOCK: LazyLock<Onnx> = LazyLock::new(tract_onnx::onnx);
+
+/// tract with the kept operators registered anew.
+pub fn framework() -> Onnx {
+    let mut framework = tract_onnx::onnx().with_ignore_output_types(true);
+    for &operator in KEPT {
+        framework.op_register.insert(operator, keep);
+    }
+    framework
+}
+
+/// Operators that are neither kept nor tract's.
+pub fn unknown_operators(graph: &pb::GraphProto) -> Vec<Refusal> {
+    graph
+        .node
+        .iter()
+        .filter(|node| !KEPT.contains(&node.op_type.as_str()))
+        .filter(|node| !STOCK.op_register.0.contains_key(&node.op_type))
+        .map(|node| {
+            Refusal::new(node_name(node), &node.op_type, "neither the engine nor tract knows this operator")
+        })
+        .collect()
+}
+
+/// A node's name, or that of its first output where it has none.
+pub fn node_name(node: &pb::NodeProto) -> String {
+    if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() }
+}
+
+fn keep(
+    context: &ParsingContext<'_>,
+    node: &pb::NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let (inner, closures) = match node.op_type.as_str() {
+        // tract refuses dtypes and blocks it cannot run; the engine's own checks come later.
+        "QuantizeLinear" | "DequantizeLinear" => {
+            (expand(BorderShape { quantize: node.op_type == "QuantizeLinear" }), vec![])
+        }
+        operator => match STOCK.op_register.0.get(operator) {
+            Some(stock) => stock(context, node)?,
+            None => bail!("tract has no rules for {operator}"),
+        },
+    };
+    Ok((Box::new(Kept { inner, proto: Arc::new(node.clone()) }), closures))
+}
+
+/// Inference stage: shapes by tract's rules, the node as it was.
+#[derive(Clone, Debug)]
+struct Kept {
+    inner: Box<dyn InferenceOp>,
+    proto: Arc<pb::NodeProto>,
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.proto, &other.proto)
+    }
+}
+
+impl Eq for Kept {}
+
+impl Op for Kept {
+    fn name(&self) -> StaticName {
+        self.inner.name()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for Kept {
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        match self.proto.op_type.as_str() {
+            // Folding these would turn integer weights into float ones.
+            "QuantizeLinear" | "DequantizeLinear" => Ok(None),
+            _ => self.inner.eval_out_of_plan(inputs),
+        }
+    }
+}
+
+impl InferenceOp for Kept {
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+        self.inner.infer_facts(inputs, outputs, observed)
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        self.inner.nboutputs()
+    }
+
+    fn as_op(&self) -> &dyn Op {
+        self
+    }
+
+    fn as_op_mut(&mut self) -> &mut dyn Op {
+        self
+    }
+
+    fn to_typed(
+        &self,
+        _source: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        let facts = node
+            .outputs
+            .iter()
+            .map(|output| TypedFact::try_from(&output.fact))
+            .collect::<TractResult<TVec<TypedFact>>>()?;
+        let inputs: TVec<OutletId> = node.inputs.iter().map(|outlet| mapping[outlet]).collect();
+        target.wire_node(&node.name, KeptNode { proto: self.proto.clone(), facts }, &inputs)
+    }
+}
+
+/// Typed stage: the node as ONNX states it, with the facts of its outputs.
+#[derive(Clone, Debug)]
+pub struct KeptNode {
+    proto: Arc<pb::NodeProto>,
+    facts: TVec<TypedFact>,
+}
+
+impl KeptNode {
+    /// Its operator.
+    pub fn operator(&self) -> &str {
+        &self.proto.op_type
+    }
+
+    /// Its attributes.
+    pub fn attributes(&self) -> &[pb::AttributeProto] {
+        &self.proto.attribute
+    }
+
+    /// The ONNX name of output `slot`.
+    pub fn output_name(&self, slot: usize) -> Option<&str> {
+        self.proto.output.iter().filter(|name| !name.is_empty()).nth(slot).map(String::as_str)
+    }
+
+    /// Puts the inputs, of which tract keeps only those that are there, in ONNX's places.
+    pub fn place_inputs<T>(&self, given: impl Iterator<Item = T>) -> Vec<Option<T>> {
+        let mut given = given;
+        self.proto
+            .input
+            .iter()
+            .map(|name| if name.is_empty() { None } else { given.next() })
+            .collect()
+    }
+}
+
+impl PartialEq for KeptNode {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.proto, &other.proto)
+    }
+}
+
+impl Eq for KeptNode {}
+
+impl Op for KeptNode {
+    fn name(&self) -> StaticName {
+        self.proto.op_type.clone().into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for KeptNode {
+    not_out_of_plan!();
+}
+
+impl TypedOp for KeptNode {
+    fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        Ok(self.facts.clone())
+    }
+
+    as_op!();
+}
+
+/// Shape rules of QuantizeLinear and DequantizeLinear for every dtype that ONNX allows.
+#[derive(Clone, Debug)]
+struct BorderShape {
+    quantize: bool,
+}
+
+impl Expansion for BorderShape {
+    fn name(&self) -> StaticName {
+        if self.quantize { "QuantizeLinear".into() } else { "DequantizeLinear".into() }
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        solver: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        solver.equals(&inputs[0].shape, &outputs[0].shape)?;
+        if !self.quantize {
+            solver.equals(&outputs[0].datum_type, f32::datum_type())
+        } else if inputs.len() > 2 {
+            solver.equals(&outputs[0].datum_type, &inputs[2].datum_type)
+        } else {
+            solver.equals(&outputs[0].datum_type, u8::datum_type())
+        }
+    }
+
+    fn wire(
+        &self,
+        _prefix: &str,
+        _model: &mut TypedModel,
+        _inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        bail!("{} stays as it is", Expansion::name(self))
+    }
+}

@@ -1,0 +1,197 @@
+//! ONNX to [`Graph`], through tract: the only user of tract's graph.
+//!
+//! tract parses the file, folds constants, and works out shapes and types. Its own
+//! translation would lose what the engine needs: a QDQ graph becomes float, weights
+//! lose their integers, `DequantizeLinear → Softmax → QuantizeLinear` is miscompiled by
+//! decluttering. So every operator that matters is registered anew (see [`keep`]) such
+//! that it stays one node that remembers its ONNX form, and the typed graph is walked
+//! as it is, never decluttered.
+
+mod keep;
+mod normalize;
+
+use crate::error::{CompileError, Refusal};
+use crate::graph::{Attribute, Constant, Data, Element, Graph, Node, Value, ValueId};
+use keep::KeptNode;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tract_onnx::pb;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::OutletId;
+use tract_onnx::tract_core::ops::konst::Const;
+use tract_onnx::tract_core::ops::source::TypedSource;
+
+/// Reads an ONNX file.
+///
+/// # Errors
+///
+/// When the bytes are no ONNX file, its shapes are open or contradict each other, or
+/// it has operators that neither the engine nor constant folding takes; all of those
+/// are listed at once.
+pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
+    let mut proto = tract_onnx::onnx()
+        .proto_model_for_read(&mut &*onnx)
+        .map_err(|error| CompileError::NotOnnx(chain(&error)))?;
+    let graph = proto
+        .graph
+        .as_mut()
+        .filter(|graph| !graph.output.is_empty())
+        .ok_or_else(|| CompileError::NotOnnx("it has no graph with outputs".into()))?;
+    normalize::qoperators_to_qdq(graph)?;
+    close_batch(graph)?;
+    let unknown = keep::unknown_operators(graph);
+    if !unknown.is_empty() {
+        return Err(CompileError::Unplaced(unknown));
+    }
+    let opset = proto
+        .opset_import
+        .iter()
+        .find(|set| set.domain.is_empty() || set.domain == "ai.onnx")
+        .map_or(0, |set| set.version);
+    let names: Vec<String> = proto
+        .graph
+        .iter()
+        .flat_map(|graph| graph.output.iter().map(|output| output.name.clone()))
+        .collect();
+    let typed = keep::framework()
+        .model_for_proto_model(&proto)
+        .and_then(|model| model.into_typed())
+        .map_err(|error| CompileError::Shapes(chain(&error)))?;
+    walk(&typed, opset, names)
+}
+
+/// Gives an open first dimension of an input the value 1, and drops the shapes that the
+/// file states elsewhere: they follow from the inputs.
+fn close_batch(graph: &mut pb::GraphProto) -> Result<(), CompileError> {
+    use pb::tensor_shape_proto::dimension::Value as Dimension;
+    graph.value_info.clear();
+    let constants: Vec<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    for input in &mut graph.input {
+        if constants.contains(&input.name.as_str()) {
+            continue;
+        }
+        let Some(pb::type_proto::Value::TensorType(tensor)) =
+            input.r#type.as_mut().and_then(|t| t.value.as_mut())
+        else {
+            continue;
+        };
+        for (axis, dim) in tensor.shape.iter_mut().flat_map(|s| &mut s.dim).enumerate() {
+            let open = match &dim.value {
+                Some(Dimension::DimValue(value)) if *value > 0 => continue,
+                Some(Dimension::DimParam(name)) => name.clone(),
+                _ => "?".to_owned(),
+            };
+            if axis > 0 {
+                return Err(CompileError::OpenDimension {
+                    input: input.name.clone(),
+                    dimension: open,
+                    axis,
+                });
+            }
+            dim.value = Some(Dimension::DimValue(1));
+        }
+    }
+    Ok(())
+}
+
+fn walk(model: &TypedModel, opset: i64, names: Vec<String>) -> Result<Graph, CompileError> {
+    let mut graph = Graph { opset, ..Graph::default() };
+    let mut ids: HashMap<OutletId, ValueId> = HashMap::new();
+    let mut leftover = Vec::new();
+    let order = model.eval_order().map_err(|error| CompileError::Shapes(chain(&error)))?;
+    for index in order {
+        let node = model.node(index);
+        let constant = node.op_as::<Const>().map(|op| op.val());
+        let kept = node.op_as::<KeptNode>();
+        for (slot, output) in node.outputs.iter().enumerate() {
+            let shape = output
+                .fact
+                .shape
+                .as_concrete()
+                .ok_or_else(|| {
+                    CompileError::Shapes(format!("the shape of `{}` stays open", node.name))
+                })?
+                .to_vec();
+            let outlet = OutletId::new(index, slot);
+            let name = kept.and_then(|k| k.output_name(slot)).unwrap_or(&node.name);
+            let id = ValueId(graph.values.len());
+            graph.values.push(Value {
+                name: name.to_owned(),
+                element: element(output.fact.datum_type),
+                shape,
+                constant: constant.and_then(|tensor| read_constant(tensor)).map(Arc::new),
+            });
+            ids.insert(outlet, id);
+        }
+        if let Some(kept) = kept {
+            let inputs = node.inputs.iter().map(|outlet| ids[outlet]);
+            graph.nodes.push(Node {
+                name: node.name.clone(),
+                operator: kept.operator().to_owned(),
+                attributes: kept.attributes().iter().filter_map(attribute).collect(),
+                inputs: kept.place_inputs(inputs),
+                outputs: (0..node.outputs.len()).map(|o| ids[&OutletId::new(index, o)]).collect(),
+            });
+        } else if constant.is_none() && node.op_as::<TypedSource>().is_none() {
+            let why = "it is not one of the engine's operators, and it does not fold to a constant";
+            leftover.push(Refusal::new(&node.name, node.op.name(), why));
+        }
+    }
+    if !leftover.is_empty() {
+        return Err(CompileError::Unplaced(leftover));
+    }
+    graph.inputs = model.inputs.iter().map(|outlet| ids[outlet]).collect();
+    let outputs = model.outputs.iter().map(|outlet| ids[outlet]);
+    graph.outputs = names.into_iter().zip(outputs).collect();
+    Ok(graph)
+}
+
+fn element(datum: DatumType) -> Element {
+    match datum {
+        DatumType::F32 => Element::F32,
+        DatumType::I8 => Element::I8,
+        DatumType::U8 => Element::U8,
+        DatumType::I16 => Element::I16,
+        DatumType::I32 => Element::I32,
+        DatumType::I64 | DatumType::TDim => Element::I64,
+        _ => Element::Other,
+    }
+}
+
+fn read_constant(tensor: &Arc<Tensor>) -> Option<Constant> {
+    fn elements<T: Datum + Copy>(tensor: &Tensor) -> Option<Vec<T>> {
+        let plain = tensor.cast_to::<T>().ok()?;
+        let view = plain.to_plain_array_view::<T>().ok()?;
+        Some(view.iter().copied().collect())
+    }
+    let data = match element(tensor.datum_type()) {
+        Element::F32 => Data::F32(elements(tensor)?),
+        Element::I8 => Data::I8(elements(tensor)?),
+        Element::U8 => Data::U8(elements(tensor)?),
+        Element::I16 => Data::I16(elements(tensor)?),
+        Element::I32 => Data::I32(elements(tensor)?),
+        Element::I64 => Data::I64(elements(tensor)?),
+        Element::Other => return None,
+    };
+    Some(Constant { shape: tensor.shape().to_vec(), data })
+}
+
+fn attribute(proto: &pb::AttributeProto) -> Option<(String, Attribute)> {
+    use pb::attribute_proto::AttributeType as Type;
+    let value = match Type::try_from(proto.r#type).ok()? {
+        Type::Int => Attribute::Int(proto.i),
+        Type::Float => Attribute::Float(proto.f),
+        Type::String => Attribute::Text(String::from_utf8_lossy(&proto.s).into_owned()),
+        Type::Ints => Attribute::Ints(proto.ints.clone()),
+        Type::Floats => Attribute::Floats(proto.floats.clone()),
+        _ => return None,
+    };
+    Some((proto.name.clone(), value))
+}
+
+/// tract's error and its causes on one line.
+fn chain(error: &TractError) -> String {
+    let mut causes: Vec<String> = error.chain().map(|cause| cause.to_string()).collect();
+    causes.dedup();
+    causes.join(": ").replace('\n', " ")
+}

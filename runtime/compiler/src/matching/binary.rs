@@ -1,0 +1,244 @@
+//! Elementwise operators of two tensors.
+
+use super::arrange::{CopyAxis, strided};
+use super::meaning::{Mapped, Meaning, Quantization, Stored, Weights};
+use super::unary::map;
+use super::{Matcher, Why};
+use crate::graph::{Element, Node};
+use crate::program::{Operation, TensorId};
+use sanderling_plan::{Operator, step};
+use std::sync::Arc;
+
+/// An operand of Add or Mul, brought to the shape and order of the result.
+struct Operand {
+    tensor: TensorId,
+    quantization: Quantization,
+}
+
+impl<'a> Matcher<'a> {
+    pub(super) fn binary(&mut self, index: usize, node: &'a Node) -> Result<Meaning, Why> {
+        let function = function(&node.operator);
+        // A number on either side, or twice the same tensor: still a function of one.
+        let (a, b) = (self.mapped(node, 0), self.mapped(node, 1));
+        match (a, b) {
+            (Some(a), None) => {
+                if let Some(b) = self.float_scalar(node, 1) {
+                    return self.same_shape(node, &a).map(|()| Meaning::Mapped(map(&a, |x| function(x, b))));
+                }
+            }
+            (None, Some(b)) => {
+                if let Some(a) = self.float_scalar(node, 0) {
+                    return self.same_shape(node, &b).map(|()| Meaning::Mapped(map(&b, |x| function(a, x))));
+                }
+            }
+            (Some(a), Some(b)) if a.stored.tensor == b.stored.tensor
+                && (a.linear.is_none() || b.linear.is_none()) =>
+            {
+                let mut table = *a.table;
+                for (x, &y) in table.iter_mut().zip(b.table.iter()) {
+                    *x = function(*x, y);
+                }
+                return Ok(Meaning::Mapped(Mapped { table: Arc::new(table), linear: None, ..a }));
+            }
+            _ => {}
+        }
+        if !matches!(node.operator.as_str(), "Add" | "Mul") {
+            return Err(format!("{} of two tensors has no integer form", node.operator));
+        }
+        let constants = (0..2)
+            .filter(|&i| matches!(self.meaning(node, i), Some(Meaning::Weights(_))))
+            .count();
+        for input in 0..2 {
+            if !matches!(self.meaning(node, input), Some(Meaning::Weights(_))) || constants == 2 {
+                self.operand(node, input)?;
+            }
+        }
+        Ok(Meaning::Pending { node: index, low: f32::NEG_INFINITY, high: f32::INFINITY })
+    }
+
+    pub(super) fn add(
+        &mut self,
+        node: &Node,
+        to: Quantization,
+        clamp: (i32, i32),
+    ) -> Result<Stored, Why> {
+        let (a, b, output) = self.pair(node, to)?;
+        let ratio_a = a.quantization.scale / to.scale;
+        let ratio_b = b.quantization.scale / to.scale;
+        let (zero_a, zero_b) =
+            (a.quantization.zero_point as f32, b.quantization.zero_point as f32);
+        let parameters = step::Add {
+            ratio_a,
+            ratio_b,
+            fixed: to.zero_point as f32 - (ratio_a * zero_a + ratio_b * zero_b),
+            bias_a: a.quantization.bias(),
+            bias_b: b.quantization.bias(),
+            bias_y: to.bias(),
+            low: clamp.0,
+            high: clamp.1,
+        };
+        let operation = Operation::Plain(Operator::Add(parameters));
+        self.step(node, operation, vec![a.tensor, b.tensor], output.tensor);
+        Ok(output)
+    }
+
+    pub(super) fn mul(
+        &mut self,
+        node: &Node,
+        to: Quantization,
+        clamp: (i32, i32),
+    ) -> Result<Stored, Why> {
+        let (a, b, output) = self.pair(node, to)?;
+        let parameters = step::Mul {
+            zero_a: a.quantization.zero_point_i8(),
+            zero_b: b.quantization.zero_point_i8(),
+            ratio: a.quantization.scale * b.quantization.scale / to.scale,
+            offset: to.zero_point as f32,
+            bias_y: to.bias(),
+            low: clamp.0,
+            high: clamp.1,
+        };
+        let operation = Operation::Plain(Operator::Mul(parameters));
+        self.step(node, operation, vec![a.tensor, b.tensor], output.tensor);
+        Ok(output)
+    }
+
+    /// Both operands in the shape and order of the result.
+    fn pair(&mut self, node: &Node, to: Quantization) -> Result<(Operand, Operand, Stored), Why> {
+        let shape = self.output_shape(node);
+        let full = |stored: &Stored| stored.shape == shape;
+        let order = (0..2)
+            .find_map(|input| self.operand(node, input).ok().filter(|(stored, _)| full(stored)))
+            .map_or_else(|| (0..shape.len()).collect(), |(stored, _)| stored.order);
+        let a = self.broadcast(node, 0, &shape, &order)?;
+        let b = self.broadcast(node, 1, &shape, &order)?;
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
+        Ok((a, b, output))
+    }
+
+    fn broadcast(
+        &mut self,
+        node: &Node,
+        input: usize,
+        shape: &[usize],
+        order: &[usize],
+    ) -> Result<Operand, Why> {
+        if let Some(Meaning::Weights(weights)) = self.meaning(node, input).cloned() {
+            return self.broadcast_constant(node, &weights, shape, order);
+        }
+        let (stored, quantization) = self.operand(node, input)?;
+        let stored = self.expand(node, &stored, shape, order)?;
+        Ok(Operand { tensor: stored.tensor, quantization })
+    }
+
+    /// `stored` repeated along the axes where it has extent 1 (or none) and `shape` has more.
+    pub(super) fn expand(
+        &mut self,
+        node: &Node,
+        stored: &Stored,
+        shape: &[usize],
+        order: &[usize],
+    ) -> Result<Stored, Why> {
+        if stored.shape == shape {
+            return self.arrange(node, stored, order);
+        }
+        let missing = shape.len().checked_sub(stored.shape.len()).ok_or("ranks do not fit")?;
+        let strides = stored.strides();
+        let source = self.program.tensor(stored.tensor).clone();
+        let expanded = Stored { shape: shape.to_vec(), order: order.to_vec(), ..stored.clone() };
+        let tensor = self.program.add_tensor(
+            &source.name,
+            source.dtype,
+            expanded.stored_shape(),
+            source.scale,
+            source.zero_point,
+        );
+        let expanded = Stored { tensor, ..expanded };
+        let to = expanded.strides();
+        let axes: Vec<CopyAxis> = order
+            .iter()
+            .map(|&axis| {
+                let repeats = axis < missing || stored.shape[axis - missing] == 1;
+                let from = if repeats { 0 } else { strides[axis - missing] };
+                (shape[axis], from as isize, to[axis] as isize)
+            })
+            .collect();
+        let copy = Operation::Plain(Operator::Copy(strided(&axes, 0, 0)?));
+        self.step(node, copy, vec![stored.tensor], tensor);
+        Ok(expanded)
+    }
+
+    fn broadcast_constant(
+        &mut self,
+        node: &Node,
+        weights: &Weights,
+        shape: &[usize],
+        order: &[usize],
+    ) -> Result<Operand, Why> {
+        let (&[scale], &[zero_point]) = (weights.scales.as_slice(), weights.zero_points.as_slice())
+        else {
+            return Err("a constant operand with several scales is not supported".into());
+        };
+        if !matches!(weights.element, Element::I8 | Element::U8) {
+            return Err(format!("a constant operand of {} is not supported", weights.element));
+        }
+        let quantization = Quantization { scale, zero_point, element: weights.element };
+        let missing = shape.len().checked_sub(weights.shape.len()).ok_or("ranks do not fit")?;
+        let stored_shape: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+        let mut values = Vec::with_capacity(shape.iter().product());
+        let mut index = vec![0usize; shape.len()];
+        for _ in 0..shape.iter().product::<usize>() {
+            let mut at = 0;
+            for (axis, &extent) in weights.shape.iter().enumerate() {
+                let i = if extent == 1 { 0 } else { index[axis + missing] };
+                at = at * extent + i;
+            }
+            values.push((weights.values[at] - quantization.bias()) as i8);
+            for &axis in order.iter().rev() {
+                index[axis] += 1;
+                if index[axis] < shape[axis] {
+                    break;
+                }
+                index[axis] = 0;
+            }
+        }
+        let tensor = self.program.add_constant(
+            &format!("{}/constant", node.name),
+            stored_shape,
+            &values,
+            scale,
+            quantization.zero_point_i8(),
+        );
+        Ok(Operand { tensor, quantization })
+    }
+
+    fn mapped(&self, node: &Node, input: usize) -> Option<Mapped> {
+        match self.meaning(node, input)? {
+            Meaning::Mapped(mapped) => Some(mapped.clone()),
+            _ => None,
+        }
+    }
+
+    /// A float constant of one element; quantized constants take part as tensors.
+    fn float_scalar(&self, node: &Node, input: usize) -> Option<f32> {
+        self.graph.constant(node, input)?;
+        self.scalar(node, input)
+    }
+
+    fn same_shape(&self, node: &Node, mapped: &Mapped) -> Result<(), Why> {
+        if self.output_shape(node) == mapped.stored.shape {
+            Ok(())
+        } else {
+            Err("its constant has more dimensions than the tensor".into())
+        }
+    }
+}
+
+fn function(operator: &str) -> fn(f32, f32) -> f32 {
+    match operator {
+        "Add" => |a, b| a + b,
+        "Sub" => |a, b| a - b,
+        "Mul" => |a, b| a * b,
+        _ => |a, b| a / b,
+    }
+}

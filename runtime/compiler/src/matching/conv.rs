@@ -1,0 +1,192 @@
+//! Convolution.
+
+use super::arrange::{image_order, nhwc};
+use super::meaning::{Meaning, Quantization, Stored, Weights};
+use super::window::Window;
+use super::{Matcher, Why};
+use crate::graph::{Data, Element, Node};
+use crate::program::{Affine, Operation};
+use sanderling_plan::step;
+use std::sync::Arc;
+
+impl Matcher<'_> {
+    pub(super) fn conv(
+        &mut self,
+        node: &Node,
+        to: Quantization,
+        clamp: (i32, i32),
+    ) -> Result<Stored, Why> {
+        let (x, from) = self.operand(node, 0)?;
+        let weights = self.node_weights(node, 1)?;
+        let shape = self.output_shape(node);
+        let order = image_order(shape.len())?;
+        let image = self.image(node, &x)?;
+        let [_, h, w, channels_in] = image.nhwc;
+        let [n, out_h, out_w, channels_out] = nhwc(&shape);
+        let groups = node.int("group").unwrap_or(1).max(1) as usize;
+        let (kernel, inputs) = match weights.shape.as_slice() {
+            [_, inputs, kernel @ ..] => (kernel.to_vec(), *inputs),
+            _ => return Err("its weights have fewer than three dimensions".into()),
+        };
+        if inputs * groups != channels_in || !channels_out.is_multiple_of(groups) {
+            return Err("its weights do not fit the input's channels".into());
+        }
+        let window = Window::of(node, &kernel, [h, w], [out_h, out_w])?;
+        let depthwise = groups == channels_in && channels_in > 1;
+        let taps = window.kernel[0] * window.kernel[1];
+
+        let signed = SignedWeights::of(&weights, channels_out, 0)?;
+        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let source = |o: usize, tap: usize, i: usize| signed.values[(o * inputs + i) * taps + tap];
+        let mut packed = Vec::with_capacity(signed.values.len());
+        if depthwise {
+            for tap in 0..taps {
+                packed.extend((0..channels_out).map(|o| source(o, tap, 0)));
+            }
+        } else {
+            for o in 0..channels_out {
+                for tap in 0..taps {
+                    packed.extend((0..inputs).map(|i| source(o, tap, i)));
+                }
+            }
+        }
+        let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
+            signed.values[o * inputs * taps..][..inputs * taps].iter().copied()
+        });
+        let parameters = step::Conv {
+            kernel_h: window.kernel[0] as u32,
+            kernel_w: window.kernel[1] as u32,
+            stride_h: window.stride[0] as u32,
+            stride_w: window.stride[1] as u32,
+            dilation_h: window.dilation[0] as u32,
+            dilation_w: window.dilation[1] as u32,
+            pad_top: window.pad[0] as u32,
+            pad_left: window.pad[1] as u32,
+            groups: groups as u32,
+            weights: 0,
+            bias: 0,
+            multipliers: 0,
+            input_zero_point: from.zero_point_i8(),
+            zero_point: to.zero_point_i8(),
+            low: clamp.0,
+            high: clamp.1,
+            weight_zero_point: signed.zero_point.into(),
+        };
+        let affine =
+            Affine { weights: packed, bias: folded, multipliers: signed.multipliers(from.scale, to.scale) };
+        let scratch = if depthwise {
+            0
+        } else {
+            parameters.scratch_bytes(channels_in as u32).ok_or("it is too large")?
+        };
+        let macs = (n * out_h * out_w * channels_out * inputs * taps) as u64;
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
+        let target = self.program.add_view(output.tensor, vec![n, out_h, out_w, channels_out]);
+        let operation = Operation::Conv { parameters, depthwise, affine };
+        self.step_with(node, operation, vec![image.tensor], target, scratch, macs);
+        Ok(output)
+    }
+
+    /// The integer constant behind an input.
+    pub(super) fn node_weights(&self, node: &Node, input: usize) -> Result<Arc<Weights>, Why> {
+        match self.meaning(node, input) {
+            Some(Meaning::Weights(weights)) => Ok(weights.clone()),
+            Some(_) => Err("its weights are not constant".into()),
+            None => Err("its weights are float; quantize them".into()),
+        }
+    }
+
+    /// The bias in units of input scale · weight scale, one for each output channel.
+    pub(super) fn node_bias(
+        &self,
+        node: &Node,
+        input: usize,
+        input_scale: f32,
+        weights: &SignedWeights,
+    ) -> Result<Vec<i32>, Why> {
+        let channels = weights.scales.len();
+        if node.input(input).is_none() {
+            return Ok(vec![0; channels]);
+        }
+        let values: Vec<i32> = match (self.meaning(node, input), self.graph.constant(node, input)) {
+            (Some(Meaning::Weights(bias)), _) if bias.element == Element::I32 => bias.values.clone(),
+            (Some(Meaning::Weights(_)), _) => return Err("its bias is not int32".into()),
+            (_, Some(constant)) => match &constant.data {
+                Data::F32(floats) => (floats.iter().enumerate())
+                    .map(|(i, &real)| {
+                        let scale = weights.scales.get(i % channels).copied().unwrap_or(1.0);
+                        (f64::from(real) / (f64::from(input_scale) * f64::from(scale)))
+                            .round_ties_even() as i32
+                    })
+                    .collect(),
+                _ => return Err("its bias is neither float nor quantized".into()),
+            },
+            _ => return Err("its bias is not constant".into()),
+        };
+        match values.len() {
+            1 => Ok(vec![values[0]; channels]),
+            n if n == channels => Ok(values),
+            n => Err(format!("a bias of {n} values for {channels} outputs is not supported")),
+        }
+    }
+}
+
+/// Weights as `i8`, with one scale for each output channel.
+pub struct SignedWeights {
+    /// In the order they were given.
+    pub values: Vec<i8>,
+    /// One for each output channel.
+    pub scales: Vec<f32>,
+    /// Of all channels.
+    pub zero_point: i8,
+}
+
+impl SignedWeights {
+    /// Brings `weights` to `i8`; their scales, if several, lie along `output_axis`.
+    pub fn of(weights: &Weights, channels: usize, output_axis: usize) -> Result<Self, Why> {
+        let bias = match weights.element {
+            Element::I8 => 0,
+            Element::U8 => 128,
+            other => return Err(format!("its weights are {other}; only int8 and uint8 are supported")),
+        };
+        let zero_point = weights.zero_points.first().copied().unwrap_or(0);
+        if weights.zero_points.iter().any(|&z| z != zero_point) {
+            return Err("weights with several zero points are not supported".into());
+        }
+        let scales = match weights.scales.as_slice() {
+            &[scale] => vec![scale; channels],
+            many if many.len() == channels && weights.axis == output_axis => many.to_vec(),
+            many => return Err(format!("{} scales do not fit its {channels} outputs", many.len())),
+        };
+        if scales.iter().any(|scale| !(*scale >= 0.0 && scale.is_finite())) {
+            return Err("a weight scale is negative or not finite".into());
+        }
+        Ok(SignedWeights {
+            values: weights.values.iter().map(|&v| (v - bias) as i8).collect(),
+            scales,
+            zero_point: (zero_point - bias) as i8,
+        })
+    }
+
+    /// `f32((input scale · weight scale) / output scale)`, as ONNX Runtime rounds it.
+    pub fn multipliers(&self, input_scale: f32, output_scale: f32) -> Vec<f32> {
+        self.scales.iter().map(|&scale| (input_scale * scale) / output_scale).collect()
+    }
+
+    /// The bias with everything that does not depend on the input folded in:
+    /// `bias - zero_x · Σ (w - zero_w)`.
+    pub fn fold<I: Iterator<Item = i8>>(
+        &self,
+        input_zero_point: i32,
+        bias: &[i32],
+        channel: impl Fn(usize) -> I,
+    ) -> Vec<i32> {
+        (bias.iter().enumerate())
+            .map(|(o, &bias)| {
+                let sum: i32 =
+                    channel(o).map(|w| i32::from(w) - i32::from(self.zero_point)).sum();
+                bias.wrapping_sub(input_zero_point.wrapping_mul(sum))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! Gemm and MatMul with constant weights.
+
+use super::conv::SignedWeights;
+use super::meaning::{Quantization, Stored};
+use super::{Matcher, Why};
+use crate::graph::Node;
+use crate::program::{Affine, Operation};
+use sanderling_plan::step;
+
+impl Matcher<'_> {
+    pub(super) fn gemm(
+        &mut self,
+        node: &Node,
+        to: Quantization,
+        clamp: (i32, i32),
+    ) -> Result<Stored, Why> {
+        let (x, from) = self.operand(node, 0)?;
+        let weights = self.node_weights(node, 1).map_err(|why| {
+            if why.contains("constant") {
+                "a product of two activations is not supported; one side must be constant".into()
+            } else {
+                why
+            }
+        })?;
+        let gemm = node.operator == "Gemm";
+        let flag = |name: &str| gemm && node.int(name).unwrap_or(0) != 0;
+        if flag("transA") {
+            return Err("transA is not supported".into());
+        }
+        let alpha = if gemm { node.float("alpha").unwrap_or(1.0) } else { 1.0 };
+        if gemm && node.float("beta").unwrap_or(1.0) != 1.0 && node.input(2).is_some() {
+            return Err("beta other than 1 is not supported".into());
+        }
+        if gemm && alpha != 1.0 && node.input(2).is_some() {
+            return Err("alpha other than 1 beside a bias is not supported".into());
+        }
+        let &[rows, columns] = weights.shape.as_slice() else {
+            return Err("its weights have other than two dimensions".into());
+        };
+        let transposed = flag("transB");
+        let (k, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
+        let shape = self.output_shape(node);
+        if x.shape.last() != Some(&k) || shape.last() != Some(&outputs) {
+            return Err("its weights do not fit the input".into());
+        }
+        let signed = SignedWeights::of(&weights, outputs, usize::from(!transposed))?;
+        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let at = |o: usize, i: usize| if transposed { o * k + i } else { i * outputs + o };
+        let packed: Vec<i8> =
+            (0..outputs).flat_map(|o| (0..k).map(move |i| (o, i))).map(|(o, i)| signed.values[at(o, i)]).collect();
+        let folded =
+            signed.fold(from.zero_point_i8(), &bias, |o| packed[o * k..][..k].iter().copied());
+        let mut multipliers = signed.multipliers(from.scale, to.scale);
+        if alpha != 1.0 {
+            multipliers =
+                signed.scales.iter().map(|&s| (alpha * from.scale * s) / to.scale).collect();
+        }
+
+        let x = self.row_major(node, &x)?;
+        let rows: usize = x.shape.iter().product::<usize>() / k;
+        let input = self.program.add_view(x.tensor, vec![rows, k]);
+        let order = (0..shape.len()).collect();
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
+        let target = self.program.add_view(output.tensor, vec![rows, outputs]);
+        let parameters = step::FullyConnected {
+            weights: 0,
+            bias: 0,
+            multipliers: 0,
+            zero_point: to.zero_point_i8(),
+            low: clamp.0,
+            high: clamp.1,
+            weight_zero_point: signed.zero_point.into(),
+        };
+        let affine = Affine { weights: packed, bias: folded, multipliers };
+        let operation = Operation::FullyConnected { parameters, affine };
+        self.step_with(node, operation, vec![input], target, 0, (rows * k * outputs) as u64);
+        Ok(output)
+    }
+}

@@ -1,0 +1,222 @@
+//! Graph to program: finds the integer operator behind each group of DequantizeLinear,
+//! operator, QuantizeLinear.
+//!
+//! Nodes are read in order and each value gets a [`Meaning`]. DequantizeLinear makes a
+//! real tensor that is a *function* of a stored one; elementwise maps compose with that
+//! function, and movements of data commute with it, so neither costs anything until
+//! QuantizeLinear asks for integers again: then a function becomes a table, and an
+//! operator with quantized operands becomes a step. What cannot be had in integers is
+//! collected as a [`Refusal`], every node of the model at once.
+
+mod arrange;
+mod binary;
+mod borders;
+mod concat;
+mod conv;
+mod gemm;
+mod logistic;
+mod meaning;
+mod movement;
+mod pad;
+mod pool;
+mod reduce;
+mod resize;
+mod softmax;
+mod unary;
+mod window;
+
+use crate::error::{CompileError, Refusal};
+use crate::graph::{Element, Graph, Node, ValueId};
+use crate::program::{Operation, Program, Step, TensorId};
+use meaning::{Mapped, Meaning, Quantization, Stored};
+use sanderling_plan::Dtype;
+use std::collections::HashMap;
+
+/// Why one node cannot be placed.
+type Why = String;
+
+/// Turns a graph into a program.
+///
+/// # Errors
+///
+/// [`CompileError::Unplaced`] with every node that has no integer form.
+pub fn match_graph(graph: &Graph) -> Result<Program, CompileError> {
+    let mut matcher = Matcher {
+        graph,
+        program: Program::default(),
+        meanings: HashMap::new(),
+        refusals: Vec::new(),
+    };
+    matcher.inputs();
+    for index in 0..graph.nodes.len() {
+        matcher.node(index);
+    }
+    matcher.outputs();
+    if !matcher.refusals.is_empty() {
+        return Err(CompileError::Unplaced(matcher.refusals));
+    }
+    matcher.program.prune();
+    Ok(matcher.program)
+}
+
+struct Matcher<'a> {
+    graph: &'a Graph,
+    program: Program,
+    meanings: HashMap<ValueId, Meaning>,
+    refusals: Vec<Refusal>,
+}
+
+impl<'a> Matcher<'a> {
+    fn node(&mut self, index: usize) {
+        let graph: &'a Graph = self.graph;
+        let node = &graph.nodes[index];
+        let refused = node
+            .inputs
+            .iter()
+            .flatten()
+            .any(|id| matches!(self.meanings.get(id), Some(Meaning::Refused)));
+        let outcome = if refused { Ok(vec![Meaning::Refused]) } else { self.place(index, node) };
+        let meanings = outcome.unwrap_or_else(|why| {
+            self.refusals.push(Refusal::new(&node.name, &node.operator, why));
+            vec![Meaning::Refused]
+        });
+        for (i, &output) in node.outputs.iter().enumerate() {
+            let meaning = meanings.get(i).or(meanings.last()).cloned();
+            self.meanings.insert(output, meaning.unwrap_or(Meaning::Refused));
+        }
+    }
+
+    fn place(&mut self, index: usize, node: &'a Node) -> Result<Vec<Meaning>, Why> {
+        let one = |meaning| Ok(vec![meaning]);
+        match node.operator.as_str() {
+            "DequantizeLinear" => one(self.dequantize(node)?),
+            "QuantizeLinear" => one(self.quantize(node)?),
+            "Conv" | "Gemm" | "MatMul" | "AveragePool" | "GlobalAveragePool" | "ReduceMean"
+            | "Softmax" | "Concat" => {
+                if let Some(moved) = self.concat_of_stored(node)? {
+                    return one(moved);
+                }
+                self.quantized_operands(node)?;
+                one(Meaning::Pending { node: index, low: f32::NEG_INFINITY, high: f32::INFINITY })
+            }
+            "Add" | "Mul" | "Sub" | "Div" => one(self.binary(index, node)?),
+            "MaxPool" => one(self.max_pool(node)?),
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout"
+            | "Transpose" | "Slice" | "Expand" | "Pad" | "Resize" => self.movement(node),
+            "Split" => self.split(node),
+            _ => one(self.unary(node)?),
+        }
+    }
+
+    /// The steps for a pending node, now that its output's quantization is known.
+    fn emit(
+        &mut self,
+        index: usize,
+        to: Quantization,
+        clamp: (i32, i32),
+    ) -> Result<Stored, (usize, Why)> {
+        let graph: &'a Graph = self.graph;
+        let node = &graph.nodes[index];
+        match node.operator.as_str() {
+            "Conv" => self.conv(node, to, clamp),
+            "Gemm" | "MatMul" => self.gemm(node, to, clamp),
+            "AveragePool" => self.average_pool(node, to, clamp),
+            "GlobalAveragePool" | "ReduceMean" => self.reduce_mean(node, to, clamp),
+            "Softmax" => self.softmax(node, to),
+            "Concat" => self.concat(node, to),
+            "Add" => self.add(node, to, clamp),
+            "Mul" => self.mul(node, to, clamp),
+            other => Err(format!("{other} has no integer form")),
+        }
+        .map_err(|why| (index, why))
+    }
+
+    // What operators ask about their inputs.
+
+    fn meaning(&self, node: &Node, input: usize) -> Option<&Meaning> {
+        self.meanings.get(&node.input(input)?)
+    }
+
+    /// The operand behind DequantizeLinear: tensor, scale, and zero point.
+    fn operand(&self, node: &Node, input: usize) -> Result<(Stored, Quantization), Why> {
+        match self.meaning(node, input) {
+            Some(Meaning::Mapped(Mapped { stored, linear: Some(quantization), .. })) => {
+                Ok((stored.clone(), *quantization))
+            }
+            Some(Meaning::Mapped(_)) => Err(format!(
+                "input {input} is an activation function's float output; put QuantizeLinear and \
+                 DequantizeLinear after that function"
+            )),
+            Some(Meaning::Pending { node: from, .. }) => Err(format!(
+                "input {input} is the float output of `{}`; put QuantizeLinear and DequantizeLinear \
+                 after that node",
+                self.graph.nodes[*from].name
+            )),
+            Some(Meaning::Stored(stored)) => Err(format!(
+                "input {input} is {}; it needs a DequantizeLinear before it",
+                stored.element
+            )),
+            _ => Err(format!("input {input} is a float constant; quantize it")),
+        }
+    }
+
+    /// Every input that carries data is quantized.
+    fn quantized_operands(&self, node: &Node) -> Result<(), Why> {
+        let data = match node.operator.as_str() {
+            "Concat" => node.inputs.len(),
+            _ => 1,
+        };
+        (0..data).try_for_each(|input| match self.meaning(node, input) {
+            Some(Meaning::Weights(_)) if node.operator == "Concat" => Ok(()),
+            _ => self.operand(node, input).map(|_| ()),
+        })
+    }
+
+    /// The dimensions of output 0.
+    fn output_shape(&self, node: &Node) -> Vec<usize> {
+        self.graph.value(node.outputs[0]).shape.clone()
+    }
+
+    /// A new tensor for what `node` computes, in stored order `order` of `shape`.
+    fn new_stored(
+        &mut self,
+        node: &Node,
+        shape: Vec<usize>,
+        order: Vec<usize>,
+        element: Element,
+        quantization: Option<Quantization>,
+    ) -> Stored {
+        let name = &self.graph.value(node.outputs[0]).name;
+        let stored_shape = order.iter().map(|&axis| shape[axis]).collect();
+        let dtype = if element == Element::F32 { Dtype::F32 } else { Dtype::I8 };
+        let (scale, zero_point) = quantization.map_or((0.0, 0), |q| (q.scale, q.zero_point_i8()));
+        let tensor = self.program.add_tensor(name, dtype, stored_shape, scale, zero_point);
+        Stored { tensor, element, shape, order }
+    }
+
+    fn step(&mut self, node: &Node, operation: Operation, inputs: Vec<TensorId>, output: TensorId) {
+        self.step_with(node, operation, inputs, output, 0, 0);
+    }
+
+    fn step_with(
+        &mut self,
+        node: &Node,
+        operation: Operation,
+        inputs: Vec<TensorId>,
+        output: TensorId,
+        scratch_bytes: usize,
+        macs: u64,
+    ) {
+        let name = node.name.clone();
+        self.program.steps.push(Step { name, operation, inputs, output, scratch_bytes, macs });
+    }
+}
+
+/// The `index`-th axis of a tensor of `rank` dimensions, counted from the end where negative.
+fn axis(index: i64, rank: usize) -> Result<usize, Why> {
+    let counted = if index < 0 { index + rank as i64 } else { index };
+    usize::try_from(counted)
+        .ok()
+        .filter(|&axis| axis < rank)
+        .ok_or_else(|| format!("axis {index} does not exist in {rank} dimensions"))
+}

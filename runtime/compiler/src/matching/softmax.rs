@@ -1,0 +1,52 @@
+//! Softmax.
+
+use super::meaning::{Quantization, Stored};
+use super::{Matcher, Why, axis};
+use crate::graph::Node;
+use crate::program::Operation;
+use sanderling_plan::step;
+
+impl Matcher<'_> {
+    pub(super) fn softmax(&mut self, node: &Node, to: Quantization) -> Result<Stored, Why> {
+        let (x, from) = self.operand(node, 0)?;
+        let rank = x.shape.len();
+        let opset = node.int("opset").unwrap_or(self.graph.opset);
+        // Before operator set 13, softmax ran over all axes from `axis` on.
+        let flat = opset < 13;
+        let axis = axis(node.int("axis").unwrap_or(if flat { 1 } else { -1 }), rank)?;
+        let order: Vec<usize> = if flat {
+            (0..rank).collect()
+        } else {
+            (0..rank).filter(|&a| a != axis).chain([axis]).collect()
+        };
+        let x = self.arrange(node, &x, &order)?;
+        let length: usize =
+            if flat { x.shape[axis..].iter().product() } else { x.shape[axis] };
+        let rows = x.shape.iter().product::<usize>() / length;
+        let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
+        let input = self.program.add_view(x.tensor, vec![rows, length]);
+        let target = self.program.add_view(output.tensor, vec![rows, length]);
+        let parameters = step::Softmax {
+            table: 0,
+            inverse_scale: (1.0 / to.scale).floor(),
+            zero_point: to.zero_point_i8(),
+        };
+        let operation = Operation::Softmax { parameters, table: exponentials(from.scale, length) };
+        self.step(node, operation, vec![input], target);
+        Ok(output)
+    }
+}
+
+/// The exponentials of the 256 possible inputs, by byte of the `i8` value that has the
+/// row's maximum at 127, scaled as ONNX Runtime's QLinearSoftmax scales them: as large
+/// as the sum over a row allows, with e⁵ to spare.
+fn exponentials(scale: f32, length: usize) -> Vec<f32> {
+    let largest = f64::from((f32::MAX / length as f32).ln());
+    let shift = (largest - 5.0).max(0.0) / f64::from(scale);
+    let mut table = vec![0.0; 256];
+    for i in 0..256i32 {
+        let exponent = (f64::from(i) - 255.0 + shift) * f64::from(scale);
+        table[usize::from((i - 128) as u8)] = exponent.exp() as f32;
+    }
+    table
+}

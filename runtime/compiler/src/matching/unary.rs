@@ -1,0 +1,117 @@
+//! Elementwise functions of one tensor: they become tables of 256 entries.
+
+use super::logistic::{logistic, tanh};
+use super::meaning::{Mapped, Meaning};
+use super::{Matcher, Why};
+use crate::graph::Node;
+use std::sync::Arc;
+
+impl Matcher<'_> {
+    pub(super) fn unary(&mut self, node: &Node) -> Result<Meaning, Why> {
+        if let Some((low, high)) = self.clamp_of(node)? {
+            if let Some(Meaning::Pending { node, low: l, high: h }) = self.meaning(node, 0) {
+                // Relu after Relu, or Clip after Relu: the bounds meet.
+                let (low, high) = (l.max(low).min(high), h.min(high).max(low));
+                return Ok(Meaning::Pending { node: *node, low, high });
+            }
+        }
+        let function = self.function(node)?;
+        match self.meaning(node, 0) {
+            Some(Meaning::Mapped(mapped)) => Ok(Meaning::Mapped(map(mapped, function))),
+            _ => self.operand(node, 0).map(|_| Meaning::Refused),
+        }
+    }
+
+    /// The function that a node computes on each element, in `f32` as ONNX Runtime's
+    /// CPU kernels have it.
+    fn function(&self, node: &Node) -> Result<Box<dyn Fn(f32) -> f32>, Why> {
+        if let Some((low, high)) = self.clamp_of(node)? {
+            return Ok(Box::new(move |x: f32| x.max(low).min(high)));
+        }
+        let alpha = |default: f32| node.float("alpha").unwrap_or(default);
+        Ok(match node.operator.as_str() {
+            "LeakyRelu" => {
+                let alpha = alpha(0.01);
+                Box::new(move |x| if x >= 0.0 { x } else { alpha * x })
+            }
+            "Elu" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x| if x >= 0.0 { x } else { alpha * (x.exp() - 1.0) })
+            }
+            "Selu" => {
+                let (alpha, gamma) =
+                    (alpha(1.673_263_2), node.float("gamma").unwrap_or(1.050_701));
+                Box::new(move |x| {
+                    gamma * if x > 0.0 { x } else { alpha * x.exp() - alpha }
+                })
+            }
+            "HardSigmoid" => {
+                let (alpha, beta) = (alpha(0.2), node.float("beta").unwrap_or(0.5));
+                Box::new(move |x| (alpha * x + beta).clamp(0.0, 1.0))
+            }
+            "HardSwish" => Box::new(|x| x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
+            "Sigmoid" => Box::new(logistic),
+            "Tanh" => Box::new(tanh),
+            "Softplus" => Box::new(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+            "Softsign" => Box::new(|x| x / (1.0 + x.abs())),
+            "Abs" => Box::new(f32::abs),
+            "Neg" => Box::new(|x| -x),
+            "Exp" => Box::new(f32::exp),
+            "Log" => Box::new(f32::ln),
+            "Sqrt" => Box::new(f32::sqrt),
+            "Reciprocal" => Box::new(f32::recip),
+            other => return Err(format!("the engine has no integer form of {other}")),
+        })
+    }
+
+    /// The bounds of Relu or Clip; `None` for other operators.
+    fn clamp_of(&self, node: &Node) -> Result<Option<(f32, f32)>, Why> {
+        match node.operator.as_str() {
+            "Relu" => Ok(Some((0.0, f32::INFINITY))),
+            "Clip" => {
+                let low = self.clip_bound(node, 1, "min")?.unwrap_or(f32::NEG_INFINITY);
+                let high = self.clip_bound(node, 2, "max")?.unwrap_or(f32::INFINITY);
+                if low.is_nan() || high.is_nan() {
+                    return Err("a bound is not a number".into());
+                }
+                Ok(Some((low, high.max(low))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn clip_bound(&self, node: &Node, input: usize, name: &str) -> Result<Option<f32>, Why> {
+        if node.input(input).is_none() {
+            return Ok(node.float(name));
+        }
+        match self.scalar(node, input) {
+            Some(bound) => Ok(Some(bound)),
+            None => Err(format!("its {name} is not a constant number")),
+        }
+    }
+
+    /// The one real number that an input is, be it a float constant or a quantized one.
+    pub(super) fn scalar(&self, node: &Node, input: usize) -> Option<f32> {
+        if let Some(constant) = self.graph.constant(node, input) {
+            return match constant.floats()? {
+                [value] => Some(*value),
+                _ => None,
+            };
+        }
+        match self.meaning(node, input)? {
+            Meaning::Weights(w) if w.values.len() == 1 && w.scales.len() == 1 => {
+                Some((w.values[0] - w.zero_points[0]) as f32 * w.scales[0])
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `function` after what `mapped` is already.
+pub fn map(mapped: &Mapped, function: impl Fn(f32) -> f32) -> Mapped {
+    let mut table = *mapped.table;
+    for real in &mut table {
+        *real = function(*real);
+    }
+    Mapped { stored: mapped.stored.clone(), table: Arc::new(table), linear: None }
+}

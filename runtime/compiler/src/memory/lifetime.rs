@@ -1,0 +1,149 @@
+//! How long each buffer is in use, and which outputs take the place of an input.
+
+use super::Lifetime;
+use crate::program::{BufferId, Program, Step};
+use sanderling_plan::align_up;
+
+/// Bytes that need a place of their own while they are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// A multiple of 16.
+    pub(super) bytes: usize,
+    /// When they are in use.
+    pub(super) lifetime: Lifetime,
+}
+
+/// Which input an output takes where several would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preference {
+    FirstInput,
+    LastInput,
+}
+
+/// Everything that needs a place in the arena.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    pub(super) all: Vec<Block>,
+    /// By buffer; `None` for constants and for buffers that nothing uses.
+    pub(super) of_buffer: Vec<Option<usize>>,
+    /// By step; `None` where it needs no scratch.
+    pub(super) of_scratch: Vec<Option<usize>>,
+    /// By step: number of the input whose block the output shares.
+    pub(super) in_place: Vec<Option<usize>>,
+    /// By buffer: its own lifetime, not that of the block that it may share.
+    pub(super) lifetimes: Vec<Option<Lifetime>>,
+}
+
+impl Blocks {
+    /// The blocks of `program`, outputs merged into inputs where a step may work in place.
+    pub(super) fn of(program: &Program, preference: Preference) -> Self {
+        let lifetimes = lifetimes(program);
+        let writers = writers(program);
+        let mut all = Vec::new();
+        let mut of_buffer = vec![None; program.buffers.len()];
+        for (buffer, lifetime) in lifetimes.iter().enumerate() {
+            if let Some(lifetime) = *lifetime {
+                of_buffer[buffer] = Some(all.len());
+                all.push(Block { bytes: aligned(program.buffers[buffer].bytes), lifetime });
+            }
+        }
+        let mut in_place = vec![None; program.steps.len()];
+        for (index, step) in program.steps.iter().enumerate() {
+            // Inputs were written before the first step, so their block is taken already.
+            let output = program.tensor(step.output).buffer;
+            let is_input = program.inputs.iter().any(|&id| program.tensor(id).buffer == output);
+            if !step.operation.works_in_place() || writers[output.0] != 1 || is_input {
+                continue;
+            }
+            let dies_here = |&number: &usize| {
+                let buffer = program.tensor(step.inputs[number]).buffer;
+                buffer != output
+                    && program.buffers[buffer.0].bytes == program.buffers[output.0].bytes
+                    && of_buffer[buffer.0]
+                        .is_some_and(|block: usize| all[block].lifetime.last == index + 1)
+            };
+            let mut numbers = 0..step.inputs.len();
+            let chosen = match preference {
+                Preference::FirstInput => numbers.find(dies_here),
+                Preference::LastInput => numbers.rfind(dies_here),
+            };
+            if let Some(number) = chosen {
+                in_place[index] = Some(number);
+                let input = program.tensor(step.inputs[number]).buffer;
+                merge(&mut all, &mut of_buffer, input, output);
+            }
+        }
+        let mut of_scratch = vec![None; program.steps.len()];
+        for (index, step) in program.steps.iter().enumerate() {
+            if step.scratch_bytes > 0 {
+                of_scratch[index] = Some(all.len());
+                let lifetime = Lifetime { first: index + 1, last: index + 1 };
+                all.push(Block { bytes: aligned(step.scratch_bytes), lifetime });
+            }
+        }
+        Blocks { all, of_buffer, of_scratch, in_place, lifetimes }
+    }
+}
+
+/// By buffer: from the first point at which it is written to the last at which it is
+/// read or written.
+fn lifetimes(program: &Program) -> Vec<Option<Lifetime>> {
+    let mut lifetimes: Vec<Option<Lifetime>> = vec![None; program.buffers.len()];
+    let mut use_at = |buffer: BufferId, point: usize| {
+        if program.buffers[buffer.0].constant.is_none() {
+            let lifetime = lifetimes[buffer.0].get_or_insert(Lifetime { first: point, last: point });
+            lifetime.last = lifetime.last.max(point);
+        }
+    };
+    for &input in &program.inputs {
+        use_at(program.tensor(input).buffer, 0);
+    }
+    for (index, step) in program.steps.iter().enumerate() {
+        for id in operands(step) {
+            use_at(program.tensor(id).buffer, index + 1);
+        }
+    }
+    for &output in &program.outputs {
+        use_at(program.tensor(output).buffer, program.steps.len() + 1);
+    }
+    lifetimes
+}
+
+fn operands(step: &Step) -> impl Iterator<Item = crate::program::TensorId> + '_ {
+    step.inputs.iter().copied().chain([step.output])
+}
+
+/// By buffer: how many steps write it. Parts of a concatenation or of a padded image are
+/// written one after the other, so such a buffer cannot take an input's place.
+fn writers(program: &Program) -> Vec<usize> {
+    let mut writers = vec![0; program.buffers.len()];
+    for step in &program.steps {
+        writers[program.tensor(step.output).buffer.0] += 1;
+    }
+    writers
+}
+
+/// Lets `output` live on in the block of `input`. The output's own block is removed.
+fn merge(
+    all: &mut Vec<Block>,
+    of_buffer: &mut [Option<usize>],
+    input: BufferId,
+    output: BufferId,
+) {
+    let (Some(kept), Some(gone)) = (of_buffer[input.0], of_buffer[output.0]) else { return };
+    all[kept].lifetime.last = all[kept].lifetime.last.max(all[gone].lifetime.last);
+    all.swap_remove(gone);
+    let moved = all.len();
+    for block in of_buffer.iter_mut().flatten() {
+        if *block == gone {
+            *block = kept;
+        }
+        if *block == moved {
+            *block = gone;
+        }
+    }
+}
+
+fn aligned(bytes: usize) -> usize {
+    align_up(bytes).unwrap_or(usize::MAX)
+}

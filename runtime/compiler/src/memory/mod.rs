@@ -1,0 +1,145 @@
+//! Gives every buffer and scratch area its place in one arena.
+//!
+//! Three stages, each a pure function: [`lifetime`] finds how long each buffer is in
+//! use and merges outputs into inputs that die under them; [`bound`] says how small
+//! the arena could be at best; [`place`] packs the blocks close to that.
+//!
+//! Time is counted in *points*: 0 is before the first step, when the caller writes the
+//! inputs; `s + 1` is step `s`; the number of steps + 1 is after the last step, when the
+//! caller reads the outputs.
+//!
+//! ```text
+//! point     0         1         2         3         4
+//!           │ write   │ step 0  │ step 1  │ step 2  │ read
+//!           │ inputs  │         │         │         │ outputs
+//! input     ├─────────┤
+//! a                   ├─────────┤
+//! scratch             ├──┤
+//! output                        ├───────────────────┤
+//! ```
+
+mod bound;
+mod lifetime;
+mod place;
+
+use crate::program::{BufferId, Program, TensorId};
+use lifetime::{Blocks, Preference};
+
+/// Points at which bytes are in use, both ends included; see the module's diagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// The point at which they are first written.
+    pub first: usize,
+    /// The point at which they are last read or written.
+    pub last: usize,
+}
+
+impl Lifetime {
+    /// Whether both are in use at some point.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    /// Whether it is in use during step `step`.
+    pub fn covers_step(&self, step: usize) -> bool {
+        (self.first..=self.last).contains(&(step + 1))
+    }
+}
+
+/// Where everything lies, and why the arena is as large as it is.
+#[derive(Clone, Debug)]
+pub struct MemoryPlan {
+    /// Bytes of arena, scratch included; a multiple of 16.
+    pub arena_bytes: usize,
+    /// No placement of the same blocks can need fewer bytes: the most that are in use at
+    /// one point.
+    pub lower_bound: usize,
+    /// By buffer: first byte in the arena. `None` for constants and for buffers that no
+    /// step, input or output uses.
+    pub offsets: Vec<Option<usize>>,
+    /// By buffer: when it is in use. `None` where `offsets` is.
+    pub lifetimes: Vec<Option<Lifetime>>,
+    /// By step: first byte of its scratch in the arena; 0 where it needs none.
+    pub scratch_offsets: Vec<usize>,
+    /// By step: number of the input whose bytes the output takes.
+    pub in_place: Vec<Option<usize>>,
+    /// By step: bytes in use during it, each block rounded up to 16.
+    pub live_bytes: Vec<usize>,
+    /// The first step with the most bytes in use.
+    pub peak_step: usize,
+    /// The largest tensor in use during that step; of equal ones, one that the step writes
+    /// or reads. `None` only for a program without arena tensors.
+    pub peak_tensor: Option<TensorId>,
+}
+
+impl MemoryPlan {
+    /// First byte of `buffer` in the arena; `None` for constants and unused buffers.
+    pub fn offset(&self, buffer: BufferId) -> Option<usize> {
+        self.offsets.get(buffer.0).copied().flatten()
+    }
+}
+
+/// Plans the arena for `program`.
+///
+/// Inputs may be overwritten by a run: the caller writes them anew before each. Outputs
+/// keep their bytes until the next run. The same program gives the same plan everywhere.
+pub fn plan_memory(program: &Program) -> MemoryPlan {
+    let place = |preference| {
+        let blocks = Blocks::of(program, preference);
+        let placement = place::place(&blocks.all);
+        (blocks, placement)
+    };
+    let (mut blocks, mut placement) = place(Preference::FirstInput);
+    // Which of two dying inputs an output takes does not change how many bytes are in
+    // use at any point, only how well the blocks pack.
+    if placement.bytes > bound::lower_bound(&blocks.all) {
+        let other = place(Preference::LastInput);
+        if other.1.bytes < placement.bytes {
+            (blocks, placement) = other;
+        }
+    }
+    assemble(program, &blocks, &placement)
+}
+
+fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) -> MemoryPlan {
+    let steps = program.steps.len();
+    let offset_of = |block: usize| placement.offsets[block];
+    let live_bytes: Vec<usize> =
+        (0..steps).map(|step| bound::live_at(&blocks.all, step + 1)).collect();
+    let most = live_bytes.iter().copied().max().unwrap_or(0);
+    let peak_step = live_bytes.iter().position(|&bytes| bytes == most).unwrap_or(0);
+    MemoryPlan {
+        arena_bytes: placement.bytes,
+        lower_bound: bound::lower_bound(&blocks.all),
+        offsets: blocks.of_buffer.iter().map(|block| block.map(offset_of)).collect(),
+        scratch_offsets: blocks
+            .of_scratch
+            .iter()
+            .map(|block| block.map(offset_of).unwrap_or(0))
+            .collect(),
+        in_place: blocks.in_place.clone(),
+        peak_tensor: peak_tensor(program, &blocks.lifetimes, peak_step),
+        lifetimes: blocks.lifetimes.clone(),
+        live_bytes,
+        peak_step,
+    }
+}
+
+/// The largest tensor in use during `step`, or the largest of all where there is no step.
+fn peak_tensor(
+    program: &Program,
+    lifetimes: &[Option<Lifetime>],
+    step: usize,
+) -> Option<TensorId> {
+    let at_step = program.steps.get(step);
+    let touched = |id: TensorId| {
+        at_step.is_some_and(|step| step.output == id || step.inputs.contains(&id))
+    };
+    let in_use = |id: TensorId| {
+        let lifetime = lifetimes[program.tensor(id).buffer.0];
+        lifetime.is_some_and(|lifetime| at_step.is_none() || lifetime.covers_step(step))
+    };
+    (0..program.tensors.len()).map(TensorId).filter(|&id| in_use(id)).max_by_key(|&id| {
+        (program.tensor(id).bytes(), touched(id), std::cmp::Reverse(id))
+    })
+}

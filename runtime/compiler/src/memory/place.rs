@@ -1,0 +1,192 @@
+//! Packs blocks with lifetimes into as few bytes as it can find.
+//!
+//! Blocks are placed one after the other into the gaps that earlier ones leave, so a
+//! placement is decided by an order. Some order reaches the optimum with lowest fit
+//! alone: that of the offsets in an optimal placement. The search therefore runs over
+//! orders: a few that are good for networks, then bounded local changes of the best
+//! ones. It ends as soon as the lower bound is reached, which on feed-forward
+//! networks the first orders do.
+
+use super::bound::lower_bound;
+use super::lifetime::Block;
+use crate::random::SplitMix64;
+use std::cmp::Reverse;
+
+/// Where each block lies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Placement {
+    /// By block: its first byte, a multiple of 16.
+    pub(super) offsets: Vec<usize>,
+    /// End of the highest block.
+    pub(super) bytes: usize,
+}
+
+/// Work that the local search may do, in visits of a neighbour: under a second in a
+/// development build, whatever the size of the network.
+const SEARCH_VISITS: usize = 20_000_000;
+/// Changes that the local search tries at most.
+const SEARCH_TRIALS: usize = 50_000;
+/// Orders that the local search starts from.
+const SEARCH_STARTS: usize = 4;
+const SEED: u64 = 0x5a_4d_45_52_4c_49_4e_47;
+
+/// Places `blocks` so that those in use at one point never overlap.
+pub(super) fn place(blocks: &[Block]) -> Placement {
+    let bound = lower_bound(blocks);
+    let packer = Packer::new(blocks);
+    let mut results: Vec<(Placement, Vec<usize>)> = Vec::new();
+    for order in orders(blocks) {
+        for fit in [Fit::Lowest, Fit::Tightest] {
+            let placement = packer.place(&order, fit);
+            if placement.bytes == bound {
+                return placement;
+            }
+            results.push((placement, order.clone()));
+        }
+    }
+    results.sort_by_key(|(placement, _)| placement.bytes);
+    let mut random = SplitMix64::new(SEED);
+    let visits = SEARCH_VISITS / packer.visits().max(1);
+    let trials = visits.min(SEARCH_TRIALS) / SEARCH_STARTS;
+    let starts: Vec<Vec<usize>> =
+        results.iter().take(SEARCH_STARTS).map(|(_, order)| order.clone()).collect();
+    let mut best = results.into_iter().next().map(|(placement, _)| placement).unwrap_or_default();
+    for start in starts {
+        let found = packer.search(start, trials, bound, &mut random);
+        if found.bytes < best.bytes {
+            best = found;
+        }
+        if best.bytes == bound {
+            break;
+        }
+    }
+    best
+}
+
+/// Which of the gaps that are large enough a block takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    Lowest,
+    Tightest,
+}
+
+struct Packer<'a> {
+    blocks: &'a [Block],
+    /// By block: the blocks that are in use at the same time as it.
+    neighbours: Vec<Vec<usize>>,
+}
+
+impl<'a> Packer<'a> {
+    fn new(blocks: &'a [Block]) -> Self {
+        let meets = |a: usize, b: usize| a != b && blocks[a].lifetime.meets(&blocks[b].lifetime);
+        let neighbours = (0..blocks.len())
+            .map(|a| (0..blocks.len()).filter(|&b| meets(a, b)).collect())
+            .collect();
+        Packer { blocks, neighbours }
+    }
+
+    /// Visits of one placement.
+    fn visits(&self) -> usize {
+        self.neighbours.iter().map(|neighbours| neighbours.len() + 1).sum()
+    }
+
+    fn place(&self, order: &[usize], fit: Fit) -> Placement {
+        let mut offsets: Vec<Option<usize>> = vec![None; self.blocks.len()];
+        let mut taken: Vec<(usize, usize)> = Vec::new();
+        let mut bytes = 0;
+        for &block in order {
+            taken.clear();
+            taken.extend(self.neighbours[block].iter().filter_map(|&other| {
+                offsets[other].map(|offset| (offset, offset + self.blocks[other].bytes))
+            }));
+            taken.sort_unstable();
+            let size = self.blocks[block].bytes;
+            let offset = gap(&taken, size, fit);
+            offsets[block] = Some(offset);
+            bytes = bytes.max(offset + size);
+        }
+        Placement { offsets: offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect(), bytes }
+    }
+
+    /// Changes `order` a little at a time and keeps what is not worse.
+    fn search(
+        &self,
+        mut order: Vec<usize>,
+        trials: usize,
+        bound: usize,
+        random: &mut SplitMix64,
+    ) -> Placement {
+        let mut best = self.place(&order, Fit::Lowest);
+        for _ in 0..trials {
+            if best.bytes == bound {
+                break;
+            }
+            let mut candidate = order.clone();
+            if random.below(2) == 0 {
+                // A block that sets the size goes to the front of some others.
+                let highest: Vec<usize> = (0..order.len())
+                    .filter(|&at| {
+                        best.offsets[order[at]] + self.blocks[order[at]].bytes == best.bytes
+                    })
+                    .collect();
+                let from = highest[random.below(highest.len())];
+                let to = random.below(from + 1);
+                candidate[to..=from].rotate_right(1);
+            } else {
+                candidate.swap(random.below(order.len()), random.below(order.len()));
+            }
+            let placement = self.place(&candidate, Fit::Lowest);
+            if placement.bytes <= best.bytes {
+                best = placement;
+                order = candidate;
+            }
+        }
+        best
+    }
+}
+
+/// First byte of a gap of `size` between the `taken` ranges, which are sorted.
+fn gap(taken: &[(usize, usize)], size: usize, fit: Fit) -> usize {
+    let mut end = 0;
+    let mut tightest: Option<(usize, usize)> = None;
+    for &(start, stop) in taken {
+        if start >= end + size {
+            if fit == Fit::Lowest {
+                return end;
+            }
+            let width = start - end;
+            if tightest.is_none_or(|(best, _)| width < best) {
+                tightest = Some((width, end));
+            }
+        }
+        end = end.max(stop);
+    }
+    tightest.map_or(end, |(_, offset)| offset)
+}
+
+/// Orders that do well on networks.
+fn orders(blocks: &[Block]) -> Vec<Vec<usize>> {
+    let span = |b: &Block| b.lifetime.last - b.lifetime.first + 1;
+    let keys: [&dyn Fn(&Block) -> (Reverse<usize>, Reverse<usize>, usize); 6] = [
+        // Large ones first, the earliest of equal ones first.
+        &|b| (Reverse(b.bytes), Reverse(span(b)), b.lifetime.first),
+        &|b| (Reverse(b.bytes), Reverse(usize::MAX - span(b)), b.lifetime.first),
+        // Those that occupy most bytes for most steps first.
+        &|b| (Reverse(b.bytes.saturating_mul(span(b))), Reverse(b.bytes), b.lifetime.first),
+        // Long-lived ones first.
+        &|b| (Reverse(span(b)), Reverse(b.bytes), b.lifetime.first),
+        // In the order of time, forwards and backwards.
+        &|b| (Reverse(usize::MAX - b.lifetime.first), Reverse(b.bytes), span(b)),
+        &|b| (Reverse(b.lifetime.last), Reverse(b.bytes), span(b)),
+    ];
+    let mut orders: Vec<Vec<usize>> = keys
+        .iter()
+        .map(|key| {
+            let mut order: Vec<usize> = (0..blocks.len()).collect();
+            order.sort_by_key(|&block| key(&blocks[block]));
+            order
+        })
+        .collect();
+    orders.dedup();
+    orders
+}

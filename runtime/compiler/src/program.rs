@@ -1,0 +1,219 @@
+//! A model as steps over buffers, before anything has its place.
+//!
+//! The matching stage builds a [`Program`]; the memory planner gives its buffers their
+//! offsets; emission writes it down as a plan. A [`Tensor`] is a typed view of a whole
+//! [`Buffer`]: reshapes are two tensors over one buffer.
+
+use sanderling_plan::step as plan;
+use sanderling_plan::{Dtype, Operator};
+
+/// Index of a buffer in [`Program::buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub usize);
+
+/// Index of a tensor in [`Program::tensors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// Bytes that tensors view.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Length in bytes.
+    pub bytes: usize,
+    /// The content, for buffers that are constants; others live in the arena.
+    pub constant: Option<Vec<u8>>,
+}
+
+/// A typed view of a whole buffer.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// The ONNX value it stands for.
+    pub name: String,
+    /// Element type as stored.
+    pub dtype: Dtype,
+    /// Dimensions in stored order, at most six.
+    pub shape: Vec<usize>,
+    /// The bytes it views.
+    pub buffer: BufferId,
+    /// Real value of one step; 0 where it is not quantized.
+    pub scale: f32,
+    /// Stored value that stands for real 0.
+    pub zero_point: i32,
+}
+
+impl Tensor {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Length in bytes.
+    pub fn bytes(&self) -> usize {
+        self.elements() * self.dtype.bytes()
+    }
+}
+
+/// What a step computes: the plan's operator with its constants still at hand. Offsets
+/// of constants inside the parameters are 0 until emission.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Convolution; weights are packed already.
+    Conv {
+        /// Geometry, zero points, clamp.
+        parameters: plan::Conv,
+        /// Whether weights are `[kh][kw][out]` and the step is a depthwise one.
+        depthwise: bool,
+        /// Weights and what follows their products.
+        affine: Affine,
+    },
+    /// Matrix product with constant weights `[out][k]`.
+    FullyConnected {
+        /// Zero points, clamp.
+        parameters: plan::FullyConnected,
+        /// Weights and what follows their products.
+        affine: Affine,
+    },
+    /// A 256-entry table.
+    Lookup {
+        /// `table[x as u8]`.
+        table: [u8; 256],
+    },
+    /// Softmax over the last axis.
+    Softmax {
+        /// Scale and zero point of the output.
+        parameters: plan::Softmax,
+        /// Scaled exponentials.
+        table: Vec<f32>,
+    },
+    /// Nearest-neighbour resize.
+    ResizeNearest {
+        /// Which input row, by output row.
+        rows: Vec<u16>,
+        /// Which input column, by output column.
+        columns: Vec<u16>,
+    },
+    /// An operator without constants: add, mul, pools, reduce, copy, fill, borders.
+    Plain(Operator),
+}
+
+/// Weights, biases and multipliers of a convolution or matrix product.
+#[derive(Clone, Debug)]
+pub struct Affine {
+    /// Packed for the generic target.
+    pub weights: Vec<i8>,
+    /// Zero points folded in, one for each output channel.
+    pub bias: Vec<i32>,
+    /// Input scale · weight scale / output scale, one for each output channel.
+    pub multipliers: Vec<f32>,
+}
+
+impl Operation {
+    /// Whether the output may take the bytes of an input that dies here.
+    pub fn works_in_place(&self) -> bool {
+        match self {
+            Self::Lookup { .. } | Self::Softmax { .. } => true,
+            Self::Plain(operator) => operator.works_in_place(),
+            _ => false,
+        }
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The ONNX node it comes from.
+    pub name: String,
+    /// What it computes.
+    pub operation: Operation,
+    /// What it reads, at most three.
+    pub inputs: Vec<TensorId>,
+    /// What it writes. Several steps may write parts of one tensor (concat, pad).
+    pub output: TensorId,
+    /// Bytes of scratch it needs in the arena.
+    pub scratch_bytes: usize,
+    /// Multiply-accumulate operations.
+    pub macs: u64,
+}
+
+/// The whole model.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// All buffers.
+    pub buffers: Vec<Buffer>,
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+    /// Steps in the order they run.
+    pub steps: Vec<Step>,
+    /// The model's inputs, in the order of the ONNX file.
+    pub inputs: Vec<TensorId>,
+    /// The model's outputs, in the order of the ONNX file.
+    pub outputs: Vec<TensorId>,
+}
+
+impl Program {
+    /// The tensor called `id`.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// Adds a tensor over a buffer of its own.
+    pub fn add_tensor(
+        &mut self,
+        name: &str,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        scale: f32,
+        zero_point: i32,
+    ) -> TensorId {
+        let bytes = shape.iter().product::<usize>() * dtype.bytes();
+        let buffer = BufferId(self.buffers.len());
+        self.buffers.push(Buffer { bytes, constant: None });
+        self.push(Tensor { name: name.to_owned(), dtype, shape, buffer, scale, zero_point })
+    }
+
+    /// Adds a constant `i8` tensor.
+    pub fn add_constant(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        values: &[i8],
+        scale: f32,
+        zero_point: i32,
+    ) -> TensorId {
+        let id = self.add_tensor(name, Dtype::I8, shape, scale, zero_point);
+        let buffer = self.tensors[id.0].buffer;
+        self.buffers[buffer.0].constant = Some(values.iter().map(|&v| v as u8).collect());
+        id
+    }
+
+    /// Adds another view of the buffer that `of` views, with as many elements.
+    pub fn add_view(&mut self, of: TensorId, shape: Vec<usize>) -> TensorId {
+        let tensor = self.tensor(of).clone();
+        debug_assert_eq!(tensor.elements(), shape.iter().product::<usize>());
+        if tensor.shape == shape {
+            return of;
+        }
+        self.push(Tensor { shape, ..tensor })
+    }
+
+    /// Drops the steps whose results nothing reads.
+    pub fn prune(&mut self) {
+        let mut read: std::collections::HashSet<BufferId> =
+            self.outputs.iter().map(|&id| self.tensor(id).buffer).collect();
+        let mut keep = vec![false; self.steps.len()];
+        for (i, step) in self.steps.iter().enumerate().rev() {
+            if read.contains(&self.tensor(step.output).buffer) {
+                keep[i] = true;
+                read.extend(step.inputs.iter().map(|&id| self.tensor(id).buffer));
+            }
+        }
+        let mut keep = keep.into_iter();
+        self.steps.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    fn push(&mut self, tensor: Tensor) -> TensorId {
+        let id = TensorId(self.tensors.len());
+        self.tensors.push(tensor);
+        id
+    }
+}
