@@ -40,7 +40,10 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
         }
         let (need, bytes) = (plan.arena_bytes(), arena.as_ref());
         if bytes.len() < need {
-            return Err(EngineError::ArenaTooSmall { need, have: bytes.len() });
+            return Err(EngineError::ArenaTooSmall {
+                need,
+                have: bytes.len(),
+            });
         }
         if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
             return Err(EngineError::ArenaMisaligned);
@@ -111,7 +114,9 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
 
     fn test_vector(&mut self, vector: usize) -> Result<(), SelfTestError> {
         let Engine { plan, arena } = self;
-        let Some(golden) = plan.golden().nth(vector) else { return Ok(()) };
+        let Some(golden) = plan.golden().nth(vector) else {
+            return Ok(());
+        };
         for part in golden.parts(plan.io_tensors()) {
             if let Part::Input(index, bytes) = part
                 && let Some((_, tensor)) = plan.input(index)
@@ -121,13 +126,27 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
             }
         }
         self.run()?;
-        let Some(golden) = self.plan.golden().nth(vector) else { return Ok(()) };
+        let Some(golden) = self.plan.golden().nth(vector) else {
+            return Ok(());
+        };
         for part in golden.parts(self.plan.io_tensors()) {
-            let Part::Output(output, expected) = part else { continue };
+            let Part::Output(output, expected) = part else {
+                continue;
+            };
             let got = self.output(output).unwrap_or(&[]);
-            let differs = expected.iter().zip(got).enumerate().find(|(_, (e, g))| e != g);
+            let differs = expected
+                .iter()
+                .zip(got)
+                .enumerate()
+                .find(|(_, (e, g))| e != g);
             if let Some((byte, (&expected, &got))) = differs {
-                return Err(SelfTestError::Differs { vector, output, byte, expected, got });
+                return Err(SelfTestError::Differs {
+                    vector,
+                    output,
+                    byte,
+                    expected,
+                    got,
+                });
             }
         }
         Ok(())

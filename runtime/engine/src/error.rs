@@ -23,10 +23,16 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ArenaTooSmall { need, have } => {
-                write!(f, "arena has {have} bytes, the plan needs {need}; give it a larger one")
+                write!(
+                    f,
+                    "arena has {have} bytes, the plan needs {need}; give it a larger one"
+                )
             }
             Self::ArenaMisaligned => {
-                write!(f, "arena does not start at a {ALIGNMENT}-byte boundary; align it")
+                write!(
+                    f,
+                    "arena does not start at a {ALIGNMENT}-byte boundary; align it"
+                )
             }
             Self::Target(target) => write!(
                 f,
@@ -84,7 +90,13 @@ pub enum SelfTestError {
 impl fmt::Display for SelfTestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Differs { vector, output, byte, expected, got } => write!(
+            Self::Differs {
+                vector,
+                output,
+                byte,
+                expected,
+                got,
+            } => write!(
                 f,
                 "golden vector {vector}, output {output}, byte {byte}: expected {expected:#04x}, \
                  got {got:#04x}; do not use this plan on this processor"

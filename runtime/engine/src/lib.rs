@@ -36,6 +36,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 #[cfg(target_endian = "big")]
 compile_error!("plans are little-endian and run in place: a big-endian build cannot run them");
 
@@ -45,6 +48,8 @@ mod kernels;
 mod memory;
 mod numerics;
 mod operators;
+mod work;
 
 pub use engine::{Engine, runs};
 pub use error::{EngineError, RunError, SelfTestError};
+pub use work::work_bound;

@@ -1,9 +1,8 @@
 //! The bytes that one step reads and writes, cut out of arena and constants.
 
 use bytemuck::AnyBitPattern;
-use core::ops::Range;
 use sanderling_plan::step::MAX_INPUTS;
-use sanderling_plan::{ALIGNMENT, Place, Plan, Shape, Step, TensorId};
+use sanderling_plan::{ALIGNMENT, Place, Plan, Shape, Step};
 
 /// The memory of one step.
 pub(crate) struct Operands<'a> {
@@ -61,45 +60,39 @@ impl<'a> Operands<'a> {
         for (tensor, &id) in tensors.iter_mut().zip(step.inputs()) {
             *tensor = plan.tensor(id)?;
         }
-        // What is cut out of the arena: an operand that is the output, a repeated
-        // operand, and a constant leave an empty range at 0, which overlaps nothing.
+        // An operand that is the output, one that was cut out already, and a constant
+        // leave an empty range at 0, which overlaps nothing.
         let mut cuts = [const { 0..0 }; MAX_INPUTS];
-        for (i, _) in step.inputs().iter().enumerate() {
-            let range = tensors.get(i)?.range();
-            let in_arena = tensors.get(i)?.place == Place::Arena;
-            let known = range == output.range() || cuts.iter().any(|cut| *cut == range);
-            if in_arena && !known {
+        for i in 0..MAX_INPUTS {
+            let tensor = tensors.get(i)?;
+            let range = tensor.range();
+            let apart = tensor.place == Place::Arena && range != output.range();
+            if apart && !cuts.contains(&range) {
                 *cuts.get_mut(i)? = range;
             }
         }
-        let [cut_a, cut_b, cut_c] = cuts.clone();
-        let scratch = match step.scratch() {
-            empty if empty.is_empty() => 0..0,
-            range => range,
-        };
+        let scratch = Some(step.scratch())
+            .filter(|range| !range.is_empty())
+            .unwrap_or(0..0);
+        let [a, b, c] = cuts.clone();
         let [output_bytes, scratch, a, b, c] = arena
-            .get_disjoint_mut([output.range(), scratch, cut_a, cut_b, cut_c])
+            .get_disjoint_mut([output.range(), scratch, a, b, c])
             .ok()?;
         let cut_bytes: [&'a [u8]; MAX_INPUTS] = [a, b, c];
-        let find = |range: &Range<usize>| {
-            cuts.iter().zip(cut_bytes).find(|(cut, _)| *cut == range).map(|(_, bytes)| bytes)
-        };
-        let source = |i: usize, _: &TensorId| -> Option<Source<'a>> {
-            let tensor = tensors.get(i)?;
-            let range = tensor.range();
-            match tensor.place {
-                Place::Constants => constants.get(range).map(Source::Bytes),
-                Place::Arena if range == output.range() => Some(Source::Output),
-                Place::Arena => find(&range).map(Source::Bytes),
-            }
-        };
+
         let mut inputs = tensors.map(|tensor| Input {
             shape: tensor.shape,
             width: tensor.dtype.bytes(),
             source: Source::Output,
         });
-        for (i, id) in step.inputs().iter().enumerate() {
-            inputs.get_mut(i)?.source = source(i, id)?;
+        for (input, tensor) in inputs.iter_mut().zip(&tensors) {
+            let range = tensor.range();
+            if tensor.place == Place::Constants {
+                input.source = Source::Bytes(constants.get(range)?);
+            } else if range != output.range() {
+                let (_, bytes) = cuts.iter().zip(cut_bytes).find(|(cut, _)| **cut == range)?;
+                input.source = Source::Bytes(bytes);
+            }
         }
         Some(Operands {
             inputs,
@@ -124,7 +117,10 @@ impl<'a> Constants<'a> {
     }
 
     /// An array at `offset`.
-    pub(crate) fn array<T: AnyBitPattern, const N: usize>(&self, offset: u32) -> Option<&'a [T; N]> {
+    pub(crate) fn array<T: AnyBitPattern, const N: usize>(
+        &self,
+        offset: u32,
+    ) -> Option<&'a [T; N]> {
         self.slice(offset, N)?.try_into().ok()
     }
 }

@@ -8,12 +8,27 @@ use sanderling_plan::{Plan, header, step, tensor};
 
 /// Calls every accessor of a plan that was accepted.
 fn read_all(plan: &Plan<Aligned>) {
-    let _ = (plan.target(), plan.arena_bytes(), plan.macs(), plan.source_sha256());
-    let _ = (plan.peak_tensor(), plan.bytes().len(), plan.constants().len());
+    let _ = (
+        plan.target(),
+        plan.arena_bytes(),
+        plan.macs(),
+        plan.source_sha256(),
+    );
+    let _ = (
+        plan.peak_tensor(),
+        plan.bytes().len(),
+        plan.constants().len(),
+    );
     for index in 0..=plan.tensor_count() {
-        let Ok(index) = u16::try_from(index) else { break };
+        let Ok(index) = u16::try_from(index) else {
+            break;
+        };
         if let Some(tensor) = plan.tensor(sanderling_plan::TensorId(index)) {
-            let _ = (tensor.range(), plan.tensor_name(&tensor), tensor.shape.to_string());
+            let _ = (
+                tensor.range(),
+                plan.tensor_name(&tensor),
+                tensor.shape.to_string(),
+            );
         }
     }
     for step in plan.steps() {
@@ -23,7 +38,10 @@ fn read_all(plan: &Plan<Aligned>) {
     }
     let io: Vec<_> = plan.io_tensors().collect();
     assert_eq!(io.len(), plan.inputs().count() + plan.outputs().count());
-    assert!(io.iter().all(|(_, tensor)| tensor.range().end <= plan.arena_bytes()));
+    assert!(
+        io.iter()
+            .all(|(_, tensor)| tensor.range().end <= plan.arena_bytes())
+    );
     for golden in plan.golden() {
         let parts = golden.parts(plan.io_tensors());
         assert_eq!(parts.count(), io.len());
@@ -55,7 +73,11 @@ fn every_truncation_is_refused() {
     let good = every_operator::plan(|_| vec![9; 12]);
     assert!(accepted(&good));
     for len in 0..good.len() {
-        assert!(!accepted(&good[..len]), "accepted {len} of {} bytes", good.len());
+        assert!(
+            !accepted(&good[..len]),
+            "accepted {len} of {} bytes",
+            good.len()
+        );
     }
 }
 
@@ -78,7 +100,17 @@ fn every_word_of_tensors_and_steps_at_its_extremes() {
     let good = every_operator::plan(|_| vec![9; 12]);
     let mut bytes = good.clone();
     for at in (header::field::TOTAL..described(&good)).step_by(4) {
-        for word in [0, 1, 2, 0x7f, 0xffff, i32::MAX as u32, i32::MIN as u32, u32::MAX - 15, u32::MAX] {
+        for word in [
+            0,
+            1,
+            2,
+            0x7f,
+            0xffff,
+            i32::MAX as u32,
+            i32::MIN as u32,
+            u32::MAX - 15,
+            u32::MAX,
+        ] {
             bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
             accepted(&bytes);
         }
@@ -138,7 +170,12 @@ proptest! {
 
 /// Words that are small, extreme, or anything.
 fn word() -> impl Strategy<Value = u32> {
-    prop_oneof![0u32..20, any::<u32>(), (0u32..16).prop_map(|n| u32::MAX - n), (0u32..31).prop_map(|n| 1 << n)]
+    prop_oneof![
+        0u32..20,
+        any::<u32>(),
+        (0u32..16).prop_map(|n| u32::MAX - n),
+        (0u32..31).prop_map(|n| 1 << n)
+    ]
 }
 
 #[test]

@@ -24,10 +24,19 @@ fn header_says_what_the_writer_was_told() {
 fn inputs_and_outputs_keep_dtype_shape_and_name() {
     let plan = written();
     let (_, input) = plan.input(0).unwrap();
-    assert_eq!((input.dtype, input.shape.dims()), (Dtype::F32, [1, 6, 6, 2].as_slice()));
-    assert_eq!((plan.tensor_name(&input), input.scale, input.zero_point), ("image", 0.05, 3));
+    assert_eq!(
+        (input.dtype, input.shape.dims()),
+        (Dtype::F32, [1, 6, 6, 2].as_slice())
+    );
+    assert_eq!(
+        (plan.tensor_name(&input), input.scale, input.zero_point),
+        ("image", 0.05, 3)
+    );
     let (_, output) = plan.output(0).unwrap();
-    assert_eq!((output.dtype, output.shape.dims()), (Dtype::F32, [1, 3].as_slice()));
+    assert_eq!(
+        (output.dtype, output.shape.dims()),
+        (Dtype::F32, [1, 3].as_slice())
+    );
     assert!(plan.input(1).is_none() && plan.output(1).is_none());
     assert!(plan.output(usize::MAX).is_none());
     assert_eq!(plan.io_tensors().count(), 2);
@@ -38,7 +47,10 @@ fn every_operator_comes_back_in_order() {
     let plan = written();
     let mut numbers: Vec<u8> = plan.steps().map(|step| step.operator.number()).collect();
     let names: Vec<&str> = plan.steps().map(|step| step.operator.name()).collect();
-    let steps: Vec<String> = plan.steps().map(|step| plan.step_name(&step).to_owned()).collect();
+    let steps: Vec<String> = plan
+        .steps()
+        .map(|step| plan.step_name(&step).to_owned())
+        .collect();
     assert_eq!(names, steps);
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=15).collect::<Vec<u8>>());
@@ -88,13 +100,25 @@ fn wrong_bytes_are_named() {
     assert_eq!(refused(&|b| b[0] ^= 1), Some(PlanError::NotAPlan));
     assert_eq!(refused(&|b| b[8] = 99), Some(PlanError::Version(99)));
     assert_eq!(refused(&|b| b[10] = 77), Some(PlanError::UnknownTarget(77)));
-    let cut = PlanError::Truncated { need: total, have: total - 1 };
+    let cut = PlanError::Truncated {
+        need: total,
+        have: total - 1,
+    };
     assert_eq!(refused(&|b| b.truncate(b.len() - 1)), Some(cut));
     assert_eq!(
         refused(&|b| b.truncate(100)),
-        Some(PlanError::Truncated { need: 128, have: 100 })
+        Some(PlanError::Truncated {
+            need: 128,
+            have: 100
+        })
     );
-    assert_eq!(refused(&Vec::clear), Some(PlanError::Truncated { need: 128, have: 0 }));
+    assert_eq!(
+        refused(&Vec::clear),
+        Some(PlanError::Truncated { need: 128, have: 0 })
+    );
     let aligned = Aligned::new(&[&[0; 8], good.as_slice()].concat());
-    assert_eq!(Plan::new(&aligned.as_ref()[8..]).err(), Some(PlanError::Misaligned));
+    assert_eq!(
+        Plan::new(&aligned.as_ref()[8..]).err(),
+        Some(PlanError::Misaligned)
+    );
 }

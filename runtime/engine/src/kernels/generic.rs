@@ -25,8 +25,11 @@ pub(crate) fn linear_row(x: &[i8], linear: &Linear<'_>, y: &mut [i8]) {
     let (multiplier_blocks, _) = linear.multipliers.as_chunks::<4>();
     let blocked = y_blocks.len() * 4;
     let outputs = linear.weights.chunks_exact(k.saturating_mul(4));
-    for (((y, w), bias), multipliers) in
-        y_blocks.iter_mut().zip(outputs).zip(bias_blocks).zip(multiplier_blocks)
+    for (((y, w), bias), multipliers) in y_blocks
+        .iter_mut()
+        .zip(outputs)
+        .zip(bias_blocks)
+        .zip(multiplier_blocks)
     {
         let acc = dot4(x, w);
         for (((y, acc), &bias), &multiplier) in y.iter_mut().zip(acc).zip(bias).zip(multipliers) {
@@ -36,7 +39,8 @@ pub(crate) fn linear_row(x: &[i8], linear: &Linear<'_>, y: &mut [i8]) {
     let outputs = linear.weights.chunks_exact(k).skip(blocked);
     let bias = linear.bias.iter().skip(blocked);
     let multipliers = linear.multipliers.iter().skip(blocked);
-    for (((y, w), &bias), &multiplier) in y_rest.iter_mut().zip(outputs).zip(bias).zip(multipliers) {
+    for (((y, w), &bias), &multiplier) in y_rest.iter_mut().zip(outputs).zip(bias).zip(multipliers)
+    {
         finish(y, dot(x, w), bias, multiplier);
     }
 }
@@ -52,12 +56,15 @@ pub(crate) fn depthwise_tap(acc: &mut [i32], x: &[i8], w: &[i8], zero: i32) {
 
 /// Sum of `x`.
 pub(crate) fn sum(x: &[i8]) -> i32 {
-    x.iter().fold(0i32, |sum, &x| sum.wrapping_add(i32::from(x)))
+    x.iter()
+        .fold(0i32, |sum, &x| sum.wrapping_add(i32::from(x)))
 }
 
 /// `x · w`.
 fn dot(x: &[i8], w: &[i8]) -> i32 {
-    x.iter().zip(w).fold(0i32, |acc, (&x, &w)| acc.wrapping_add(product(x, w)))
+    x.iter()
+        .zip(w)
+        .fold(0i32, |acc, (&x, &w)| acc.wrapping_add(product(x, w)))
 }
 
 /// `x` times each of the four rows of `w`, so that `x` is loaded once for four outputs.

@@ -46,7 +46,9 @@ impl<'a> Linear<'a> {
     pub(crate) fn channels(&self, first: usize, count: usize, k: usize) -> Option<Self> {
         let end = first.checked_add(count)?;
         Some(Linear {
-            weights: self.weights.get(first.checked_mul(k)?..end.checked_mul(k)?)?,
+            weights: self
+                .weights
+                .get(first.checked_mul(k)?..end.checked_mul(k)?)?,
             bias: self.bias.get(first..end)?,
             multipliers: self.multipliers.get(first..end)?,
             ..*self

@@ -7,18 +7,37 @@ use crate::numerics::Requantize;
 use sanderling_plan::step::AveragePool;
 
 pub(super) fn run(p: &AveragePool, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, output_shape, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        output_shape,
+        ..
+    } = operands;
     let [_, h, w, channels] = x.shape.nhwc()?;
     let [_, out_h, out_w, _] = output_shape.nhwc()?;
-    let rows =
-        Axis { size: h, kernel: p.kernel_h, stride: p.stride_h, dilation: 1, pad: p.pad_top };
-    let columns =
-        Axis { size: w, kernel: p.kernel_w, stride: p.stride_w, dilation: 1, pad: p.pad_left };
+    let rows = Axis {
+        size: h,
+        kernel: p.kernel_h,
+        stride: p.stride_h,
+        dilation: 1,
+        pad: p.pad_top,
+    };
+    let columns = Axis {
+        size: w,
+        kernel: p.kernel_w,
+        stride: p.stride_w,
+        dilation: 1,
+        pad: p.pad_left,
+    };
     let requantize = Requantize::new(p.low, p.high, p.bias_y.wrapping_neg());
     let window = p.kernel_h.saturating_mul(p.kernel_w);
     let channels = channels as usize;
-    let image_bytes = (h as usize).checked_mul(w as usize)?.checked_mul(channels)?;
-    let image_out = (out_h as usize).checked_mul(out_w as usize)?.checked_mul(channels)?;
+    let image_bytes = (h as usize)
+        .checked_mul(w as usize)?
+        .checked_mul(channels)?;
+    let image_out = (out_h as usize)
+        .checked_mul(out_w as usize)?
+        .checked_mul(channels)?;
     let batches = signed_mut(output).chunks_exact_mut(image_out.max(1));
     for (y, x) in batches.zip(x.i8()?.chunks_exact(image_bytes.max(1))) {
         let mut pixels = y.chunks_exact_mut(channels.max(1));

@@ -7,12 +7,20 @@ use crate::numerics::Requantize;
 use sanderling_plan::step::Conv;
 
 pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, output_shape, scratch, constants } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        output_shape,
+        scratch,
+        constants,
+    } = operands;
     let [_, h, w, channels_in] = x.shape.nhwc()?;
     let [_, out_h, out_w, channels_out] = output_shape.nhwc()?;
     let (groups, channels_in) = (p.groups.max(1) as usize, channels_in as usize);
     let (group_in, group_out) = (channels_in / groups, channels_out as usize / groups);
-    let k = (p.kernel_h as usize).checked_mul(p.kernel_w as usize)?.checked_mul(group_in)?;
+    let k = (p.kernel_h as usize)
+        .checked_mul(p.kernel_w as usize)?
+        .checked_mul(group_in)?;
     let requantize = Requantize::new(p.low, p.high, p.zero_point);
     let linear = Linear::of(
         &constants,
@@ -30,9 +38,12 @@ pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
         group: group_in,
         zero_point: p.input_zero_point as i8,
     };
-    let image_bytes = (h as usize).checked_mul(w as usize)?.checked_mul(channels_in)?;
+    let image_bytes = (h as usize)
+        .checked_mul(w as usize)?
+        .checked_mul(channels_in)?;
     let pixels_out = (out_h as usize).checked_mul(out_w as usize)?;
-    let batches = signed_mut(output).chunks_exact_mut(pixels_out.checked_mul(channels_out as usize)?.max(1));
+    let batches =
+        signed_mut(output).chunks_exact_mut(pixels_out.checked_mul(channels_out as usize)?.max(1));
     for (y, x) in batches.zip(x.i8()?.chunks_exact(image_bytes.max(1))) {
         let mut pixels = y.chunks_exact_mut((channels_out as usize).max(1));
         for oy in 0..out_h {
@@ -97,7 +108,9 @@ impl Image {
 
     fn pixel<'a>(&self, x: &'a [i8], iy: usize, ix: usize, g: usize) -> Option<&'a [i8]> {
         let pixel = iy.checked_mul(self.width)?.checked_add(ix)?;
-        let start = pixel.checked_mul(self.channels)?.checked_add(g * self.group)?;
+        let start = pixel
+            .checked_mul(self.channels)?
+            .checked_add(g * self.group)?;
         x.get(start..start.checked_add(self.group)?)
     }
 
@@ -124,7 +137,10 @@ impl Image {
                 let start = start.checked_mul(self.channels)?;
                 copy(inside, x.get(start..start.checked_add(inside.len())?)?);
             } else {
-                let taps = taps_x.inside.clone().zip(inside.chunks_exact_mut(self.group.max(1)));
+                let taps = taps_x
+                    .inside
+                    .clone()
+                    .zip(inside.chunks_exact_mut(self.group.max(1)));
                 for (kx, tap) in taps {
                     copy(tap, self.pixel(x, iy, taps_x.position(kx), g)?);
                 }

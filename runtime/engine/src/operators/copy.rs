@@ -12,7 +12,11 @@ struct Axis {
 }
 
 pub(super) fn run(p: &Copy, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        ..
+    } = operands;
     let from = x.bytes()?;
     match x.width {
         1 => strided::<1>(p, from, output),
@@ -25,10 +29,18 @@ pub(super) fn run(p: &Copy, operands: Operands<'_>) -> Option<()> {
 fn strided<const WIDTH: usize>(p: &Copy, x: &[u8], y: &mut [u8]) -> Option<()> {
     let (x, _) = x.as_chunks::<WIDTH>();
     let (y, _) = y.as_chunks_mut::<WIDTH>();
-    let mut axes = [Axis { extent: 1, from: 0, to: 0 }; 6];
+    let mut axes = [Axis {
+        extent: 1,
+        from: 0,
+        to: 0,
+    }; 6];
     let strides = p.from_strides.iter().zip(&p.to_strides);
     for ((axis, &extent), (&from, &to)) in axes.iter_mut().zip(&p.shape).zip(strides) {
-        *axis = Axis { extent, from: from as isize, to: to as isize };
+        *axis = Axis {
+            extent,
+            from: from as isize,
+            to: to as isize,
+        };
     }
     // The innermost axes whose elements are neighbours on both sides are one run.
     let mut run = 1u32;
@@ -45,7 +57,14 @@ fn strided<const WIDTH: usize>(p: &Copy, x: &[u8], y: &mut [u8]) -> Option<()> {
     let run = run as usize;
     // The innermost axis that is left is the inner loop, the others count like an odometer.
     let last = axes.iter().rposition(|axis| axis.extent > 1).unwrap_or(0);
-    let inner = core::mem::replace(axes.get_mut(last)?, Axis { extent: 1, from: 0, to: 0 });
+    let inner = core::mem::replace(
+        axes.get_mut(last)?,
+        Axis {
+            extent: 1,
+            from: 0,
+            to: 0,
+        },
+    );
     let (mut from, mut to) = (p.from as isize, p.to as isize);
     let mut index = [0u32; 6];
     loop {

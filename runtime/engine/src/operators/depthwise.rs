@@ -7,7 +7,13 @@ use crate::numerics::Requantize;
 use sanderling_plan::step::Conv;
 
 pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, output_shape, constants, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        output_shape,
+        constants,
+        ..
+    } = operands;
     let [_, h, w, channels_in] = x.shape.nhwc()?;
     let [_, out_h, out_w, channels_out] = output_shape.nhwc()?;
     let (channels_in, outputs) = (channels_in as usize, channels_out as usize);
@@ -20,8 +26,12 @@ pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
     let (rows, columns) = (rows(p, h), columns(p, w));
     // What a tap in the padding reads, of every channel.
     let padding = [p.input_zero_point as i8; BLOCK];
-    let image_bytes = (h as usize).checked_mul(w as usize)?.checked_mul(channels_in)?;
-    let image_out = (out_h as usize).checked_mul(out_w as usize)?.checked_mul(outputs)?;
+    let image_bytes = (h as usize)
+        .checked_mul(w as usize)?
+        .checked_mul(channels_in)?;
+    let image_out = (out_h as usize)
+        .checked_mul(out_w as usize)?
+        .checked_mul(outputs)?;
 
     let batches = signed_mut(output).chunks_exact_mut(image_out.max(1));
     for (y, x) in batches.zip(x.i8()?.chunks_exact(image_bytes.max(1))) {
@@ -73,7 +83,9 @@ fn repeat(x: &[i8], times: usize, from: usize, len: usize) -> [i8; BLOCK] {
     let mut repeated = [0i8; BLOCK];
     let times = times.max(1);
     let outputs = x.get(from / times..).unwrap_or(&[]).iter();
-    let outputs = outputs.flat_map(|&x| core::iter::repeat_n(x, times)).skip(from % times);
+    let outputs = outputs
+        .flat_map(|&x| core::iter::repeat_n(x, times))
+        .skip(from % times);
     for (slot, x) in repeated.iter_mut().take(len).zip(outputs) {
         *slot = x;
     }

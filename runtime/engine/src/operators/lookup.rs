@@ -4,7 +4,12 @@ use crate::memory::{Operands, Source};
 use sanderling_plan::step::Lookup;
 
 pub(super) fn run(p: &Lookup, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, constants, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        constants,
+        ..
+    } = operands;
     let table: &[u8; Lookup::ENTRIES] = constants.array(p.table)?;
     // A byte indexes 256 entries without a check.
     match x.source {

@@ -7,7 +7,11 @@ const BLOCK: usize = 64;
 
 /// Runs `kernel(y, a, b)` over all elements.
 pub(super) fn run(operands: Operands<'_>, kernel: impl Fn(&mut [i8], &[i8], &[i8])) -> Option<()> {
-    let Operands { inputs: [a, b, _], output, .. } = operands;
+    let Operands {
+        inputs: [a, b, _],
+        output,
+        ..
+    } = operands;
     let y = signed_mut(output);
     if let (Some(a), Some(b)) = (a.i8(), b.i8()) {
         kernel(y, a, b);

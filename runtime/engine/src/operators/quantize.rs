@@ -5,7 +5,11 @@ use crate::numerics::Requantize;
 use sanderling_plan::step::Quantize;
 
 pub(super) fn run(p: &Quantize, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        ..
+    } = operands;
     let x: &[f32] = bytemuck::try_cast_slice(x.bytes()?).ok()?;
     let requantize = Requantize::new(-128, 127, p.zero_point);
     for (y, &x) in signed_mut(output).iter_mut().zip(x) {

@@ -6,7 +6,12 @@ use crate::numerics::Requantize;
 use sanderling_plan::step::ReduceMean;
 
 pub(super) fn run(p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, scratch, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        scratch,
+        ..
+    } = operands;
     let requantize = Requantize::new(p.low, p.high, p.zero_point);
     let (reduce, inner) = (p.reduce as usize, p.inner as usize);
     let offset = (p.reduce as i32).wrapping_mul(p.zero_x);

@@ -4,7 +4,13 @@ use crate::memory::{Operands, copy, signed_mut};
 use sanderling_plan::step::ResizeNearest;
 
 pub(super) fn run(p: &ResizeNearest, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, output_shape, constants, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        output_shape,
+        constants,
+        ..
+    } = operands;
     let [_, h, w, channels] = x.shape.nhwc()?;
     let [_, out_h, out_w, _] = output_shape.nhwc()?;
     let rows: &[u16] = constants.slice(p.rows, out_h as usize)?;

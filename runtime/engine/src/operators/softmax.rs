@@ -5,7 +5,13 @@ use crate::numerics::Requantize;
 use sanderling_plan::step::Softmax;
 
 pub(super) fn run(p: &Softmax, operands: Operands<'_>) -> Option<()> {
-    let Operands { inputs: [x, ..], output, output_shape, constants, .. } = operands;
+    let Operands {
+        inputs: [x, ..],
+        output,
+        output_shape,
+        constants,
+        ..
+    } = operands;
     let table: &[f32; Softmax::ENTRIES] = constants.array(p.table)?;
     let requantize = Requantize::new(-128, 127, p.zero_point);
     if let Source::Bytes(x) = x.source {

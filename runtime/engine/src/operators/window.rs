@@ -29,13 +29,18 @@ impl Axis {
         let before = (start.min(0).unsigned_abs()).div_ceil(dilation);
         let after = (self.size as i32).saturating_sub(start).max(0) as u32;
         let end = self.kernel.min(after.div_ceil(dilation));
-        Taps { inside: before.min(end)..end, start, dilation: dilation as i32 }
+        Taps {
+            inside: before.min(end)..end,
+            start,
+            dilation: dilation as i32,
+        }
     }
 }
 
 impl Taps {
     /// The position in the image of a tap inside it.
     pub(super) fn position(&self, tap: u32) -> usize {
-        self.start.wrapping_add((tap as i32).wrapping_mul(self.dilation)) as usize
+        self.start
+            .wrapping_add((tap as i32).wrapping_mul(self.dilation)) as usize
     }
 }

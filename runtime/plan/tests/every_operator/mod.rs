@@ -1,41 +1,14 @@
 //! A small valid plan in which every operator occurs once, the seed of mutations.
 
+mod aligned;
+
+pub use aligned::Aligned;
 use sanderling_plan::step::{
     Add, AveragePool, Conv, Copy, Dequantize, Fill, FullyConnected, Lookup, MaxPool, Mul, Quantize,
     ReduceMean, ResizeNearest, Softmax,
 };
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Dtype, Operator, Place, Shape, Target, TensorId};
-
-/// Bytes that start at a multiple of 16 in memory.
-#[derive(Clone, Debug)]
-pub struct Aligned {
-    words: Vec<u128>,
-    len: usize,
-}
-
-impl Aligned {
-    pub fn new(bytes: &[u8]) -> Self {
-        let words = bytes.chunks(16).map(|chunk| {
-            let mut word = [0u8; 16];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u128::from_ne_bytes(word)
-        });
-        Aligned { words: words.collect(), len: bytes.len() }
-    }
-}
-
-impl AsRef<[u8]> for Aligned {
-    fn as_ref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len]
-    }
-}
-
-impl AsMut<[u8]> for Aligned {
-    fn as_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
-    }
-}
 
 /// Writes tensors one after the other into the arena.
 struct Builder {
@@ -50,14 +23,29 @@ impl Builder {
         self.next += ((shape.elements() * dtype.bytes()) as u32).next_multiple_of(16);
         let place = Place::Arena;
         let (scale, zero_point) = (0.05, 3);
-        self.writer.tensor(&TensorRecord { name, dtype, shape, place, offset, scale, zero_point })
+        self.writer.tensor(&TensorRecord {
+            name,
+            dtype,
+            shape,
+            place,
+            offset,
+            scale,
+            zero_point,
+        })
     }
 
     fn step(&mut self, operator: Operator, inputs: &[TensorId], output: TensorId, scratch: u32) {
         let scratch_offset = self.next;
         self.next += scratch.next_multiple_of(16);
         let (name, scratch_bytes) = (operator.name(), scratch);
-        self.writer.step(&StepRecord { name, operator, inputs, output, scratch_offset, scratch_bytes });
+        self.writer.step(&StepRecord {
+            name,
+            operator,
+            inputs,
+            output,
+            scratch_offset,
+            scratch_bytes,
+        });
     }
 
     fn ramp(&mut self, len: usize) -> u32 {
@@ -71,14 +59,19 @@ impl Builder {
     }
 
     fn biases(&mut self, len: usize) -> u32 {
-        let bytes: Vec<u8> = (0..len).flat_map(|i| (i as i32 * 100 - 150).to_le_bytes()).collect();
+        let bytes: Vec<u8> = (0..len)
+            .flat_map(|i| (i as i32 * 100 - 150).to_le_bytes())
+            .collect();
         self.writer.constant(&bytes)
     }
 }
 
 /// The plan; `golden` gives the outputs of the inputs that it is called with.
 pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
-    let mut b = Builder { writer: Writer::new(Target::Generic, [7; 32]), next: 0 };
+    let mut b = Builder {
+        writer: Writer::new(Target::Generic, [7; 32]),
+        next: 0,
+    };
     let image = b.tensor("image", Dtype::F32, &[1, 6, 6, 2]);
     let quantized = b.tensor("quantized", Dtype::I8, &[1, 6, 6, 2]);
     let wide = b.tensor("wide", Dtype::I8, &[1, 6, 6, 4]);
@@ -91,7 +84,15 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let classes = b.tensor("classes", Dtype::I8, &[1, 3]);
     let scores = b.tensor("scores", Dtype::F32, &[1, 3]);
 
-    b.step(Operator::Quantize(Quantize { scale: 0.05, zero_point: 3 }), &[image], quantized, 0);
+    b.step(
+        Operator::Quantize(Quantize {
+            scale: 0.05,
+            zero_point: 3,
+        }),
+        &[image],
+        quantized,
+        0,
+    );
     let conv = Conv {
         kernel_h: 3,
         kernel_w: 3,
@@ -111,7 +112,12 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
         high: 127,
         weight_zero_point: 0,
     };
-    b.step(Operator::Conv(conv), &[quantized], wide, conv.scratch_bytes(2).unwrap() as u32);
+    b.step(
+        Operator::Conv(conv),
+        &[quantized],
+        wide,
+        conv.scratch_bytes(2).unwrap() as u32,
+    );
     let depthwise = Conv {
         stride_h: 2,
         stride_w: 2,
@@ -173,9 +179,15 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     b.step(Operator::Mul(mul), &[maxima, means], maxima, 0);
     let table = b.ramp(256);
     b.step(Operator::Lookup(Lookup { table }), &[maxima], maxima, 0);
-    let indices: Vec<u8> = [0u16, 0, 1, 1].iter().flat_map(|i| i.to_le_bytes()).collect();
+    let indices: Vec<u8> = [0u16, 0, 1, 1]
+        .iter()
+        .flat_map(|i| i.to_le_bytes())
+        .collect();
     let indices = b.writer.constant(&indices);
-    let resize = ResizeNearest { rows: indices, columns: indices };
+    let resize = ResizeNearest {
+        rows: indices,
+        columns: indices,
+    };
     b.step(Operator::ResizeNearest(resize), &[maxima], large, 0);
     b.step(Operator::Fill(Fill { value: 0xf0 }), &[], turned, 0);
     let transpose = Copy {
@@ -206,17 +218,27 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
         high: 127,
         weight_zero_point: 0,
     };
-    b.step(Operator::FullyConnected(fully_connected), &[pooled], classes, 0);
+    b.step(
+        Operator::FullyConnected(fully_connected),
+        &[pooled],
+        classes,
+        0,
+    );
     let softmax = Softmax {
         table: b.floats(256, |i| ((i as u8 as i8) as f32 * 0.05).exp()),
         inverse_scale: 256.0,
         zero_point: -128,
     };
     b.step(Operator::Softmax(softmax), &[classes], classes, 0);
-    let dequantize = Dequantize { scale: 1.0 / 256.0, zero_point: -128 };
+    let dequantize = Dequantize {
+        scale: 1.0 / 256.0,
+        zero_point: -128,
+    };
     b.step(Operator::Dequantize(dequantize), &[classes], scores, 0);
 
-    let input: Vec<u8> = (0..72).flat_map(|i| ((i % 13) as f32 * 0.7 - 4.0).to_le_bytes()).collect();
+    let input: Vec<u8> = (0..72)
+        .flat_map(|i| ((i % 13) as f32 * 0.7 - 4.0).to_le_bytes())
+        .collect();
     let output = golden(&input);
     b.writer.golden([input.as_slice(), output.as_slice()]);
     let macs = 36 * 72 + 9 * 36 + 12;

@@ -1,5 +1,8 @@
 //! Rounding and clamping, the same bits on every processor.
 
+#[cfg(test)]
+mod tests;
+
 /// 1.5 · 2²³: added to a value within ±2²², it leaves the value rounded half to even in
 /// the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;

@@ -1,0 +1,9 @@
+//! Every operator against an oracle that is written out over every index, in wide
+//! integers, by someone who had only the formula.
+
+mod linear;
+mod maps;
+mod moves;
+mod pairs;
+mod single;
+mod windows;
