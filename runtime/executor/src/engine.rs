@@ -18,7 +18,7 @@ impl EngineModel {
         let plan = Plan::new(AlignedBytes::copy_of(bytes))
             .map_err(|source| ModelError::Plan { name: name.to_owned(), source })?;
         let infos = |io: &mut dyn Iterator<Item = Tensor>| -> Vec<TensorInfo> {
-            io.map(|tensor| info(&plan, &tensor)).collect()
+            io.map(|tensor| TensorInfo::of_plan(&plan, &tensor)).collect()
         };
         let inputs = infos(&mut plan.inputs().map(|(_, tensor)| tensor));
         let outputs = infos(&mut plan.outputs().map(|(_, tensor)| tensor));
@@ -26,15 +26,5 @@ impl EngineModel {
         let engine = Engine::new(plan, arena)
             .map_err(|source| ModelError::Engine { name: name.to_owned(), source })?;
         Ok(EngineModel { engine, inputs, outputs })
-    }
-}
-
-fn info(plan: &Plan<AlignedBytes>, tensor: &Tensor) -> TensorInfo {
-    TensorInfo {
-        name: plan.tensor_name(tensor).to_owned(),
-        dtype: tensor.dtype,
-        shape: tensor.shape.dims().iter().map(|&n| n as usize).collect(),
-        scale: tensor.scale,
-        zero_point: tensor.zero_point,
     }
 }

@@ -1,8 +1,7 @@
 //! Why a model cannot be opened or run, each with what to do about it.
 
-use crate::{Kind, NotFinite};
+use crate::NotFinite;
 use sanderling_plan::PlanError;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -68,13 +67,15 @@ pub enum ModelError {
         /// The file.
         name: String,
     },
-    /// The compiler cannot place every node in the integer engine.
-    #[error("{name} cannot run in the integer engine; `--executor tract` runs it in float\n{nodes}")]
+    /// The compiler has no plan for the ONNX file; its first line says what to do, and the
+    /// nodes that the integer engine cannot take follow, one line each.
+    #[cfg(feature = "tract")]
+    #[error("{name}: {source}")]
     Refused {
         /// The file.
         name: String,
-        /// The nodes, one line each.
-        nodes: ListedNodes,
+        /// Why not.
+        source: Box<sanderling_compiler::CompileError>,
     },
     /// tract cannot load or run the model.
     #[error("{name}: tract {what}: {why}")]
@@ -99,25 +100,4 @@ pub enum ModelError {
     /// A frame holds NaN or infinity.
     #[error(transparent)]
     NotFinite(#[from] NotFinite),
-}
-
-impl ModelError {
-    /// Whether another executor would run the same file.
-    pub fn other_executor(&self) -> Option<Kind> {
-        match self {
-            Self::Refused { .. } => Some(Kind::Tract),
-            Self::PlanInTract { .. } => Some(Kind::Engine),
-            _ => None,
-        }
-    }
-}
-
-/// What the compiler said about the nodes that it cannot place, one line each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedNodes(pub(crate) String);
-
-impl fmt::Display for ListedNodes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.trim_end())
-    }
 }

@@ -1,6 +1,6 @@
 //! What an input or output of a model looks like.
 
-use sanderling_plan::Dtype;
+use sanderling_plan::{Dtype, Plan, Tensor};
 
 /// An input or output: its bytes are little-endian, dense, and in C order.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,17 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
+    /// What `plan` says about one of its tensors.
+    pub fn of_plan<B: AsRef<[u8]>>(plan: &Plan<B>, tensor: &Tensor) -> Self {
+        TensorInfo {
+            name: plan.tensor_name(tensor).to_owned(),
+            dtype: tensor.dtype,
+            shape: tensor.shape.dims().iter().map(|&n| n as usize).collect(),
+            scale: tensor.scale,
+            zero_point: tensor.zero_point,
+        }
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()

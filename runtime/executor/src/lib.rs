@@ -37,7 +37,7 @@ mod tract;
 
 pub use buffer::AlignedBytes;
 pub use choice::{Choice, Kind};
-pub use error::{ListedNodes, ModelError};
+pub use error::ModelError;
 pub use finite::{NotFinite, check_finite};
 pub use info::TensorInfo;
 pub use model::{Model, is_plan};

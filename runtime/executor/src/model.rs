@@ -217,3 +217,9 @@ fn load_onnx(name: &str, bytes: &[u8], _: Choice) -> Result<(Runner, String), Mo
         Err(ModelError::NotAModel { name })
     }
 }
+
+// An agent opens a model in one thread and runs it in another.
+const _: fn() = || {
+    fn moves_to_another_thread<T: Send>() {}
+    moves_to_another_thread::<Model>();
+};

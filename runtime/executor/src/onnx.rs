@@ -66,15 +66,16 @@ impl<'a> Onnx<'a> {
         self.graph().flat_map(|g| &g.output).map(|output| output.name.clone()).collect()
     }
 
-    /// Compiles for this machine, with one golden vector.
+    /// Compiles with generic packing and one golden vector.
     pub(crate) fn compile(&self) -> Result<Vec<u8>, ModelError> {
         let options = Options { golden: 1, ..Options::default() };
-        sanderling_compiler::compile(self.bytes, &options).map(|compiled| compiled.plan).map_err(
-            |error| ModelError::Refused {
+        match sanderling_compiler::compile(self.bytes, &options) {
+            Ok(compiled) => Ok(compiled.plan),
+            Err(error) => Err(ModelError::Refused {
                 name: self.name.to_owned(),
-                nodes: crate::ListedNodes(error.to_string()),
-            },
-        )
+                source: Box::new(error),
+            }),
+        }
     }
 
     fn input(&self, input: &pb::ValueInfoProto) -> Result<Input, ModelError> {

@@ -55,7 +55,7 @@ impl TractModel {
             let shape = fact
                 .shape
                 .as_concrete()
-                .ok_or_else(|| tensor_fault(format!("has the unknown shape {}", fact.shape)))?;
+                .ok_or_else(|| tensor_fault(format!("has the unknown shape {:?}", fact.shape)))?;
             outputs.push(float_info(output, dtype, shape.to_vec()));
         }
         let buffers = |infos: &[TensorInfo]| {

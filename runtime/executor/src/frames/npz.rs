@@ -4,7 +4,7 @@
 use super::npy::{self, read_npy, write_npy};
 use super::{Array, FramesError, Header};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -83,20 +83,33 @@ pub fn read_all(path: &Path) -> Result<Vec<Array>, FramesError> {
     readable.map(|h| read(path, &h.name)).collect()
 }
 
-/// Writes arrays as an uncompressed `.npz`, or as a `.npy` where the path ends so and
-/// there is one array. The file is complete on disk when this returns.
+/// The bytes of a file of arrays: an uncompressed `.npz`, or a `.npy` where `path` ends so
+/// and there is one array.
+///
+/// # Errors
+///
+/// [`FramesError::Write`] where an array has more axes than the format can say.
+pub fn to_bytes(path: &Path, arrays: &[Array]) -> Result<Vec<u8>, FramesError> {
+    let bytes = match arrays {
+        [array] if path.extension().is_some_and(|e| e == "npy") => {
+            let mut bytes = Vec::new();
+            write_npy(&mut bytes, array).map(|()| bytes)
+        }
+        _ => archive(arrays),
+    };
+    bytes.map_err(|source| FramesError::Write { path: path.to_owned(), source })
+}
+
+/// Writes [`to_bytes`] to `path`; the file is on disk when this returns.
 ///
 /// # Errors
 ///
 /// [`FramesError::Write`]; what was written until then stays.
 pub fn write_npz(path: &Path, arrays: &[Array]) -> Result<(), FramesError> {
+    let bytes = to_bytes(path, arrays)?;
     let write = || -> io::Result<()> {
-        let mut sink = BufWriter::new(File::create(path)?);
-        match arrays {
-            [array] if path.extension().is_some_and(|e| e == "npy") => write_npy(&mut sink, array)?,
-            _ => sink.write_all(&archive(arrays)?)?,
-        }
-        let file = sink.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let mut file = File::create(path)?;
+        file.write_all(&bytes)?;
         // Devices and pipes have nothing to sync and say so.
         if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
     };
