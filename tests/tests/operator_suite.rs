@@ -23,6 +23,13 @@ struct Case {
     output_scale: f64,
 }
 
+/// Cases that have no integer form, and what the refusal must say. ONNX Runtime runs
+/// these convolutions in float; the engine says so instead of coming close.
+const REFUSED: &[(&str, &str)] = &[
+    ("conv_then_leaky", "put QuantizeLinear and DequantizeLinear after that node"),
+    ("conv_then_leaky_u8", "put QuantizeLinear and DequantizeLinear after that node"),
+];
+
 #[test]
 fn the_engine_gives_onnx_runtimes_bits() {
     let temporary = tempfile::tempdir().unwrap();
@@ -66,7 +73,12 @@ fn check(suite: &Path, case: &Case) -> Result<(), String> {
     let arrays = suite.join(format!("{}.npz", case.name));
     let input = frames::read(&arrays, "input").map_err(|e| e.to_string())?;
     let expected = frames::read(&arrays, "output").map_err(|e| e.to_string())?;
-    let mut model = Model::open(&onnx, Choice::Engine).map_err(|e| e.to_string())?;
+    let mut model = match (Model::open(&onnx, Choice::Engine), refusal(&case.name)) {
+        (Ok(model), None) => model,
+        (Err(error), Some(why)) if error.to_string().contains(why) => return Ok(()),
+        (Err(error), _) => return Err(error.to_string()),
+        (Ok(_), Some(_)) => return Err("it compiles, yet it is listed as refused".into()),
+    };
     model.self_test().map_err(|e| e.to_string())?;
     let (mut worst, mut differing, mut total) = (0.0f64, 0, 0);
     for index in 0..input.frames() {
@@ -91,6 +103,10 @@ fn check(suite: &Path, case: &Case) -> Result<(), String> {
         return Err(format!("{differing} of {total} differ, by up to {worst:.2} steps"));
     }
     Ok(())
+}
+
+fn refusal(case: &str) -> Option<&'static str> {
+    REFUSED.iter().find(|(name, _)| *name == case).map(|(_, why)| *why)
 }
 
 fn frame_reals(array: &Array, index: usize) -> Result<Vec<f64>, String> {

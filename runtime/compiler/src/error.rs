@@ -55,6 +55,9 @@ pub enum CompileError {
     /// Nodes that the engine cannot run as integers.
     #[error("{}", refusals(.0))]
     Unplaced(Vec<Refusal>),
+    /// A tensor or the whole is larger than a plan can say.
+    #[error("the model is too large for a plan: {0}")]
+    TooLarge(String),
     /// The plan that came out is refused by its own reader: a defect of the compiler.
     #[error("the compiler wrote a plan that does not hold ({0}); please report it with the model")]
     Invalid(sanderling_plan::PlanError),

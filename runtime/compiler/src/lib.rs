@@ -11,6 +11,7 @@
 //! integers is refused with every such node named: nothing here falls back to float.
 #![forbid(unsafe_code)]
 
+mod double_qdq;
 pub mod emit;
 pub mod error;
 pub mod graph;
@@ -66,9 +67,14 @@ pub struct Compiled {
 /// See [`CompileError`]; [`CompileError::Unplaced`] lists every node that the engine
 /// cannot run as integers, with the reason.
 pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError> {
-    let graph = import::import(onnx)?;
+    let mut graph = import::import(onnx)?;
+    double_qdq::merge(&mut graph);
     let program = matching::match_graph(&graph)?;
+    program.check_limits()?;
     let memory = memory::plan_memory(&program);
+    let source: [u8; 32] = Sha256::digest(onnx).into();
+    // The reference may rely on what the plan's own reader has accepted.
+    check(&emit::emit(&program, &memory, options.target, source, &[]))?;
     let golden: Vec<_> = reference::golden_inputs(&program, options.golden, options.seed)
         .into_iter()
         .map(|inputs| {
@@ -76,7 +82,6 @@ pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError>
             (inputs, outputs)
         })
         .collect();
-    let source: [u8; 32] = Sha256::digest(onnx).into();
     let plan = emit::emit(&program, &memory, options.target, source, &golden);
     check(&plan)?;
     let report = report::report(&program, &memory, plan.len(), options.target, source);

@@ -4,7 +4,9 @@
 //! offsets; emission writes it down as a plan. A [`Tensor`] is a typed view of a whole
 //! [`Buffer`]: reshapes are two tensors over one buffer.
 
+use crate::error::CompileError;
 use sanderling_plan::step as plan;
+use sanderling_plan::tensor::MAX_RANK;
 use sanderling_plan::{Dtype, Operator};
 
 /// Index of a buffer in [`Program::buffers`].
@@ -108,6 +110,18 @@ pub struct Affine {
 }
 
 impl Operation {
+    /// Bytes of its constants.
+    pub fn constant_bytes(&self) -> usize {
+        let affine = |a: &Affine| a.weights.len() + 4 * (a.bias.len() + a.multipliers.len());
+        match self {
+            Self::Conv { affine: a, .. } | Self::FullyConnected { affine: a, .. } => affine(a),
+            Self::Lookup { table } => table.len(),
+            Self::Softmax { table, .. } => 4 * table.len(),
+            Self::ResizeNearest { rows, columns } => 2 * (rows.len() + columns.len()),
+            Self::Plain(_) => 0,
+        }
+    }
+
     /// Whether the output may take the bytes of an input that dies here.
     pub fn works_in_place(&self) -> bool {
         match self {
@@ -209,6 +223,38 @@ impl Program {
         }
         let mut keep = keep.into_iter();
         self.steps.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    /// Whether everything has a place in a plan's fields: at most 65,535 tensors and
+    /// steps, six dimensions, and 2³¹ - 1 bytes in any tensor and in all constants.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError::TooLarge`], naming what is too large.
+    pub fn check_limits(&self) -> Result<(), CompileError> {
+        let largest = i32::MAX as usize;
+        let too_large = |what: String| Err(CompileError::TooLarge(what));
+        for tensor in &self.tensors {
+            let bytes = tensor
+                .shape
+                .iter()
+                .try_fold(tensor.dtype.bytes(), |n, &extent| n.checked_mul(extent))
+                .filter(|&bytes| (1..=largest).contains(&bytes));
+            if tensor.shape.len() > MAX_RANK || bytes.is_none() {
+                return too_large(format!("tensor `{}` has shape {:?}", tensor.name, tensor.shape));
+            }
+        }
+        if self.tensors.len() > usize::from(u16::MAX) || self.steps.len() > usize::from(u16::MAX) {
+            let (tensors, steps) = (self.tensors.len(), self.steps.len());
+            return too_large(format!("{tensors} tensors and {steps} steps; 65,535 are possible"));
+        }
+        let constants: usize =
+            self.buffers.iter().filter(|b| b.constant.is_some()).map(|b| b.bytes).sum();
+        let weights: usize = self.steps.iter().map(|step| step.operation.constant_bytes()).sum();
+        if constants.saturating_add(weights) > largest / 2 {
+            return too_large("more than 1 GB of constants".to_owned());
+        }
+        Ok(())
     }
 
     fn push(&mut self, tensor: Tensor) -> TensorId {

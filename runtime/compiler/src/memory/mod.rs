@@ -143,3 +143,6 @@ fn peak_tensor(
         (program.tensor(id).bytes(), touched(id), std::cmp::Reverse(id))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,12 @@ fn requantize(acc: i64, multiplier: f32, zero_point: i32, low: i32, high: i32) -
 }
 
 /// `clamp(rounded + zero_point, low, high)`; the sum is exact, because in `f64` any
-/// `f32` that can end inside the range is.
+/// `f32` that can end inside the range is. A mean over nothing is 0/0 and counts as lower
+/// than every number.
 fn clamp(rounded: f32, zero_point: i32, low: i32, high: i32) -> i8 {
-    (f64::from(rounded) + f64::from(zero_point)).clamp(f64::from(low), f64::from(high)) as i8
+    let value = f64::from(rounded) + f64::from(zero_point);
+    if value.is_nan() {
+        return low as i8;
+    }
+    value.clamp(f64::from(low), f64::from(high)) as i8
 }
