@@ -13,7 +13,9 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The storage said no.
-    #[error("the store of model files failed: {0}; check free space and rights in the data directory")]
+    #[error(
+        "the store of model files failed: {0}; check free space and rights in the data directory"
+    )]
     Storage(#[from] object_store::Error),
     /// What was written reads back as something else.
     #[error("the store of model files gave back {got} for {digest}; the disk is not to be trusted")]
@@ -53,9 +55,13 @@ fn key(digest: &Digest) -> Key {
 impl Files {
     /// A store in a directory, which is made.
     pub fn in_directory(path: &Path) -> Result<Files, FileError> {
-        std::fs::create_dir_all(path)
-            .map_err(|error| FileError::Directory { path: path.display().to_string(), error })?;
-        Ok(Files { store: Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)) })
+        std::fs::create_dir_all(path).map_err(|error| FileError::Directory {
+            path: path.display().to_string(),
+            error,
+        })?;
+        Ok(Files {
+            store: Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)),
+        })
     }
 
     /// Keeps bytes and reads them back.
@@ -64,7 +70,10 @@ impl Files {
         self.store.put(&key, bytes.into()).await?;
         let got = sha256(&self.store.get(&key).await?.bytes().await?);
         if got != *digest {
-            return Err(FileError::Damaged { digest: *digest, got });
+            return Err(FileError::Damaged {
+                digest: *digest,
+                got,
+            });
         }
         Ok(())
     }

@@ -1,2 +1,26 @@
 //! The fleet's process: registry, rollouts, broker, HTTP API.
+//!
+//! ```text
+//!                 ┌───────────────────────── coordinator ─────────────────────────┐
+//!  sanderling ──▶ │ http ──▶ store (SQLite) ◀── fleet ◀── link ◀──▶ broker        │ ◀──▶ robots
+//!   curl          │      ──▶ files (objects) ──▶ supplier ──▶ link    (embedded   │
+//!                 │                                                  or yours)    │
+//!                 └───────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! `decide` holds the decisions as functions over values; everything else is an edge. What a restart
+//! needs is in the store and the files: the process can be killed at any moment.
 #![forbid(unsafe_code)]
+
+pub mod broker;
+mod clock;
+pub mod config;
+pub mod decide;
+mod files;
+mod fleet;
+mod http;
+pub mod link;
+mod plan_check;
+pub mod run;
+mod store;
+mod supplier;

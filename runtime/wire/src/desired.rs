@@ -42,7 +42,10 @@ pub struct Desired<'a> {
 impl<'a> Desired<'a> {
     /// Wraps a manifest's bytes without a signature.
     pub fn unsigned(manifest: &'a [u8]) -> Desired<'a> {
-        Desired { manifest, signatures: Vec::new() }
+        Desired {
+            manifest,
+            signatures: Vec::new(),
+        }
     }
 
     /// Reads the manifest. Whether its signatures are to be believed is asked before.

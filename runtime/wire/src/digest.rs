@@ -67,5 +67,8 @@ impl FromStr for Digest {
 }
 
 fn hex(digit: u8) -> Result<u8, DigestError> {
-    (digit as char).to_digit(16).map(|d| d as u8).ok_or(DigestError)
+    (digit as char)
+        .to_digit(16)
+        .map(|d| d as u8)
+        .ok_or(DigestError)
 }

@@ -105,10 +105,14 @@ pub fn encode<'b, 'a, M: Message<'a>>(
     if !message.is_sound() {
         return Err(EncodeError::Unsound);
     }
-    let (first, rest) = buffer.split_first_mut().ok_or(EncodeError::BufferTooSmall)?;
+    let (first, rest) = buffer
+        .split_first_mut()
+        .ok_or(EncodeError::BufferTooSmall)?;
     *first = VERSION;
     // The only way in which postcard fails on these types is a full buffer.
-    let body = postcard::to_slice(message, rest).map_err(|_| EncodeError::BufferTooSmall)?.len();
+    let body = postcard::to_slice(message, rest)
+        .map_err(|_| EncodeError::BufferTooSmall)?
+        .len();
     buffer.get(..1 + body).ok_or(EncodeError::BufferTooSmall)
 }
 

@@ -27,7 +27,9 @@ pub struct HeldError;
 
 impl fmt::Display for HeldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bitmap's storage is too small for this file; use larger chunks or more storage")
+        f.write_str(
+            "the bitmap's storage is too small for this file; use larger chunks or more storage",
+        )
     }
 }
 
@@ -69,7 +71,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Held<B> {
         if index >= self.count {
             return false;
         }
-        let Some(byte) = self.bits.as_mut().get_mut(index as usize / 8) else { return false };
+        let Some(byte) = self.bits.as_mut().get_mut(index as usize / 8) else {
+            return false;
+        };
         let bit = 1 << (index % 8);
         let new = *byte & bit == 0;
         *byte |= bit;
@@ -79,7 +83,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Held<B> {
     /// True when chunk `index` is held.
     pub fn has(&self, index: u32) -> bool {
         index < self.count
-            && self.bits.as_ref().get(index as usize / 8).is_some_and(|b| b >> (index % 8) & 1 == 1)
+            && self
+                .bits
+                .as_ref()
+                .get(index as usize / 8)
+                .is_some_and(|b| b >> (index % 8) & 1 == 1)
     }
 
     /// How many chunks are held.
@@ -92,7 +100,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Held<B> {
         let whole = self.held() as u64 * layout.chunk_size() as u64;
         let last = layout.count().saturating_sub(1);
         let short = layout.count() as u64 * layout.chunk_size() as u64 - layout.size();
-        if self.has(last) { whole.saturating_sub(short) } else { whole }
+        if self.has(last) {
+            whole.saturating_sub(short)
+        } else {
+            whole
+        }
     }
 
     /// True when every chunk is held.
@@ -107,7 +119,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Held<B> {
         let mut index = 0;
         while index < self.count && left > 0 {
             // A whole byte of held chunks is skipped at once.
-            if index.is_multiple_of(8) && self.bits.as_ref().get(index as usize / 8) == Some(&0xff) {
+            if index.is_multiple_of(8) && self.bits.as_ref().get(index as usize / 8) == Some(&0xff)
+            {
                 index += 8;
                 continue;
             }
@@ -118,7 +131,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Held<B> {
             match ranges.last_mut() {
                 Some(r) if r.first + r.count == index => r.count += 1,
                 _ => {
-                    if ranges.push(ChunkRange { first: index, count: 1 }).is_err() {
+                    if ranges
+                        .push(ChunkRange {
+                            first: index,
+                            count: 1,
+                        })
+                        .is_err()
+                    {
                         break;
                     }
                 }

@@ -15,9 +15,9 @@ pub const MAX_RAW_OUTPUT: usize = 16 * 1024;
 /// The number of a frame, unique for its robot across restarts.
 ///
 /// `seq` is given where the frame enters the robot, so a gap in it is a frame that was dropped.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+/// `boot` is stored and raised at each start; where the store was lost it begins at the seconds
+/// since 1970, because a number that was used before would make new results look like old ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FrameId {
     /// The robot's boot counter.
     pub boot: u32,

@@ -50,7 +50,10 @@ impl fmt::Display for LayoutError {
         match self {
             LayoutError::Empty => f.write_str("an empty file has no chunks"),
             LayoutError::ChunkSize(n) => {
-                write!(f, "a chunk of {n} bytes is not allowed; choose {MIN_CHUNK} to {MAX_CHUNK}")
+                write!(
+                    f,
+                    "a chunk of {n} bytes is not allowed; choose {MIN_CHUNK} to {MAX_CHUNK}"
+                )
             }
             LayoutError::TooManyChunks => {
                 f.write_str("the file has too many chunks; choose larger ones")
@@ -94,7 +97,11 @@ impl Layout {
         if count > u32::MAX as u64 {
             return Err(LayoutError::TooManyChunks);
         }
-        Ok(Layout { size, chunk, count: count as u32 })
+        Ok(Layout {
+            size,
+            chunk,
+            count: count as u32,
+        })
     }
 
     /// The file's size in bytes.
@@ -137,6 +144,9 @@ impl Layout {
 
     /// True when the range names only chunks that the file has.
     pub fn contains(&self, range: ChunkRange) -> bool {
-        range.first.checked_add(range.count).is_some_and(|end| end <= self.count)
+        range
+            .first
+            .checked_add(range.count)
+            .is_some_and(|end| end <= self.count)
     }
 }

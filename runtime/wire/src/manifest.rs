@@ -50,11 +50,13 @@ pub struct Manifest {
 
 impl Manifest {
     /// The artifact for the first of `targets` that there is one for.
-    pub fn artifact_for<'m>(
-        &'m self,
-        targets: impl IntoIterator<Item = &'m Name>,
-    ) -> Option<&'m Artifact> {
-        targets.into_iter().find_map(|t| self.artifacts.iter().find(|a| a.target == *t))
+    pub fn artifact_for<'t>(
+        &self,
+        targets: impl IntoIterator<Item = &'t Name>,
+    ) -> Option<&Artifact> {
+        targets
+            .into_iter()
+            .find_map(|t| self.artifacts.iter().find(|a| a.target == *t))
     }
 }
 
@@ -63,11 +65,18 @@ impl Message<'_> for Manifest {
 
     fn is_sound(&self) -> bool {
         let unique = |i: usize, a: &Artifact| {
-            self.artifacts.iter().skip(i + 1).all(|b| b.target != a.target)
+            self.artifacts
+                .iter()
+                .skip(i + 1)
+                .all(|b| b.target != a.target)
         };
         self.serial > 0
             && (MIN_CHUNK..=MAX_CHUNK).contains(&self.chunk_size)
             && !self.artifacts.is_empty()
-            && self.artifacts.iter().enumerate().all(|(i, a)| a.size > 0 && unique(i, a))
+            && self
+                .artifacts
+                .iter()
+                .enumerate()
+                .all(|(i, a)| a.size > 0 && unique(i, a))
     }
 }

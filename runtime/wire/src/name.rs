@@ -56,7 +56,9 @@ impl Name {
         if !first.is_ascii_alphanumeric() {
             return Err(NameError::BadStart);
         }
-        String::try_from(text).map(Name).map_err(|_| NameError::TooLong)
+        String::try_from(text)
+            .map(Name)
+            .map_err(|_| NameError::TooLong)
     }
 
     /// The name as text.

@@ -32,6 +32,9 @@ impl Message<'_> for Need {
 
     fn is_sound(&self) -> bool {
         (MIN_CHUNK..=MAX_CHUNK).contains(&self.chunk_size)
-            && self.ranges.iter().all(|r| r.count > 0 && r.first.checked_add(r.count).is_some())
+            && self
+                .ranges
+                .iter()
+                .all(|r| r.count > 0 && r.first.checked_add(r.count).is_some())
     }
 }

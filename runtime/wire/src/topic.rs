@@ -130,12 +130,19 @@ impl From<NameError> for TopicError {
 impl Topic {
     /// The topic of one kind of message of one device.
     pub fn device(fleet: &Name, device: &Name, kind: Kind) -> Topic {
-        Topic::Device { fleet: fleet.clone(), device: device.clone(), kind }
+        Topic::Device {
+            fleet: fleet.clone(),
+            device: device.clone(),
+            kind,
+        }
     }
 
     /// The topic of a group's desired state.
     pub fn desired(fleet: &Name, group: &Name) -> Topic {
-        Topic::Desired { fleet: fleet.clone(), group: group.clone() }
+        Topic::Desired {
+            fleet: fleet.clone(),
+            group: group.clone(),
+        }
     }
 
     /// The topic as text, without a heap.
@@ -159,7 +166,11 @@ fn format(arguments: fmt::Arguments<'_>) -> TopicText {
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Topic::Device { fleet, device, kind } => {
+            Topic::Device {
+                fleet,
+                device,
+                kind,
+            } => {
                 write!(f, "{ROOT}/{TREE}/{fleet}/d/{device}/{}", kind.as_str())
             }
             Topic::Desired { fleet, group } => write!(f, "{ROOT}/{TREE}/{fleet}/g/{group}/desired"),
@@ -174,9 +185,13 @@ impl FromStr for Topic {
         if levels.next() != Some(ROOT) || levels.next() != Some(TREE) {
             return Err(TopicError::Foreign);
         }
-        let (Some(fleet), Some(what), Some(who), Some(last), None) =
-            (levels.next(), levels.next(), levels.next(), levels.next(), levels.next())
-        else {
+        let (Some(fleet), Some(what), Some(who), Some(last), None) = (
+            levels.next(),
+            levels.next(),
+            levels.next(),
+            levels.next(),
+            levels.next(),
+        ) else {
             return Err(TopicError::Shape);
         };
         let fleet = Name::new(fleet)?;
@@ -186,7 +201,11 @@ impl FromStr for Topic {
             ("d", _) => {
                 let kind = Kind::ALL.into_iter().find(|k| k.as_str() == last);
                 let kind = kind.ok_or(TopicError::Shape)?;
-                Ok(Topic::Device { fleet, device: who, kind })
+                Ok(Topic::Device {
+                    fleet,
+                    device: who,
+                    kind,
+                })
             }
             _ => Err(TopicError::Shape),
         }

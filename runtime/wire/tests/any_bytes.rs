@@ -34,13 +34,22 @@ fn text<const N: usize>() -> impl Strategy<Value = Text<N>> {
 
 fn running() -> impl Strategy<Value = Option<Running>> {
     proptest::option::of(
-        (name(), any::<u32>(), digest())
-            .prop_map(|(model, version, digest)| Running { model, version, digest }),
+        (name(), any::<u32>(), digest()).prop_map(|(model, version, digest)| Running {
+            model,
+            version,
+            digest,
+        }),
     )
 }
 
 fn birth() -> impl Strategy<Value = Presence> {
-    let who = (any::<u64>(), name(), text(), text(), vec(name(), 1..=MAX_TARGETS));
+    let who = (
+        any::<u64>(),
+        name(),
+        text(),
+        text(),
+        vec(name(), 1..=MAX_TARGETS),
+    );
     (who, any::<[u64; 2]>(), 1u32.., running()).prop_map(
         |((session, group, software, board, targets), limits, chunk_limit, running)| {
             Presence::Born(Birth {
@@ -59,12 +68,25 @@ fn birth() -> impl Strategy<Value = Presence> {
 }
 
 fn state() -> impl Strategy<Value = State> {
-    let phase = prop_oneof![Just(Phase::Active), Just(Phase::Trial), Just(Phase::FellBack)];
-    let progress = proptest::option::of((digest(), any::<[u64; 2]>()).prop_map(|(release, n)| {
-        Progress { release, held: n[0].min(n[1]), size: n[0].max(n[1]) }
-    }));
+    let phase = prop_oneof![
+        Just(Phase::Active),
+        Just(Phase::Trial),
+        Just(Phase::FellBack)
+    ];
+    let progress =
+        proptest::option::of(
+            (digest(), any::<[u64; 2]>()).prop_map(|(release, n)| Progress {
+                release,
+                held: n[0].min(n[1]),
+                size: n[0].max(n[1]),
+            }),
+        );
     let failure = proptest::option::of((proptest::option::of(digest()), text()).prop_map(
-        |(release, text)| Failure { release, code: FailureCode::Trial, text },
+        |(release, text)| Failure {
+            release,
+            code: FailureCode::Trial,
+            text,
+        },
     ));
     (any::<[u64; 2]>(), running(), phase, progress, failure).prop_map(
         |([session, serial], running, phase, progress, failure)| State {

@@ -36,7 +36,11 @@ fn golden<'a, M: Message<'a> + PartialEq + Debug>(message: M, expected: &str) {
 }
 
 fn running() -> Running {
-    Running { model: name("terrain"), version: 2, digest: digest(0xaa) }
+    Running {
+        model: name("terrain"),
+        version: 2,
+        digest: digest(0xaa),
+    }
 }
 
 #[test]
@@ -77,7 +81,11 @@ fn state() {
             running: Some(running()),
             phase: Phase::Downloading,
             serial: 9,
-            progress: Some(Progress { release: digest(0xbb), held: 32768, size: 65537 }),
+            progress: Some(Progress {
+                release: digest(0xbb),
+                held: 32768,
+                size: 65537,
+            }),
             failure: Some(Failure {
                 release: None,
                 code: FailureCode::SelfTest,
@@ -116,14 +124,26 @@ fn phases_and_failure_codes_keep_their_numbers() {
         Phase::FellBack,
     ];
     for (i, phase) in phases.into_iter().enumerate() {
-        let state =
-            State { session: Session(0), running: None, phase, serial: 0, progress: None, failure: None };
+        let state = State {
+            session: Session(0),
+            running: None,
+            phase,
+            serial: 0,
+            progress: None,
+            failure: None,
+        };
         golden(state, &format!("01 00 00 {i:02x} 00 00 00"));
     }
     use FailureCode::*;
-    let codes = [Digest, Plan, Target, TooLarge, SelfTest, Trial, Storage, Transfer, Refused];
+    let codes = [
+        Digest, Plan, Target, TooLarge, SelfTest, Trial, Storage, Transfer, Refused,
+    ];
     for (i, code) in codes.into_iter().enumerate() {
-        let failure = Some(Failure { release: None, code, text: "".into() });
+        let failure = Some(Failure {
+            release: None,
+            code,
+            text: "".into(),
+        });
         let state = State {
             session: Session(0),
             running: None,
@@ -145,7 +165,10 @@ fn inference_with_a_class() {
             taken_us: 1_000_000,
             latency_us: 128,
             truth: Some(4),
-            output: Output::Class { top: 2, confidence: 0.5 },
+            output: Output::Class {
+                top: 2,
+                confidence: 0.5,
+            },
         },
         &format!("01 03 ac02 {} c0843d 8001 01 04 00 02 0000003f", x32("aa")),
     );
@@ -166,7 +189,10 @@ fn inference_with_raw_bytes() {
                 data: &[1, 2, 3, 4],
             },
         },
-        &format!("01 03 ac02 {} 00 01 00 01 02 02 01 02 04 01020304", x32("aa")),
+        &format!(
+            "01 03 ac02 {} 00 01 00 01 02 02 01 02 04 01020304",
+            x32("aa")
+        ),
     );
 }
 
@@ -212,7 +238,11 @@ fn need() {
 #[test]
 fn chunk() {
     golden(
-        Chunk { release: digest(0xbb), offset: 4096, data: &[9, 8, 7] },
+        Chunk {
+            release: digest(0xbb),
+            offset: 4096,
+            data: &[9, 8, 7],
+        },
         &format!("01 {} 8020 03 090807", x32("bb")),
     );
 }
@@ -225,11 +255,20 @@ fn cmd() {
     golden(cmd(3, Order::Resume), "01 03 02");
     golden(cmd(4, Order::Retry), "01 04 03");
     golden(cmd(5, Order::Rebirth), "01 05 04");
-    let range = FrameRange { boot: 3, first: 0, last: 299 };
-    golden(cmd(0, Order::Receipt(Vec::from_slice(&[range]).unwrap())), "01 00 05 01 03 00 ab02");
-    for (refusal, byte) in
-        [(Refusal::Unknown, "00"), (Refusal::BadRange, "01"), (Refusal::Storage, "02")]
-    {
+    let range = FrameRange {
+        boot: 3,
+        first: 0,
+        last: 299,
+    };
+    golden(
+        cmd(0, Order::Receipt(Vec::from_slice(&[range]).unwrap())),
+        "01 00 05 01 03 00 ab02",
+    );
+    for (refusal, byte) in [
+        (Refusal::Unknown, "00"),
+        (Refusal::BadRange, "01"),
+        (Refusal::Storage, "02"),
+    ] {
         golden(
             cmd(0, Order::Refused(digest(0xbb), refusal)),
             &format!("01 00 06 {} {byte}", x32("bb")),
@@ -272,12 +311,18 @@ fn desired() {
     let mut buffer = [0; MAX_MANIFEST];
     let bytes: &'static [u8] = encode(&manifest(), &mut buffer).unwrap().to_vec().leak();
     let length = format!("{:02x}", bytes.len());
-    golden(Desired::unsigned(bytes), &format!("01 {length} {} 00", manifest_hex()));
+    golden(
+        Desired::unsigned(bytes),
+        &format!("01 {length} {} 00", manifest_hex()),
+    );
 
     let mut signed = Desired::unsigned(bytes);
     signed
         .signatures
-        .push(Signature { key: [1, 2, 3, 4, 5, 6, 7, 8], bytes: [[0xcc; 32], [0xdd; 32]] })
+        .push(Signature {
+            key: [1, 2, 3, 4, 5, 6, 7, 8],
+            bytes: [[0xcc; 32], [0xdd; 32]],
+        })
         .unwrap();
     golden(
         signed.clone(),
@@ -311,5 +356,8 @@ fn topics() {
     let topic = Topic::desired(&fleet, &name("all"));
     assert_eq!(topic.text().as_str(), "sanderling/1/lab/g/all/desired");
     assert_eq!("sanderling/1/lab/g/all/desired".parse(), Ok(topic));
-    assert_eq!(Topic::every_device(&fleet, Kind::Need).as_str(), "sanderling/1/lab/d/+/need");
+    assert_eq!(
+        Topic::every_device(&fleet, Kind::Need).as_str(),
+        "sanderling/1/lab/d/+/need"
+    );
 }

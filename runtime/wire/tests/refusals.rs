@@ -12,8 +12,14 @@ fn another_version_is_named_before_anything_else_is_read() {
 
 #[test]
 fn nothing_hides_behind_a_message() {
-    assert_eq!(decode::<Presence>(&[1, 1, 7]), Ok(Presence::Gone(Session(7))));
-    assert_eq!(decode::<Presence>(&[1, 1, 7, 0]), Err(DecodeError::Trailing));
+    assert_eq!(
+        decode::<Presence>(&[1, 1, 7]),
+        Ok(Presence::Gone(Session(7)))
+    );
+    assert_eq!(
+        decode::<Presence>(&[1, 1, 7, 0]),
+        Err(DecodeError::Trailing)
+    );
     assert_eq!(decode::<Presence>(&[1, 1]), Err(DecodeError::Malformed));
     let endless = vec![1; MAX_MESSAGE + 1];
     assert_eq!(decode::<Chunk>(&endless), Err(DecodeError::TooLong));
@@ -27,11 +33,18 @@ fn a_raw_output_has_the_bytes_that_its_shape_says() {
         taken_us: 0,
         latency_us: 0,
         truth: None,
-        output: Output::Raw { dtype: Dtype::F32, shape: Vec::from_slice(shape).unwrap(), data },
+        output: Output::Raw {
+            dtype: Dtype::F32,
+            shape: Vec::from_slice(shape).unwrap(),
+            data,
+        },
     };
     let mut buffer = [0; 256];
     assert!(encode(&output(&[1, 2], &[0; 8]), &mut buffer).is_ok());
-    assert_eq!(encode(&output(&[1, 2], &[0; 7]), &mut buffer), Err(EncodeError::Unsound));
+    assert_eq!(
+        encode(&output(&[1, 2], &[0; 7]), &mut buffer),
+        Err(EncodeError::Unsound)
+    );
     assert_eq!(
         encode(&output(&[u32::MAX; 6], &[0; 4]), &mut buffer),
         Err(EncodeError::Unsound)
@@ -40,16 +53,27 @@ fn a_raw_output_has_the_bytes_that_its_shape_says() {
 
 #[test]
 fn a_full_buffer_is_an_error() {
-    assert_eq!(encode(&Presence::Gone(Session(7)), &mut [0; 2]), Err(EncodeError::BufferTooSmall));
-    assert_eq!(encode(&Presence::Gone(Session(7)), &mut []), Err(EncodeError::BufferTooSmall));
+    assert_eq!(
+        encode(&Presence::Gone(Session(7)), &mut [0; 2]),
+        Err(EncodeError::BufferTooSmall)
+    );
+    assert_eq!(
+        encode(&Presence::Gone(Session(7)), &mut []),
+        Err(EncodeError::BufferTooSmall)
+    );
 }
 
 #[test]
 fn names_cannot_reach_into_other_topics() {
-    for bad in ["", "a/b", "+", "#", "a+", "a b", "a\n", "-a", ".a", "..", "é", "$SYS"] {
+    for bad in [
+        "", "a/b", "+", "#", "a+", "a b", "a\n", "-a", ".a", "..", "é", "$SYS",
+    ] {
         assert!(Name::new(bad).is_err(), "{bad:?}");
     }
-    assert_eq!(Name::new(&"a".repeat(MAX_NAME + 1)), Err(NameError::TooLong));
+    assert_eq!(
+        Name::new(&"a".repeat(MAX_NAME + 1)),
+        Err(NameError::TooLong)
+    );
     for good in ["a", "robot-1", "3.b_c", &"a".repeat(MAX_NAME)] {
         assert_eq!(Name::new(good).unwrap().as_str(), good);
     }
@@ -67,7 +91,10 @@ fn topics_of_another_shape_are_refused() {
         ("sanderling/1/lab/d/r/ndata", Shape),
         ("sanderling/1/lab/g/r/birth", Shape),
         ("sanderling/1/lab/d/r/desired", Shape),
-        ("sanderling/1/lab/d/+/birth", Name(NameError::BadCharacter('+'))),
+        (
+            "sanderling/1/lab/d/+/birth",
+            Name(NameError::BadCharacter('+')),
+        ),
         ("sanderling/1//d/r/birth", Name(NameError::Empty)),
     ];
     for (text, error) in cases {
@@ -88,7 +115,11 @@ fn super_long() -> Name {
 fn the_largest_message_of_each_kind_fits() {
     let name = super_long();
     let digest = Digest([0xff; 32]);
-    let running = Some(Running { model: name.clone(), version: u32::MAX, digest });
+    let running = Some(Running {
+        model: name.clone(),
+        version: u32::MAX,
+        digest,
+    });
     let text = "x".repeat(200);
     let mut buffer = vec![0; MAX_MESSAGE];
     let mut fits = |len: Result<usize, EncodeError>, max: usize| assert!(len.unwrap() <= max);
@@ -104,20 +135,30 @@ fn the_largest_message_of_each_kind_fits() {
         chunk_limit: u32::MAX,
         running: running.clone(),
     });
-    fits(encode(&birth, &mut buffer).map(<[u8]>::len), MAX_SMALL_MESSAGE);
+    fits(
+        encode(&birth, &mut buffer).map(<[u8]>::len),
+        MAX_SMALL_MESSAGE,
+    );
     let state = State {
         session: Session(u64::MAX),
         running,
         phase: Phase::FellBack,
         serial: u64::MAX,
-        progress: Some(Progress { release: digest, held: u64::MAX, size: u64::MAX }),
+        progress: Some(Progress {
+            release: digest,
+            held: u64::MAX,
+            size: u64::MAX,
+        }),
         failure: Some(Failure {
             release: Some(digest),
             code: FailureCode::Refused,
             text: text.as_str().into(),
         }),
     };
-    fits(encode(&state, &mut buffer).map(<[u8]>::len), MAX_SMALL_MESSAGE);
+    fits(
+        encode(&state, &mut buffer).map(<[u8]>::len),
+        MAX_SMALL_MESSAGE,
+    );
     let manifest = Manifest {
         serial: u64::MAX,
         group: name.clone(),
@@ -134,24 +175,50 @@ fn the_largest_message_of_each_kind_fits() {
             })
             .collect(),
     };
-    fits(encode(&manifest, &mut buffer).map(<[u8]>::len), MAX_MANIFEST);
+    fits(
+        encode(&manifest, &mut buffer).map(<[u8]>::len),
+        MAX_MANIFEST,
+    );
     let full = vec![0; MAX_MANIFEST];
-    let signature = Signature { key: [0; 8], bytes: [[0; 32]; 2] };
+    let signature = Signature {
+        key: [0; 8],
+        bytes: [[0; 32]; 2],
+    };
     let desired = Desired {
         manifest: &full,
         signatures: core::iter::repeat_n(signature, MAX_SIGNATURES).collect(),
     };
-    fits(encode(&desired, &mut buffer).map(<[u8]>::len), MAX_SMALL_MESSAGE);
-    let range = FrameRange { boot: u32::MAX, first: u64::MAX, last: u64::MAX };
+    fits(
+        encode(&desired, &mut buffer).map(<[u8]>::len),
+        MAX_SMALL_MESSAGE,
+    );
+    let range = FrameRange {
+        boot: u32::MAX,
+        first: u64::MAX,
+        last: u64::MAX,
+    };
     let receipt = core::iter::repeat_n(range, MAX_RECEIPT_RANGES).collect();
-    let cmd = Cmd { id: u64::MAX, order: Order::Receipt(receipt) };
-    fits(encode(&cmd, &mut buffer).map(<[u8]>::len), MAX_SMALL_MESSAGE);
+    let cmd = Cmd {
+        id: u64::MAX,
+        order: Order::Receipt(receipt),
+    };
+    fits(
+        encode(&cmd, &mut buffer).map(<[u8]>::len),
+        MAX_SMALL_MESSAGE,
+    );
     let data = vec![0; MAX_CHUNK as usize];
-    let chunk = Chunk { release: digest, offset: u64::MAX >> 1, data: &data };
+    let chunk = Chunk {
+        release: digest,
+        offset: u64::MAX >> 1,
+        data: &data,
+    };
     fits(encode(&chunk, &mut buffer).map(<[u8]>::len), MAX_MESSAGE);
     let raw = vec![0; MAX_RAW_OUTPUT];
     let inference = Inference {
-        frame: FrameId { boot: u32::MAX, seq: u64::MAX },
+        frame: FrameId {
+            boot: u32::MAX,
+            seq: u64::MAX,
+        },
         model: digest,
         taken_us: u64::MAX,
         latency_us: u32::MAX,
@@ -162,7 +229,10 @@ fn the_largest_message_of_each_kind_fits() {
             data: &raw,
         },
     };
-    fits(encode(&inference, &mut buffer).map(<[u8]>::len), Inference::MAX_LEN);
+    fits(
+        encode(&inference, &mut buffer).map(<[u8]>::len),
+        Inference::MAX_LEN,
+    );
 }
 
 #[test]
@@ -170,7 +240,10 @@ fn long_text_is_cut_between_characters() {
     assert_eq!(Text::<4>::cut("añbcd").as_str(), "añb");
     assert_eq!(Text::<4>::cut("abñ").as_str(), "abñ");
     assert_eq!(Text::<3>::cut("abñ").as_str(), "ab");
-    assert_eq!(Text::<8>::format(format_args!("{}-{}", 12, 345678)).as_str(), "12-34567");
+    assert_eq!(
+        Text::<8>::format(format_args!("{}-{}", 12, 345678)).as_str(),
+        "12-34567"
+    );
 }
 
 #[test]

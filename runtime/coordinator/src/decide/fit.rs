@@ -53,7 +53,13 @@ pub enum Misfit {
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |names: &[Name]| names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+        let list = |names: &[Name]| {
+            names
+                .iter()
+                .map(Name::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match self {
             Misfit::Target { runs, packed } => write!(
                 f,
@@ -79,14 +85,24 @@ pub fn fit<'m>(manifest: &'m Manifest, limits: &Limits) -> Result<&'m Artifact, 
     let Some(artifact) = manifest.artifact_for(&limits.targets) else {
         return Err(Misfit::Target {
             runs: limits.targets.clone(),
-            packed: manifest.artifacts.iter().map(|a| a.target.clone()).collect(),
+            packed: manifest
+                .artifacts
+                .iter()
+                .map(|a| a.target.clone())
+                .collect(),
         });
     };
     if artifact.arena > limits.arena {
-        return Err(Misfit::Arena { need: artifact.arena, has: limits.arena });
+        return Err(Misfit::Arena {
+            need: artifact.arena,
+            has: limits.arena,
+        });
     }
     if artifact.size > limits.flash {
-        return Err(Misfit::Flash { need: artifact.size, has: limits.flash });
+        return Err(Misfit::Flash {
+            need: artifact.size,
+            has: limits.flash,
+        });
     }
     Ok(artifact)
 }

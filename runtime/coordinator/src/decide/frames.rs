@@ -23,7 +23,10 @@ pub struct Changes {
 impl Frames {
     /// The set that was written down as these ranges.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (u64, u64)>) -> Frames {
-        Frames { ranges: ranges.into_iter().collect(), touched: BTreeSet::new() }
+        Frames {
+            ranges: ranges.into_iter().collect(),
+            touched: BTreeSet::new(),
+        }
     }
 
     /// Adds a number; true when it was not there.

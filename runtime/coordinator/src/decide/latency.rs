@@ -50,7 +50,10 @@ mod tests {
             let b = bucket(us);
             assert!(b == last || b == last + 1 || us >= 100_000, "{us}");
             assert!(upper_bound(b) >= us, "{us}");
-            assert!(f64::from(upper_bound(b)) <= f64::from(us) * 1.125 + 1.0, "{us}");
+            assert!(
+                f64::from(upper_bound(b)) <= f64::from(us) * 1.125 + 1.0,
+                "{us}"
+            );
             assert_eq!(bucket(upper_bound(b)), b, "{us}");
             last = b;
         }

@@ -39,17 +39,41 @@ pub enum Said {
 /// What is known afterwards, or `None` when what was said changes nothing.
 pub fn after(known: Option<Known>, said: Said) -> Option<Known> {
     let next = match (said, known) {
-        (Said::Born { session, retained: false }, _) => Known { session, online: true },
-        (Said::Born { session, retained: true }, known) => match known {
+        (
+            Said::Born {
+                session,
+                retained: false,
+            },
+            _,
+        ) => Known {
+            session,
+            online: true,
+        },
+        (
+            Said::Born {
+                session,
+                retained: true,
+            },
+            known,
+        ) => match known {
             Some(k) if session < k.session => return None,
-            _ => Known { session, online: true },
+            _ => Known {
+                session,
+                online: true,
+            },
         },
         (Said::Gone(session), known) => match known {
             Some(k) if session < k.session => return None,
-            _ => Known { session, online: false },
+            _ => Known {
+                session,
+                online: false,
+            },
         },
         (Said::Alive(session), Some(k)) if session <= k.session => return None,
-        (Said::Alive(session), _) => Known { session, online: true },
+        (Said::Alive(session), _) => Known {
+            session,
+            online: true,
+        },
     };
     (known != Some(next)).then_some(next)
 }
@@ -59,11 +83,17 @@ mod tests {
     use super::*;
 
     const fn known(session: u64, online: bool) -> Option<Known> {
-        Some(Known { session: Session(session), online })
+        Some(Known {
+            session: Session(session),
+            online,
+        })
     }
 
     fn born(session: u64, retained: bool) -> Said {
-        Said::Born { session: Session(session), retained }
+        Said::Born {
+            session: Session(session),
+            retained,
+        }
     }
 
     #[test]
@@ -90,7 +120,10 @@ mod tests {
     #[test]
     fn a_sign_of_life_counts_only_from_a_newer_connection() {
         assert_eq!(after(known(7, false), Said::Alive(Session(7))), None);
-        assert_eq!(after(known(7, false), Said::Alive(Session(8))), known(8, true));
+        assert_eq!(
+            after(known(7, false), Said::Alive(Session(8))),
+            known(8, true)
+        );
         assert_eq!(after(None, Said::Alive(Session(1))), known(1, true));
     }
 }

@@ -9,7 +9,9 @@ use utoipa::ToSchema;
 use super::fit::{Limits, fit};
 
 /// The answer, one word for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// The group has no desired state.
@@ -43,19 +45,33 @@ pub fn standing(
     limits: Option<&Limits>,
     state: Option<&State>,
 ) -> Verdict {
-    let plain = |standing| Verdict { standing, text: None };
-    let Some(desired) = desired else { return plain(Standing::NothingDesired) };
-    let (Some(limits), Some(state)) = (limits, state) else { return plain(Standing::Unknown) };
+    let plain = |standing| Verdict {
+        standing,
+        text: None,
+    };
+    let Some(desired) = desired else {
+        return plain(Standing::NothingDesired);
+    };
+    let (Some(limits), Some(state)) = (limits, state) else {
+        return plain(Standing::Unknown);
+    };
     let running: Option<Digest> = state.running.as_ref().map(|r| r.digest);
     let artifact = match fit(desired, limits) {
         Ok(artifact) => artifact,
         Err(misfit) => {
-            return Verdict { standing: Standing::CannotRun, text: Some(misfit.to_string()) };
+            return Verdict {
+                standing: Standing::CannotRun,
+                text: Some(misfit.to_string()),
+            };
         }
     };
     if running == Some(artifact.digest) {
         // A trial answers frames with the new model and may still take it back.
-        return plain(if state.phase == Phase::Trial { Standing::Updating } else { Standing::InStep });
+        return plain(if state.phase == Phase::Trial {
+            Standing::Updating
+        } else {
+            Standing::InStep
+        });
     }
     if state.serial < desired.serial {
         return plain(Standing::Behind);
@@ -96,12 +112,18 @@ mod tests {
             version: 2,
             chunk_size: 4096,
             expires_s: None,
-            artifacts: [artifact("generic", 1, 500), artifact("cortex-m4", 2, 400)].into_iter().collect(),
+            artifacts: [artifact("generic", 1, 500), artifact("cortex-m4", 2, 400)]
+                .into_iter()
+                .collect(),
         }
     }
 
     fn limits(targets: &[&str], arena: u64, flash: u64) -> Limits {
-        Limits { targets: targets.iter().map(|t| name(t)).collect(), arena, flash }
+        Limits {
+            targets: targets.iter().map(|t| name(t)).collect(),
+            arena,
+            flash,
+        }
     }
 
     fn state(running: u8, serial: u64, phase: Phase) -> State {
@@ -138,7 +160,12 @@ mod tests {
     fn every_phase_of_an_update_is_seen() {
         let linux = limits(&["x86-64", "generic"], 1000, 2000);
         assert_eq!(of(&linux, &state(9, 9, Phase::Active)), Standing::Behind);
-        for phase in [Phase::Downloading, Phase::Verifying, Phase::SelfTest, Phase::Trial] {
+        for phase in [
+            Phase::Downloading,
+            Phase::Verifying,
+            Phase::SelfTest,
+            Phase::Trial,
+        ] {
             assert_eq!(of(&linux, &state(9, 10, phase)), Standing::Updating);
         }
         assert_eq!(of(&linux, &state(1, 10, Phase::Trial)), Standing::Updating);
@@ -157,18 +184,30 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let text = |limits: &Limits| {
-            let verdict = standing(Some(&manifest()), Some(limits), Some(&state(9, 9, Phase::Active)));
+            let verdict = standing(
+                Some(&manifest()),
+                Some(limits),
+                Some(&state(9, 9, Phase::Active)),
+            );
             assert_eq!(verdict.standing, Standing::CannotRun);
             verdict.text.unwrap()
         };
         assert!(text(&limits(&["cortex-m55"], 1000, 2000)).contains("--target cortex-m55"));
-        assert!(text(&limits(&["generic"], 499, 2000)).contains("500 bytes, and the robot has 499"));
+        assert!(
+            text(&limits(&["generic"], 499, 2000)).contains("500 bytes, and the robot has 499")
+        );
         assert!(text(&limits(&["generic"], 500, 999)).contains("holds 999"));
     }
 
     #[test]
     fn silence_is_not_agreement() {
-        assert_eq!(standing(None, None, None).standing, Standing::NothingDesired);
-        assert_eq!(standing(Some(&manifest()), None, None).standing, Standing::Unknown);
+        assert_eq!(
+            standing(None, None, None).standing,
+            Standing::NothingDesired
+        );
+        assert_eq!(
+            standing(Some(&manifest()), None, None).standing,
+            Standing::Unknown
+        );
     }
 }

@@ -62,13 +62,20 @@ mod tests {
             release: Digest([1; 32]),
             chunk_size: 1000,
             credit,
-            ranges: ranges.iter().map(|&(first, count)| ChunkRange { first, count }).collect(),
+            ranges: ranges
+                .iter()
+                .map(|&(first, count)| ChunkRange { first, count })
+                .collect(),
         }
     }
 
     #[test]
     fn never_more_than_the_credit_and_never_unasked() {
-        let sent = |credit, ranges: &[_]| Job::new(&need(credit, ranges), 9500).unwrap().collect::<Vec<_>>();
+        let sent = |credit, ranges: &[_]| {
+            Job::new(&need(credit, ranges), 9500)
+                .unwrap()
+                .collect::<Vec<_>>()
+        };
         assert_eq!(sent(99, &[(4, 2), (0, 1)]), [4, 5, 0]);
         assert_eq!(sent(2, &[(4, 2), (0, 1)]), [4, 5]);
         assert_eq!(sent(1, &[(4, 2)]), [4]);

@@ -51,7 +51,10 @@ fn device(row: &SqliteRow) -> Result<Device, StoreError> {
 }
 
 /// Every robot, or those of one group.
-pub async fn list(tx: &mut SqliteConnection, group: Option<&Name>) -> Result<Vec<Device>, StoreError> {
+pub async fn list(
+    tx: &mut SqliteConnection,
+    group: Option<&Name>,
+) -> Result<Vec<Device>, StoreError> {
     let rows = sqlx::query(
         "SELECT name, session, online, birth, state, health, last_result, seen_ms
          FROM devices WHERE ?1 IS NULL OR grp = ?1 ORDER BY name",
@@ -75,7 +78,11 @@ pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Device
 }
 
 /// Writes down whether a robot is there, and makes its row.
-pub async fn set_known(tx: &mut SqliteConnection, name: &Name, known: Known) -> Result<(), StoreError> {
+pub async fn set_known(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    known: Known,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO devices (name, session, online, seen_ms) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (name) DO UPDATE SET session = ?2, online = ?3, seen_ms = ?4",
@@ -107,7 +114,11 @@ pub async fn set_birth(
 }
 
 /// Writes a state down, as it was received.
-pub async fn set_state(tx: &mut SqliteConnection, name: &Name, message: &[u8]) -> Result<(), StoreError> {
+pub async fn set_state(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    message: &[u8],
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE devices SET state = ?, seen_ms = ? WHERE name = ?")
         .bind(message)
         .bind(now_ms())
@@ -118,7 +129,11 @@ pub async fn set_state(tx: &mut SqliteConnection, name: &Name, message: &[u8]) -
 }
 
 /// Writes a health report down, as it was received.
-pub async fn set_health(tx: &mut SqliteConnection, name: &Name, message: &[u8]) -> Result<(), StoreError> {
+pub async fn set_health(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    message: &[u8],
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE devices SET health = ?, seen_ms = ? WHERE name = ?")
         .bind(message)
         .bind(now_ms())
@@ -129,7 +144,11 @@ pub async fn set_health(tx: &mut SqliteConnection, name: &Name, message: &[u8]) 
 }
 
 /// Writes the newest result down, a JSON object.
-pub async fn set_last_result(tx: &mut SqliteConnection, name: &Name, json: &str) -> Result<(), StoreError> {
+pub async fn set_last_result(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    json: &str,
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE devices SET last_result = ?, seen_ms = ? WHERE name = ?")
         .bind(json)
         .bind(now_ms())
@@ -141,12 +160,17 @@ pub async fn set_last_result(tx: &mut SqliteConnection, name: &Name, json: &str)
 
 /// At start nobody is known to be there: the broker's retained births and new connections say who is.
 pub async fn all_offline(tx: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET online = 0").execute(tx).await?;
+    sqlx::query("UPDATE devices SET online = 0")
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 /// Forgets a robot; its counted results stay. True when there was one.
 pub async fn forget(tx: &mut SqliteConnection, name: &Name) -> Result<bool, StoreError> {
-    let done = sqlx::query("DELETE FROM devices WHERE name = ?").bind(name.as_str()).execute(tx).await?;
+    let done = sqlx::query("DELETE FROM devices WHERE name = ?")
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
     Ok(done.rows_affected() > 0)
 }

@@ -42,28 +42,38 @@ pub struct Note<'a> {
 
 /// Writes an event down.
 pub async fn add(tx: &mut SqliteConnection, note: Note<'_>) -> Result<(), StoreError> {
-    let done = sqlx::query("INSERT INTO events (at_ms, kind, device, grp, text) VALUES (?, ?, ?, ?, ?)")
-        .bind(now_ms())
-        .bind(note.kind)
-        .bind(note.device)
-        .bind(note.group)
-        .bind(note.text)
-        .execute(&mut *tx)
-        .await?;
+    let done =
+        sqlx::query("INSERT INTO events (at_ms, kind, device, grp, text) VALUES (?, ?, ?, ?, ?)")
+            .bind(now_ms())
+            .bind(note.kind)
+            .bind(note.device)
+            .bind(note.group)
+            .bind(note.text)
+            .execute(&mut *tx)
+            .await?;
     let id = done.last_insert_rowid();
     if id % 256 == 0 {
-        sqlx::query("DELETE FROM events WHERE id <= ?").bind(id - KEPT).execute(tx).await?;
+        sqlx::query("DELETE FROM events WHERE id <= ?")
+            .bind(id - KEPT)
+            .execute(tx)
+            .await?;
     }
     Ok(())
 }
 
 /// The events after `id`, oldest first, at most `limit`.
-pub async fn after(tx: &mut SqliteConnection, id: i64, limit: i64) -> Result<Vec<Event>, StoreError> {
-    let rows = sqlx::query("SELECT id, at_ms, kind, device, grp, text FROM events WHERE id > ? ORDER BY id LIMIT ?")
-        .bind(id)
-        .bind(limit)
-        .fetch_all(tx)
-        .await?;
+pub async fn after(
+    tx: &mut SqliteConnection,
+    id: i64,
+    limit: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, at_ms, kind, device, grp, text FROM events WHERE id > ? ORDER BY id LIMIT ?",
+    )
+    .bind(id)
+    .bind(limit)
+    .fetch_all(tx)
+    .await?;
     rows.iter()
         .map(|row| {
             Ok(Event {
@@ -80,6 +90,8 @@ pub async fn after(tx: &mut SqliteConnection, id: i64, limit: i64) -> Result<Vec
 
 /// The newest event's number, 0 when there is none.
 pub async fn newest(tx: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let id: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM events").fetch_one(tx).await?;
+    let id: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM events")
+        .fetch_one(tx)
+        .await?;
     Ok(id.unwrap_or(0))
 }

@@ -19,14 +19,21 @@ pub struct Group {
 
 fn group(row: &sqlx::sqlite::SqliteRow) -> Result<Group, StoreError> {
     let message: Vec<u8> = row.try_get(0)?;
-    let manifest =
-        decode::<Desired>(&message).and_then(|d| d.read()).map_err(StoreError::corrupt)?;
-    Ok(Group { manifest, message, set_ms: row.try_get(1)? })
+    let manifest = decode::<Desired>(&message)
+        .and_then(|d| d.read())
+        .map_err(StoreError::corrupt)?;
+    Ok(Group {
+        manifest,
+        message,
+        set_ms: row.try_get(1)?,
+    })
 }
 
 /// Every group that has a desired state.
 pub async fn list(tx: &mut SqliteConnection) -> Result<Vec<Group>, StoreError> {
-    let rows = sqlx::query("SELECT manifest, set_ms FROM groups ORDER BY name").fetch_all(tx).await?;
+    let rows = sqlx::query("SELECT manifest, set_ms FROM groups ORDER BY name")
+        .fetch_all(tx)
+        .await?;
     rows.iter().map(group).collect()
 }
 

@@ -22,13 +22,19 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite said no.
-    #[error("the registry's database failed: {0}; check free space and rights in the data directory")]
+    #[error(
+        "the registry's database failed: {0}; check free space and rights in the data directory"
+    )]
     Sql(#[from] sqlx::Error),
     /// The file is of another version of this program, or damaged.
-    #[error("the registry's database cannot be brought to this program's version: {0}; use the newer program, or another --data-dir")]
+    #[error(
+        "the registry's database cannot be brought to this program's version: {0}; use the newer program, or another --data-dir"
+    )]
     Migrate(#[from] MigrateError),
     /// A row holds what this program never writes.
-    #[error("the registry's database holds {what}, which this program does not write; restore a backup, or use another --data-dir")]
+    #[error(
+        "the registry's database holds {what}, which this program does not write; restore a backup, or use another --data-dir"
+    )]
     Corrupt {
         /// What was found.
         what: String,
@@ -37,7 +43,9 @@ pub enum StoreError {
 
 impl StoreError {
     fn corrupt(what: impl ToString) -> StoreError {
-        StoreError::Corrupt { what: what.to_string() }
+        StoreError::Corrupt {
+            what: what.to_string(),
+        }
     }
 }
 
@@ -60,7 +68,10 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await?;
         MIGRATIONS.run(&pool).await?;
         Ok(Store { pool })
     }

@@ -138,7 +138,10 @@ pub async fn add(
 }
 
 /// Every version of every model, or of one.
-pub async fn list(tx: &mut SqliteConnection, name: Option<&Name>) -> Result<Vec<Model>, StoreError> {
+pub async fn list(
+    tx: &mut SqliteConnection,
+    name: Option<&Name>,
+) -> Result<Vec<Model>, StoreError> {
     let rows = sqlx::query(
         "SELECT m.name, m.version, m.stage, m.labels, m.metrics, m.provenance, m.created_ms,
                 a.target, a.digest, a.source, a.size, a.arena, a.macs
@@ -188,22 +191,30 @@ pub async fn get(
     name: &Name,
     version: u32,
 ) -> Result<Option<Model>, StoreError> {
-    Ok(list(tx, Some(name)).await?.into_iter().find(|m| m.version == version))
+    Ok(list(tx, Some(name))
+        .await?
+        .into_iter()
+        .find(|m| m.version == version))
 }
 
 /// The size of the registered file with this digest, in bytes.
-pub async fn size_of(tx: &mut SqliteConnection, digest: &Digest) -> Result<Option<u64>, StoreError> {
-    let size: Option<i64> = sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = ? LIMIT 1")
-        .bind(digest.to_string())
-        .fetch_optional(tx)
-        .await?;
+pub async fn size_of(
+    tx: &mut SqliteConnection,
+    digest: &Digest,
+) -> Result<Option<u64>, StoreError> {
+    let size: Option<i64> =
+        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = ? LIMIT 1")
+            .bind(digest.to_string())
+            .fetch_optional(tx)
+            .await?;
     Ok(size.map(|s| s as u64))
 }
 
 /// Every digest that a file must stand for, with its size.
 pub async fn digests(tx: &mut SqliteConnection) -> Result<Vec<(Digest, u64)>, StoreError> {
-    let rows: Vec<(String, i64)> =
-        sqlx::query_as("SELECT DISTINCT digest, size FROM artifacts").fetch_all(tx).await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as("SELECT DISTINCT digest, size FROM artifacts")
+        .fetch_all(tx)
+        .await?;
     rows.into_iter()
         .map(|(digest, size)| Ok((digest.parse().map_err(StoreError::corrupt)?, size as u64)))
         .collect()

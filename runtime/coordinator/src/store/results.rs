@@ -9,14 +9,21 @@ use super::StoreError;
 use crate::decide::frames::{Changes, Frames};
 
 /// The frames of one boot of one robot that were counted.
-pub async fn frames(tx: &mut SqliteConnection, device: &Name, boot: u32) -> Result<Frames, StoreError> {
+pub async fn frames(
+    tx: &mut SqliteConnection,
+    device: &Name,
+    boot: u32,
+) -> Result<Frames, StoreError> {
     let rows: Vec<(i64, i64)> =
         sqlx::query_as("SELECT first, last FROM result_frames WHERE device = ? AND boot = ?")
             .bind(device.as_str())
             .bind(boot)
             .fetch_all(tx)
             .await?;
-    Ok(Frames::from_ranges(rows.into_iter().map(|(first, last)| (first as u64, last as u64))))
+    Ok(Frames::from_ranges(
+        rows.into_iter()
+            .map(|(first, last)| (first as u64, last as u64)),
+    ))
 }
 
 /// Writes down what changed in the counted frames.
@@ -118,7 +125,10 @@ pub struct Total {
 }
 
 /// The totals, of one robot or of all.
-pub async fn totals(tx: &mut SqliteConnection, device: Option<&Name>) -> Result<Vec<Total>, StoreError> {
+pub async fn totals(
+    tx: &mut SqliteConnection,
+    device: Option<&Name>,
+) -> Result<Vec<Total>, StoreError> {
     let device = device.map(Name::as_str);
     let rows = sqlx::query(
         "SELECT c.device, c.model, sum(c.frames), sum(c.labelled), sum(c.correct), sum(c.latency_us),
@@ -171,9 +181,13 @@ pub async fn totals(tx: &mut SqliteConnection, device: Option<&Name>) -> Result<
 
 /// How many frames each robot numbered, and how many of them were counted, over all boots. The
 /// difference was dropped by the robot, or is still on its way.
-pub async fn numbered(tx: &mut SqliteConnection) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
+pub async fn numbered(
+    tx: &mut SqliteConnection,
+) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
     let rows: Vec<(String, i64, i64, i64)> =
-        sqlx::query_as("SELECT device, boot, first, last FROM result_frames").fetch_all(tx).await?;
+        sqlx::query_as("SELECT device, boot, first, last FROM result_frames")
+            .fetch_all(tx)
+            .await?;
     let mut highest: BTreeMap<(String, i64), u64> = BTreeMap::new();
     let mut numbered: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (device, boot, first, last) in rows {

@@ -1,0 +1,333 @@
+//! Configuration: flags, then environment, then a TOML file, then defaults that work on a laptop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use sanderling_wire::Name;
+use serde::Deserialize;
+
+/// What flags and environment say; each is also a key of the TOML file, with `_` for `-`.
+#[derive(Clone, Debug, Default, Parser, Deserialize)]
+#[command(
+    name = "sanderling-coordinator",
+    version,
+    about = "The fleet's one process: broker, registry, updates and HTTP API",
+    long_about = "The fleet's one process: it runs an MQTT broker (or uses yours), keeps the registry of models \
+        in SQLite, tells robots what to run, sends them model files when they ask, counts their results, \
+        and answers HTTP.\n\n\
+        Without any option it keeps its data in ./sanderling-data and listens on this machine only: \
+        MQTT on port 1883, HTTP on port 7380. Robots on other machines reach it with --mqtt 0.0.0.0:1883. \
+        The broker has no passwords yet: listen beyond this machine only on a network that you trust.",
+    after_long_help = "Examples:\n  \
+        sanderling-coordinator                                 a fleet on this machine\n  \
+        sanderling-coordinator --mqtt 0.0.0.0:1883             robots connect over the network\n  \
+        sanderling-coordinator --broker-url mqtt://host:1883   use Mosquitto or another MQTT 5 broker\n  \
+        sanderling-coordinator --http 127.0.0.1:0 --mqtt 127.0.0.1:0 --ready-file ready.json\n\
+        \n\
+        Port 0 means a free port: the one used last with the same data, if it is still free. When all is up, \
+        one line of JSON on standard output (and the ready file) names the addresses.\n\
+        Try: curl http://127.0.0.1:7380/v1/devices   and   curl http://127.0.0.1:7380/openapi.json"
+)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// TOML file with the same settings (keys: data_dir, fleet, http, mqtt, broker_url, …)
+    #[arg(long, env = "SANDERLING_COORDINATOR_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Where registry and model files are kept [default: ./sanderling-data]
+    #[arg(long, env = "SANDERLING_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Name of the fleet, the third level of every topic [default: main]
+    #[arg(long, env = "SANDERLING_FLEET", value_name = "NAME")]
+    pub fleet: Option<Name>,
+
+    /// Address of the HTTP API [default: 127.0.0.1:7380]
+    #[arg(long, env = "SANDERLING_HTTP", value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+
+    /// Address of the embedded MQTT broker [default: 127.0.0.1:1883]
+    #[arg(
+        long,
+        env = "SANDERLING_MQTT",
+        value_name = "ADDRESS",
+        conflicts_with = "broker_url"
+    )]
+    pub mqtt: Option<SocketAddr>,
+
+    /// Use this MQTT 5 broker instead of the embedded one: mqtt://[USER:PASSWORD@]HOST[:PORT]
+    #[arg(long, env = "SANDERLING_BROKER_URL", value_name = "URL")]
+    pub broker_url: Option<String>,
+
+    /// Largest model file that is taken, in bytes [default: 67108864]
+    #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
+    pub max_model_bytes: Option<u64>,
+
+    /// Write the addresses here, as JSON, when all is up
+    #[arg(long, env = "SANDERLING_READY_FILE", value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+
+    /// What to log: error, warn, info, debug, trace, or per module as in tracing's filters [default: info]
+    #[arg(long, env = "SANDERLING_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// A complete configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where registry and model files are kept.
+    pub data_dir: PathBuf,
+    /// The fleet's name.
+    pub fleet: Name,
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Which broker is used.
+    pub broker: Broker,
+    /// The largest model file, in bytes.
+    pub max_model_bytes: u64,
+    /// Where the addresses are written when all is up.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Which broker is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// One in this process, listening here.
+    Embedded(SocketAddr),
+    /// One that somebody else runs.
+    External(BrokerUrl),
+}
+
+/// Where an MQTT broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name and password.
+    pub login: Option<(String, String)>,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read: {error}")]
+    Read {
+        /// Which file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the configuration file {path} is wrong: {error}")]
+    Parse {
+        /// Which file.
+        path: String,
+        /// Why.
+        error: toml::de::Error,
+    },
+    /// The broker's URL is not one.
+    #[error("{url:?} is not a broker's address: {why}; write mqtt://HOST:PORT")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+impl Options {
+    /// Fills in what flags and environment leave open from the file and the defaults.
+    pub fn complete(self) -> Result<Config, ConfigError> {
+        let file = match &self.config {
+            Some(path) => Options::read(path)?,
+            None => Options::default(),
+        };
+        // A broker given by flag replaces the file's, whichever kind that was.
+        let broker = match (&self.broker_url, self.mqtt) {
+            (Some(url), _) => Broker::External(url.parse()?),
+            (None, Some(address)) => Broker::Embedded(address),
+            (None, None) => match (&file.broker_url, file.mqtt) {
+                (Some(url), _) => Broker::External(url.parse()?),
+                (None, address) => {
+                    Broker::Embedded(address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 1883))))
+                }
+            },
+        };
+        Ok(Config {
+            data_dir: self
+                .data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| "sanderling-data".into()),
+            fleet: self.fleet.or(file.fleet).unwrap_or_else(default_fleet),
+            http: self
+                .http
+                .or(file.http)
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7380))),
+            broker,
+            max_model_bytes: self
+                .max_model_bytes
+                .or(file.max_model_bytes)
+                .unwrap_or(64 << 20),
+            ready_file: self.ready_file.or(file.ready_file),
+        })
+    }
+
+    /// The log filter, from flags, environment and file.
+    pub fn log_filter(&self) -> String {
+        let from_file = || {
+            self.config
+                .as_deref()
+                .and_then(|p| Options::read(p).ok()?.log)
+        };
+        self.log
+            .clone()
+            .or_else(from_file)
+            .unwrap_or_else(|| "info".to_owned())
+    }
+
+    fn read(path: &Path) -> Result<Options, ConfigError> {
+        let name = || path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read {
+            path: name(),
+            error,
+        })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: name(),
+            error,
+        })
+    }
+}
+
+fn default_fleet() -> Name {
+    Name::new("main").unwrap_or_else(|_| unreachable!("the default is a name"))
+}
+
+impl std::str::FromStr for BrokerUrl {
+    type Err = ConfigError;
+
+    fn from_str(url: &str) -> Result<BrokerUrl, ConfigError> {
+        let wrong = |why| ConfigError::Url {
+            url: url.to_owned(),
+            why,
+        };
+        let rest = url
+            .strip_prefix("mqtt://")
+            .or_else(|| url.strip_prefix("tcp://"))
+            .ok_or_else(|| wrong("it does not begin with mqtt://"))?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (login, place) = match rest.rsplit_once('@') {
+            Some((login, place)) => {
+                let (user, password) = login.split_once(':').unwrap_or((login, ""));
+                (Some((user.to_owned(), password.to_owned())), place)
+            }
+            None => (None, rest),
+        };
+        // An IPv6 address stands in brackets, so that its colons are not taken for the port's.
+        let (host, port) = match place.strip_prefix('[') {
+            Some(v6) => {
+                let (host, after) = v6.split_once(']').ok_or_else(|| wrong("a ] is missing"))?;
+                (host, after.strip_prefix(':'))
+            }
+            None => match place.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (place, None),
+            },
+        };
+        if host.is_empty() {
+            return Err(wrong("the host is missing"));
+        }
+        let port = match port {
+            Some(port) => port
+                .parse()
+                .map_err(|_| wrong("the port is not a number below 65536"))?,
+            None => 1883,
+        };
+        Ok(BrokerUrl {
+            host: host.to_owned(),
+            port,
+            login,
+        })
+    }
+}
+
+impl std::fmt::Display for BrokerUrl {
+    /// Without the login, so that it can be logged.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "mqtt://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "mqtt://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn broker_urls() {
+        let url = |text: &str| text.parse::<BrokerUrl>();
+        assert_eq!(url("mqtt://host").unwrap().to_string(), "mqtt://host:1883");
+        assert_eq!(
+            url("mqtt://[::1]:2000/").unwrap().to_string(),
+            "mqtt://[::1]:2000"
+        );
+        let with_login = url("mqtt://me:se@cret@host:1").unwrap();
+        assert_eq!(with_login.login, Some(("me".into(), "se@cret".into())));
+        assert!(!with_login.to_string().contains("cret"));
+        for bad in [
+            "",
+            "host:1883",
+            "mqtts://host",
+            "mqtt://",
+            "mqtt://host:x",
+            "mqtt://[::1:1",
+        ] {
+            assert!(url(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn flags_stand_over_the_file_and_the_file_over_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(
+            &path,
+            "fleet = \"lab\"\nbroker_url = \"mqtt://b\"\nhttp = \"127.0.0.1:1\"\n",
+        )
+        .unwrap();
+        let path = path.to_str().unwrap();
+        let parse = |args: &[&str]| {
+            let args = ["x", "--config", path].iter().chain(args);
+            Options::try_parse_from(args).unwrap().complete().unwrap()
+        };
+        let config = parse(&[]);
+        assert_eq!(config.fleet.as_str(), "lab");
+        assert!(matches!(&config.broker, Broker::External(url) if url.host == "b"));
+        assert_eq!(config.max_model_bytes, 64 << 20);
+        let config = parse(&["--mqtt", "127.0.0.1:0", "--fleet", "f2"]);
+        assert_eq!(config.fleet.as_str(), "f2");
+        assert!(matches!(config.broker, Broker::Embedded(_)));
+        assert_eq!(config.http.port(), 1);
+
+        std::fs::write(path, "flet = \"lab\"\n").unwrap();
+        let error = Options::try_parse_from(["x", "--config", path])
+            .unwrap()
+            .complete()
+            .unwrap_err();
+        assert!(error.to_string().contains("flet"), "{error}");
+    }
+}

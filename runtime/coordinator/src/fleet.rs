@@ -1,0 +1,623 @@
+//! What robots say: read, checked, written down in one transaction for each batch, and only then
+//! answered.
+//!
+//! ```text
+//! link ──▶ batch of messages ──▶ one transaction ──commit──▶ receipts, orders, requests for chunks
+//!                                      └──fails──▶ nothing is answered; robots send again
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sanderling_wire::{
+    Birth, Cmd, Digest, FrameId, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES,
+    MAX_SMALL_MESSAGE, Name, Need, Order, Output, Phase, Presence, State, Topic, decode, encode,
+};
+use sqlx::SqliteConnection;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{day, now_ms};
+use crate::decide::fit::Limits;
+use crate::decide::frames::Frames;
+use crate::decide::latency::bucket;
+use crate::decide::presence::{Known, Said, after};
+use crate::decide::standing::{Standing, standing};
+use crate::link::{Incoming, Link, LinkClosed, Outgoing};
+use crate::store::events::{Note, add as note};
+use crate::store::{Store, StoreError, devices, events, groups, results};
+
+/// Messages handled in one transaction.
+const BATCH: usize = 512;
+/// How often what robots report is compared with what they should run.
+const COMPARE: Duration = Duration::from_secs(5);
+/// How long a robot may be behind before the desired state is published to its group again.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The task's parts.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The fleet that is listened to.
+    pub fleet: Name,
+    /// Where things are written down.
+    pub store: Store,
+    /// The way to the robots.
+    pub link: Arc<Link>,
+    /// Where requests for chunks go.
+    pub requests: mpsc::Sender<(Name, Need)>,
+    /// Told the newest event's number after each commit.
+    pub news: watch::Sender<i64>,
+    /// What was read from the store and is written back to it.
+    pub memory: Memory,
+}
+
+/// What is kept at hand so that it is not read for every message. It is dropped whenever a
+/// transaction fails, because the store did not follow it.
+#[derive(Debug, Default)]
+pub struct Memory {
+    known: HashMap<Name, Option<Known>>,
+    frames: HashMap<(Name, u32), Frames>,
+    /// When a robot was last asked to introduce itself, and a group last told again.
+    asked: HashMap<Name, Instant>,
+    behind: HashMap<Name, Instant>,
+    unreadable: HashMap<(Name, Kind), u64>,
+    store_failures: u64,
+}
+
+/// What is to be done after the commit.
+#[derive(Debug, Default)]
+struct After {
+    receipts: BTreeMap<Name, Vec<FrameRange>>,
+    counted: BTreeSet<(Name, u32)>,
+    needs: Vec<(Name, Need)>,
+    introduce: Vec<Name>,
+}
+
+/// Results of one batch, by robot and model.
+type Tallies = BTreeMap<(Name, Digest), results::Tally>;
+
+impl Fleet {
+    /// Handles what comes until the link ends.
+    pub async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut compare = tokio::time::interval(COMPARE);
+        compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                n = incoming.recv_many(&mut batch, BATCH) => {
+                    if n == 0 {
+                        return;
+                    }
+                    self.handle(std::mem::take(&mut batch)).await
+                }
+                _ = compare.tick() => self.compare().await,
+            };
+            if done.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn handle(&mut self, batch: Vec<Incoming>) -> Result<(), LinkClosed> {
+        if batch.contains(&Incoming::Connected) {
+            self.publish_desired(None).await?;
+        }
+        match self.write_down(&batch).await {
+            Ok(after) => {
+                self.memory.store_failures = 0;
+                self.answer(after).await
+            }
+            Err(error) => {
+                self.memory.known.clear();
+                self.memory.frames.clear();
+                self.memory.store_failures += 1;
+                if self.memory.store_failures.is_power_of_two() {
+                    tracing::error!("{error}; robots keep what they sent and send it again");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn write_down(&mut self, batch: &[Incoming]) -> Result<After, StoreError> {
+        let mut tx = self.store.write().await?;
+        let mut after = After::default();
+        let mut tallies = Tallies::new();
+        let mut last: BTreeMap<Name, String> = BTreeMap::new();
+        for message in batch {
+            let Incoming::Message {
+                topic,
+                payload,
+                retained,
+            } = message
+            else {
+                continue;
+            };
+            let Ok(Topic::Device {
+                fleet,
+                device,
+                kind,
+            }) = topic.parse::<Topic>()
+            else {
+                continue;
+            };
+            if fleet != self.fleet {
+                continue;
+            }
+            let read = match kind {
+                Kind::Birth => match decode::<Presence>(payload) {
+                    Ok(presence) => {
+                        self.presence(&mut tx, &device, &presence, payload, *retained)
+                            .await?;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Kind::State => match decode::<State>(payload) {
+                    Ok(state) => {
+                        self.state(&mut tx, &mut after, &device, &state, payload, *retained)
+                            .await?;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Kind::Health => match decode::<Health>(payload) {
+                    Ok(health) => {
+                        let said = Said::Alive(health.session);
+                        self.alive(&mut tx, &mut after, &device, said, *retained)
+                            .await?;
+                        devices::set_health(&mut tx, &device, payload).await?;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Kind::Need => {
+                    decode::<Need>(payload).map(|need| after.needs.push((device.clone(), need)))
+                }
+                Kind::Result => match decode::<Inference>(payload) {
+                    Ok(result) => {
+                        if self.known(&mut tx, &device).await?.is_none() {
+                            after.introduce.push(device.clone());
+                        }
+                        let new = self
+                            .count(&mut tx, &mut after, &device, result.frame)
+                            .await?;
+                        if new {
+                            tally(
+                                tallies.entry((device.clone(), result.model)).or_default(),
+                                &result,
+                            );
+                            last.insert(device.clone(), last_result(&result));
+                        }
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                },
+                Kind::Chunk | Kind::Cmd => Ok(()),
+            };
+            if let Err(error) = read {
+                let times = self
+                    .memory
+                    .unreadable
+                    .entry((device.clone(), kind))
+                    .or_default();
+                *times += 1;
+                if times.is_power_of_two() {
+                    tracing::warn!("{device}, {}: {error} ({times} so far)", kind.as_str());
+                }
+            }
+        }
+        let today = day(now_ms());
+        for ((device, model), tally) in &tallies {
+            results::add(&mut tx, device, model, today, tally).await?;
+        }
+        for (device, json) in &last {
+            devices::set_last_result(&mut tx, device, json).await?;
+        }
+        for (device, boot) in &after.counted {
+            if let Some(frames) = self.memory.frames.get_mut(&(device.clone(), *boot)) {
+                results::set_frames(&mut tx, device, *boot, &frames.take_changes()).await?;
+            }
+        }
+        let newest = events::newest(&mut tx).await?;
+        tx.commit().await?;
+        self.news
+            .send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        Ok(after)
+    }
+
+    async fn known(
+        &mut self,
+        tx: &mut SqliteConnection,
+        device: &Name,
+    ) -> Result<Option<Known>, StoreError> {
+        if let Some(known) = self.memory.known.get(device) {
+            return Ok(*known);
+        }
+        let known = devices::get(tx, device).await?.map(|d| d.known);
+        self.memory.known.insert(device.clone(), known);
+        Ok(known)
+    }
+
+    async fn heard(
+        &mut self,
+        tx: &mut SqliteConnection,
+        device: &Name,
+        said: Said,
+    ) -> Result<(), StoreError> {
+        let known = self.known(tx, device).await?;
+        let Some(next) = after(known, said) else {
+            return Ok(());
+        };
+        devices::set_known(tx, device, next).await?;
+        self.memory.known.insert(device.clone(), Some(next));
+        if known.is_some_and(|k| k.online) != next.online {
+            let (kind, text) = if next.online {
+                ("online", "is there".to_owned())
+            } else {
+                ("offline", "is gone".to_owned())
+            };
+            tracing::info!("{device} {text}");
+            note(
+                tx,
+                Note {
+                    kind,
+                    device: Some(device),
+                    group: None,
+                    text: &text,
+                },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn presence(
+        &mut self,
+        tx: &mut SqliteConnection,
+        device: &Name,
+        presence: &Presence,
+        payload: &[u8],
+        retained: bool,
+    ) -> Result<(), StoreError> {
+        match presence {
+            Presence::Born(Birth { session, group, .. }) => {
+                let said = Said::Born {
+                    session: *session,
+                    retained,
+                };
+                self.heard(tx, device, said).await?;
+                // An older birth that the broker had kept says nothing new.
+                if self
+                    .known(tx, device)
+                    .await?
+                    .is_some_and(|k| k.session == *session)
+                {
+                    devices::set_birth(tx, device, group, payload).await?;
+                }
+                Ok(())
+            }
+            Presence::Gone(session) => self.heard(tx, device, Said::Gone(*session)).await,
+        }
+    }
+
+    /// A message that names its connection: a robot that is not known is asked who it is.
+    async fn alive(
+        &mut self,
+        tx: &mut SqliteConnection,
+        after: &mut After,
+        device: &Name,
+        said: Said,
+        retained: bool,
+    ) -> Result<(), StoreError> {
+        let Said::Alive(session) = said else {
+            return Ok(());
+        };
+        let known = self.known(tx, device).await?;
+        if known.is_none_or(|k| session > k.session) {
+            after.introduce.push(device.clone());
+            if !retained {
+                self.heard(tx, device, said).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn state(
+        &mut self,
+        tx: &mut SqliteConnection,
+        after: &mut After,
+        device: &Name,
+        state: &State,
+        payload: &[u8],
+        retained: bool,
+    ) -> Result<(), StoreError> {
+        self.alive(tx, after, device, Said::Alive(state.session), retained)
+            .await?;
+        if self
+            .known(tx, device)
+            .await?
+            .is_some_and(|k| state.session < k.session)
+        {
+            return Ok(());
+        }
+        let before = devices::get(tx, device).await?.and_then(|d| d.state);
+        devices::set_state(tx, device, payload).await?;
+        if let Some((kind, text)) = news(before.as_ref(), state) {
+            tracing::info!("{device} {text}");
+            note(
+                tx,
+                Note {
+                    kind,
+                    device: Some(device),
+                    group: None,
+                    text: &text,
+                },
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a frame; true when it was not counted before. Either way the robot gets a receipt.
+    async fn count(
+        &mut self,
+        tx: &mut SqliteConnection,
+        after: &mut After,
+        device: &Name,
+        frame: FrameId,
+    ) -> Result<bool, StoreError> {
+        let key = (device.clone(), frame.boot);
+        let frames = match self.memory.frames.entry(key) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(results::frames(tx, device, frame.boot).await?)
+            }
+        };
+        let new = frames.insert(frame.seq);
+        after.counted.insert((device.clone(), frame.boot));
+        if let Some((first, last)) = frames.covering(frame.seq) {
+            let receipts = after.receipts.entry(device.clone()).or_default();
+            // Within a batch a range only grows, so the newest one replaces those inside it.
+            receipts.retain(|r| r.boot != frame.boot || r.first < first || r.last > last);
+            receipts.push(FrameRange {
+                boot: frame.boot,
+                first,
+                last,
+            });
+        }
+        Ok(new)
+    }
+
+    async fn answer(&mut self, after: After) -> Result<(), LinkClosed> {
+        for (device, ranges) in after.receipts {
+            for ranges in ranges.chunks(MAX_RECEIPT_RANGES) {
+                let order = Order::Receipt(ranges.iter().copied().collect());
+                self.order(&device, order).await?;
+            }
+        }
+        for need in after.needs {
+            // The supplier replaces a robot's request by its newer one, so this does not grow; when it
+            // is behind for that long, the robot asks again.
+            if let Err(mpsc::error::TrySendError::Full((device, _))) = self.requests.try_send(need)
+            {
+                tracing::warn!("too many requests for chunks; {device} must ask again");
+            }
+        }
+        for device in after.introduce {
+            let now = Instant::now();
+            let asked = self.memory.asked.get(&device);
+            if asked.is_none_or(|t| now.duration_since(*t) > PATIENCE) {
+                self.memory.asked.insert(device.clone(), now);
+                self.order(&device, Order::Rebirth).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn order(&self, device: &Name, order: Order) -> Result<(), LinkClosed> {
+        send_order(
+            &self.link,
+            &self.fleet,
+            device,
+            &Cmd {
+                id: order_id(&order),
+                order,
+            },
+        )
+        .await
+    }
+
+    /// Looks for robots that stay behind, and publishes their group's desired state again: a message
+    /// that a broker lost is the one thing that only the fleet can repair.
+    async fn compare(&mut self) -> Result<(), LinkClosed> {
+        let behind = match self.behind().await {
+            Ok(behind) => behind,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Ok(());
+            }
+        };
+        self.memory
+            .behind
+            .retain(|name, _| behind.iter().any(|(device, _)| device == name));
+        let now = Instant::now();
+        let mut again: Vec<Name> = Vec::new();
+        for (device, group) in behind {
+            let since = *self.memory.behind.entry(device.clone()).or_insert(now);
+            if now.duration_since(since) >= PATIENCE {
+                tracing::info!("{device} is behind; publishing the desired state of {group} again");
+                self.memory.behind.insert(device, now);
+                if !again.contains(&group) {
+                    again.push(group);
+                }
+            }
+        }
+        for group in again {
+            self.publish_desired(Some(&group)).await?;
+        }
+        Ok(())
+    }
+
+    async fn behind(&self) -> Result<Vec<(Name, Name)>, StoreError> {
+        let mut tx = self.store.read().await?;
+        let mut behind = Vec::new();
+        for group in groups::list(&mut tx).await? {
+            for device in devices::list(&mut tx, Some(&group.manifest.group)).await? {
+                let limits = device.birth.as_ref().map(Limits::from);
+                let verdict = standing(
+                    Some(&group.manifest),
+                    limits.as_ref(),
+                    device.state.as_ref(),
+                );
+                if device.known.online && verdict.standing == Standing::Behind {
+                    behind.push((device.name, group.manifest.group.clone()));
+                }
+            }
+        }
+        Ok(behind)
+    }
+
+    async fn publish_desired(&self, only: Option<&Name>) -> Result<(), LinkClosed> {
+        let groups = async {
+            let mut tx = self.store.read().await?;
+            groups::list(&mut tx).await
+        };
+        match groups.await {
+            Ok(groups) => {
+                for group in groups {
+                    if only.is_none_or(|name| *name == group.manifest.group) {
+                        send_desired(
+                            &self.link,
+                            &self.fleet,
+                            &group.manifest.group,
+                            group.message,
+                        )
+                        .await?;
+                    }
+                }
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+        Ok(())
+    }
+}
+
+/// Publishes a group's desired state, retained.
+pub async fn send_desired(
+    link: &Link,
+    fleet: &Name,
+    group: &Name,
+    message: Vec<u8>,
+) -> Result<(), LinkClosed> {
+    let topic = Topic::desired(fleet, group).to_string();
+    link.publish(Outgoing {
+        topic,
+        payload: message,
+        at_least_once: true,
+        retain: true,
+    })
+    .await
+}
+
+/// Publishes an order to one robot.
+pub async fn send_order(
+    link: &Link,
+    fleet: &Name,
+    device: &Name,
+    cmd: &Cmd,
+) -> Result<(), LinkClosed> {
+    let mut buffer = [0; MAX_SMALL_MESSAGE];
+    let payload = match encode(cmd, &mut buffer) {
+        Ok(bytes) => bytes.to_vec(),
+        Err(error) => {
+            tracing::error!("an order to {device}: {error}");
+            return Ok(());
+        }
+    };
+    let topic = Topic::device(fleet, device, Kind::Cmd).to_string();
+    link.publish(Outgoing {
+        topic,
+        payload,
+        at_least_once: true,
+        retain: false,
+    })
+    .await
+}
+
+/// A number for an order: from the clock, so that it grows over restarts without being stored.
+pub fn order_id(order: &Order) -> u64 {
+    match order {
+        Order::Receipt(_) | Order::Refused(..) => 0,
+        _ => u64::try_from(now_ms()).unwrap_or(1).max(1),
+    }
+}
+
+fn tally(tally: &mut results::Tally, result: &Inference<'_>) {
+    tally.frames += 1;
+    tally.latency_us += u64::from(result.latency_us);
+    *tally.buckets.entry(bucket(result.latency_us)).or_default() += 1;
+    if let (Some(truth), Output::Class { top, .. }) = (result.truth, &result.output) {
+        tally.labelled += 1;
+        tally.correct += u64::from(truth == *top);
+    }
+}
+
+fn last_result(result: &Inference<'_>) -> String {
+    let (top, confidence) = match &result.output {
+        Output::Class { top, confidence } => (Some(*top), Some(*confidence)),
+        Output::Raw { .. } => (None, None),
+    };
+    serde_json::json!({
+        "boot": result.frame.boot,
+        "seq": result.frame.seq,
+        "digest": result.model.to_string(),
+        "top": top,
+        "confidence": confidence,
+        "truth": result.truth,
+        "latency_us": result.latency_us,
+        "at_ms": now_ms(),
+    })
+    .to_string()
+}
+
+/// What a new state says that the one before did not, for people.
+fn news(before: Option<&State>, now: &State) -> Option<(&'static str, String)> {
+    let digest = |s: &State| s.running.as_ref().map(|r| r.digest);
+    let release = |s: &State| s.progress.map(|p| p.release);
+    if before.map(|s| &s.failure) != Some(&now.failure)
+        && let Some(failure) = &now.failure
+    {
+        return Some((
+            "fell_back",
+            format!("did not take the update: {}", failure.text),
+        ));
+    }
+    if before.and_then(digest) != digest(now)
+        && let Some(running) = &now.running
+    {
+        return Some((
+            "running",
+            format!(
+                "runs {} v{} ({})",
+                running.model,
+                running.version,
+                running.digest.short()
+            ),
+        ));
+    }
+    let changed = before.is_none_or(|s| s.phase != now.phase || release(s) != release(now));
+    let doing = match now.phase {
+        Phase::Downloading => "pulls",
+        Phase::Verifying => "checks",
+        Phase::SelfTest => "runs the golden vectors of",
+        Phase::Trial => "tries",
+        Phase::Active if before.is_some_and(|s| s.phase == Phase::Trial) => "keeps",
+        _ => return None,
+    };
+    changed.then(|| {
+        let what = release(now).or_else(|| digest(now));
+        let what = what.map_or("a model".to_owned(), |d| format!("release {}", d.short()));
+        ("updating", format!("{doing} {what}"))
+    })
+}

@@ -1,0 +1,135 @@
+//! The HTTP API: JSON in, JSON out, one file for each thing that can be asked for.
+//!
+//! The router and the OpenAPI document are both made from the handlers; a test holds them equal.
+
+// The macro that documents a handler names its parameters' types by their whole path.
+#![allow(unused_qualifications)]
+
+mod devices;
+mod error;
+mod events;
+mod groups;
+mod health;
+mod models;
+mod results;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, delete, get, post, put};
+use sanderling_wire::Name;
+use tokio::sync::watch;
+use utoipa::OpenApi;
+
+use crate::files::Files;
+use crate::link::Link;
+use crate::store::{Store, StoreError, events as event_store};
+
+/// What handlers work with.
+#[derive(Debug)]
+pub struct App {
+    /// The fleet's name.
+    pub fleet: Name,
+    /// Registry and device table.
+    pub store: Store,
+    /// Model files.
+    pub files: Files,
+    /// The way to the robots.
+    pub link: Arc<Link>,
+    /// Where the broker is, for people.
+    pub broker: String,
+    /// The largest body of an upload, in bytes.
+    pub max_model_bytes: usize,
+    /// Told the newest event's number after each commit.
+    pub news: watch::Sender<i64>,
+    /// True once the process is stopping.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl App {
+    /// After a commit that added events: wakes those who wait for them.
+    async fn tell(&self) -> Result<(), StoreError> {
+        let mut tx = self.store.read().await?;
+        let newest = event_store::newest(&mut tx).await?;
+        self.news
+            .send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        Ok(())
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Sanderling coordinator",
+        description = "Registry of models, desired state of groups, table of devices, counted results. \
+            Errors are objects {\"error\": {\"code\", \"message\"}}; the message says what to do."
+    ),
+    paths(
+        models::list,
+        models::register,
+        devices::list,
+        devices::get,
+        devices::forget,
+        devices::order,
+        groups::list,
+        groups::push,
+        results::summary,
+        events::list,
+        health::healthz,
+        health::openapi,
+    ),
+    components(schemas(error::ErrorBody))
+)]
+struct ApiDoc;
+
+/// Every route, with the methods it takes.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+    vec![
+        (
+            "/v1/models",
+            get(models::list).merge(post(models::register)),
+        ),
+        ("/v1/devices", get(devices::list)),
+        (
+            "/v1/devices/{device}",
+            get(devices::get).merge(delete(devices::forget)),
+        ),
+        ("/v1/devices/{device}/orders", post(devices::order)),
+        ("/v1/groups", get(groups::list)),
+        ("/v1/groups/{group}/desired", put(groups::push)),
+        ("/v1/results/summary", get(results::summary)),
+        ("/v1/events", get(events::list)),
+        ("/healthz", get(health::healthz)),
+        ("/openapi.json", get(health::openapi)),
+    ]
+}
+
+/// The whole API.
+pub fn router(app: Arc<App>) -> Router {
+    let limit = DefaultBodyLimit::max(app.max_model_bytes);
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(limit)
+        .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_names_every_route_and_no_other() {
+        let document = ApiDoc::openapi();
+        let mut documented: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
+        let mut routed: Vec<&str> = routes().iter().map(|(path, _)| *path).collect();
+        documented.sort_unstable();
+        routed.sort_unstable();
+        assert_eq!(documented, routed);
+    }
+}

@@ -1,0 +1,396 @@
+//! Starting, running and stopping the whole coordinator.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sanderling_wire::{Kind, Topic};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::broker::{BrokerError, EmbeddedBroker};
+use crate::config::{Broker, BrokerUrl, Config};
+use crate::files::{FileError, Files};
+use crate::fleet::{Fleet, Memory};
+use crate::http::{App, router};
+use crate::link::{Link, LinkOptions};
+use crate::store::{Store, StoreError, devices, events, models};
+use crate::supplier::Supplier;
+
+/// Why the coordinator does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data directory cannot be used.
+    #[error("the data directory {path} cannot be used: {error}; choose another with --data-dir")]
+    DataDir {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Another coordinator works there.
+    #[error(
+        "another coordinator uses the data directory {path}; stop it, or choose another with --data-dir"
+    )]
+    InUse {
+        /// Which.
+        path: String,
+    },
+    /// HTTP cannot listen.
+    #[error(
+        "HTTP cannot listen on {address}: {error}; choose another address with --http, or stop what uses it"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The ready file cannot be written.
+    #[error("the ready file {path} cannot be written: {error}")]
+    ReadyFile {
+        /// Which.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// See there.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// See there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// See there.
+    #[error(transparent)]
+    Files(#[from] FileError),
+    /// The HTTP server ended.
+    #[error("the HTTP server ended: {0}")]
+    Http(String),
+}
+
+/// Where everything is, for scripts: the line on standard output, and the ready file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Always true; a reader can tell the line from log lines by it.
+    pub ready: bool,
+    /// `http://ADDRESS:PORT`
+    pub http: String,
+    /// `mqtt://ADDRESS:PORT`
+    pub mqtt: String,
+    /// The fleet's name.
+    pub fleet: String,
+    /// The process.
+    pub pid: u32,
+    /// Where the data is.
+    pub data_dir: PathBuf,
+}
+
+/// The ports used last, so that a restart with port 0 comes up where robots look for it.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct LastPorts {
+    http: u16,
+    mqtt: u16,
+}
+
+/// A running coordinator.
+#[derive(Debug)]
+pub struct Coordinator {
+    ready: Ready,
+    broker: Option<EmbeddedBroker>,
+    http: JoinHandle<Result<(), RunError>>,
+    fleet: JoinHandle<()>,
+    supplier: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    store: Store,
+    /// Held, so that no second coordinator works in the same directory.
+    _lock: File,
+}
+
+impl Coordinator {
+    /// Starts everything and waits until it answers.
+    pub async fn start(config: Config) -> Result<Coordinator, RunError> {
+        let data_dir = |error| RunError::DataDir {
+            path: config.data_dir.display().to_string(),
+            error,
+        };
+        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        let lock = lock(&config.data_dir)?;
+        let store = Store::open(&config.data_dir.join("registry.sqlite")).await?;
+        let files = Files::in_directory(&config.data_dir.join("objects"))?;
+        let newest = begin(&store, &files).await?;
+
+        let ports_file = config.data_dir.join("ports.json");
+        let last = last_ports(&ports_file);
+        let listener = listen(config.http, last.http).await?;
+        let http_address = listener.local_addr().map_err(|error| RunError::Listen {
+            address: config.http,
+            error,
+        })?;
+        let (broker, broker_url) = match config.broker {
+            Broker::Embedded(address) => {
+                let broker = embedded(address, last.mqtt).await?;
+                let url = reachable(broker.address());
+                (Some(broker), url)
+            }
+            Broker::External(url) => (None, url),
+        };
+        let ports = LastPorts {
+            http: http_address.port(),
+            mqtt: broker.as_ref().map_or(last.mqtt, |b| b.address().port()),
+        };
+        let text = serde_json::to_string(&ports).unwrap_or_default();
+        std::fs::write(&ports_file, text).map_err(data_dir)?;
+
+        let kinds = [
+            Kind::Birth,
+            Kind::State,
+            Kind::Result,
+            Kind::Health,
+            Kind::Need,
+        ];
+        let filters =
+            kinds.map(|kind| Topic::every_device(&config.fleet, kind).as_str().to_owned());
+        let (link, incoming) = Link::start(LinkOptions {
+            broker: broker_url.clone(),
+            client_id: format!("sanderling-coordinator-{}", config.fleet),
+            filters: filters.to_vec(),
+            will: None,
+        });
+        let link = Arc::new(link);
+        let (news, _) = watch::channel(newest);
+        let (stop, stopping) = watch::channel(false);
+        let (requests, wanted) = mpsc::channel(1024);
+        let supplier = Supplier {
+            fleet: config.fleet.clone(),
+            store: store.clone(),
+            files: files.clone(),
+            link: Arc::clone(&link),
+        };
+        let fleet = Fleet {
+            fleet: config.fleet.clone(),
+            store: store.clone(),
+            link: Arc::clone(&link),
+            requests,
+            news: news.clone(),
+            memory: Memory::default(),
+        };
+        let mut connected = link.connected();
+        let app = Arc::new(App {
+            fleet: config.fleet.clone(),
+            store: store.clone(),
+            files,
+            link,
+            broker: broker_url.to_string(),
+            max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
+            news,
+            stopping: stopping.clone(),
+        });
+        let supplier = tokio::spawn(supplier.run(wanted));
+        let fleet = tokio::spawn(fleet.run(incoming));
+        let http = tokio::spawn(serve(listener, app, stopping));
+
+        // An embedded broker is there at once. Another may be away: then the API answers already,
+        // and /healthz says what is missing.
+        let _ = tokio::time::timeout(Duration::from_secs(5), connected.wait_for(|up| *up)).await;
+        let ready = Ready {
+            ready: true,
+            http: format!("http://{}", loopback(http_address)),
+            mqtt: broker_url.to_string(),
+            fleet: config.fleet.to_string(),
+            pid: std::process::id(),
+            data_dir: config.data_dir.clone(),
+        };
+        if let Some(path) = &config.ready_file {
+            write_whole(path, &ready)?;
+        }
+        Ok(Coordinator {
+            ready,
+            broker,
+            http,
+            fleet,
+            supplier,
+            stop,
+            store,
+            _lock: lock,
+        })
+    }
+
+    /// Where everything is.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Waits until a part of it fails.
+    pub async fn failed(&mut self) -> RunError {
+        let broker = async {
+            match &mut self.broker {
+                Some(broker) => broker.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let gone = |what: &str| {
+            RunError::Http(format!(
+                "the {what} task ended; this is a fault of the program"
+            ))
+        };
+        tokio::select! {
+            error = broker => error.into(),
+            ended = &mut self.http => match ended {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) => RunError::Http("it was stopped".to_owned()),
+                Err(error) => RunError::Http(error.to_string()),
+            },
+            _ = &mut self.fleet => gone("fleet"),
+            _ = &mut self.supplier => gone("supplier"),
+        }
+    }
+
+    /// Stops in order: no new requests, what is under way is finished, the database is closed.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let mut http = self.http;
+        if tokio::time::timeout(Duration::from_secs(3), &mut http)
+            .await
+            .is_err()
+        {
+            http.abort();
+        }
+        // Both work in transactions, or send what can be asked for again.
+        self.fleet.abort();
+        self.supplier.abort();
+        let _ = tokio::join!(self.fleet, self.supplier);
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.store.close()).await;
+    }
+}
+
+/// Checks what a restart finds, and says what is missing. Gives the newest event's number.
+async fn begin(store: &Store, files: &Files) -> Result<i64, RunError> {
+    let mut tx = store.write().await?;
+    devices::all_offline(&mut tx).await?;
+    let newest = events::newest(&mut tx).await?;
+    let digests = models::digests(&mut tx).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    for (digest, size) in digests {
+        match files.size(&digest).await? {
+            Some(found) if found == size => {}
+            Some(found) => tracing::error!(
+                "the model file {digest} has {found} bytes and should have {size}; register it again"
+            ),
+            None => tracing::error!("the model file {digest} is missing; register it again"),
+        }
+    }
+    Ok(newest)
+}
+
+async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), RunError> {
+    axum::serve(listener, router(app))
+        .with_graceful_shutdown(async move {
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        })
+        .await
+        .map_err(|error| RunError::Http(error.to_string()))
+}
+
+fn lock(data_dir: &Path) -> Result<File, RunError> {
+    let path = data_dir.display().to_string();
+    let file = File::create(data_dir.join("lock")).map_err(|error| RunError::DataDir {
+        path: path.clone(),
+        error,
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::InUse { path }),
+        Err(std::fs::TryLockError::Error(error)) => Err(RunError::DataDir { path, error }),
+    }
+}
+
+fn last_ports(path: &Path) -> LastPorts {
+    std::fs::read_to_string(path)
+        .ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
+/// Port 0 means the port used last, if it is free, else any.
+fn candidates(address: SocketAddr, last: u16) -> Vec<SocketAddr> {
+    if address.port() == 0 && last != 0 {
+        vec![SocketAddr::new(address.ip(), last), address]
+    } else {
+        vec![address]
+    }
+}
+
+async fn listen(address: SocketAddr, last: u16) -> Result<TcpListener, RunError> {
+    let mut failure = None;
+    for candidate in candidates(address, last) {
+        match TcpListener::bind(candidate).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => {
+                failure = Some(RunError::Listen {
+                    address: candidate,
+                    error,
+                })
+            }
+        }
+    }
+    Err(failure.unwrap_or(RunError::Http("no address to listen on".to_owned())))
+}
+
+async fn embedded(address: SocketAddr, last: u16) -> Result<EmbeddedBroker, RunError> {
+    let mut failure = None;
+    for candidate in candidates(address, last) {
+        match EmbeddedBroker::start(candidate).await {
+            Ok(broker) => return Ok(broker),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure
+        .unwrap_or(BrokerError::Ended("no address to listen on".to_owned()))
+        .into())
+}
+
+/// Where this machine reaches an address that means every interface.
+fn loopback(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(a) if a.ip().is_unspecified() => {
+            SocketAddr::from(([127, 0, 0, 1], a.port()))
+        }
+        SocketAddr::V6(a) if a.ip().is_unspecified() => {
+            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, a.port()))
+        }
+        other => other,
+    }
+}
+
+fn reachable(address: SocketAddr) -> BrokerUrl {
+    let address = loopback(address);
+    BrokerUrl {
+        host: address.ip().to_string(),
+        port: address.port(),
+        login: None,
+    }
+}
+
+/// Writes beside and renames, so that a reader never sees half a file.
+fn write_whole(path: &Path, ready: &Ready) -> Result<(), RunError> {
+    let failed = |error| RunError::ReadyFile {
+        path: path.display().to_string(),
+        error,
+    };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let text = serde_json::to_string(ready).map_err(|e| failed(e.into()))?;
+    std::fs::write(&beside, text + "\n").map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
+}
