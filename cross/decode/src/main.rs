@@ -9,7 +9,9 @@ use anyhow::{Context, bail};
 use defmt_decoder::{DecodeError, Table};
 
 fn main() -> anyhow::Result<()> {
-    let path = std::env::args_os().nth(1).context("give the firmware image: decode IMAGE.elf < stream")?;
+    let path = std::env::args_os()
+        .nth(1)
+        .context("give the firmware image: decode IMAGE.elf < stream")?;
     let image = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let table = Table::parse(&image)
         .context("the image's format strings cannot be read; build it with the same defmt as this decoder")?

@@ -37,13 +37,34 @@ pub fn build(triple: &str) -> anyhow::Result<()> {
     let budget = budget(triple)?;
     setup::for_target(triple)?;
     say(format!("building the agent for {triple}"));
-    Job::cargo(format!("building the agent for {triple}"), &workspace::root())
-        .args(["build", "-q", "--release", "-p", "sanderling-agent", "--no-default-features", "--target", triple])
-        .deadline(BUILD_DEADLINE)
-        .run()?;
-    let program = workspace::target()?.join(triple).join("release/sanderling-agent");
-    let bytes = fs::metadata(&program).with_context(|| format!("cannot read {}", program.display()))?.len();
-    say(format!("{}: {} bytes of {} allowed", program.display(), thousands(bytes), thousands(budget)));
+    Job::cargo(
+        format!("building the agent for {triple}"),
+        &workspace::root(),
+    )
+    .args([
+        "build",
+        "-q",
+        "--release",
+        "-p",
+        "sanderling-agent",
+        "--no-default-features",
+        "--target",
+        triple,
+    ])
+    .deadline(BUILD_DEADLINE)
+    .run()?;
+    let program = workspace::target()?
+        .join(triple)
+        .join("release/sanderling-agent");
+    let bytes = fs::metadata(&program)
+        .with_context(|| format!("cannot read {}", program.display()))?
+        .len();
+    say(format!(
+        "{}: {} bytes of {} allowed",
+        program.display(),
+        thousands(bytes),
+        thousands(budget)
+    ));
     if bytes > budget {
         bail!(
             "the agent for {triple} is {} bytes too large; make it smaller, or raise its line in cross/budgets.toml and say why",
@@ -55,10 +76,15 @@ pub fn build(triple: &str) -> anyhow::Result<()> {
 
 fn budget(triple: &str) -> anyhow::Result<u64> {
     let path = workspace::root().join("cross/budgets.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let budgets: Budgets = toml::from_str(&text).with_context(|| format!("{} does not parse", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let budgets: Budgets =
+        toml::from_str(&text).with_context(|| format!("{} does not parse", path.display()))?;
     budgets.agent.get(triple).copied().with_context(|| {
         let known: Vec<&str> = budgets.agent.keys().map(String::as_str).collect();
-        format!("the agent is not built for {triple}; cross/budgets.toml lists {}", known.join(", "))
+        format!(
+            "the agent is not built for {triple}; cross/budgets.toml lists {}",
+            known.join(", ")
+        )
     })
 }

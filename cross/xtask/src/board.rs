@@ -36,8 +36,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let board = Board::named(&options.board)?;
     let input = npz::read(&options.input, "input")?.head(options.frames.unwrap_or(usize::MAX));
     setup::for_board(board.triple)?;
-    let (run, output) =
-        firmware::outputs(board, &options.model, options.target.as_deref(), &input, options.deadline)?;
+    let (run, output) = firmware::outputs(
+        board,
+        &options.model,
+        options.target.as_deref(),
+        &input,
+        options.deadline,
+    )?;
     print!("{}", run.log);
     npz::write(&options.output, "output", &output)?;
     say(format!(

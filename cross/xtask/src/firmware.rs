@@ -29,15 +29,26 @@ pub struct Board {
 
 /// Every board.
 pub const BOARDS: [Board; 2] = [
-    Board { name: "mps2-an386", triple: "thumbv7em-none-eabihf", packing: "cortex-m4" },
-    Board { name: "mps3-an547", triple: "thumbv8m.main-none-eabihf", packing: "cortex-m55" },
+    Board {
+        name: "mps2-an386",
+        triple: "thumbv7em-none-eabihf",
+        packing: "cortex-m4",
+    },
+    Board {
+        name: "mps3-an547",
+        triple: "thumbv8m.main-none-eabihf",
+        packing: "cortex-m55",
+    },
 ];
 
 impl Board {
     /// The board called `name`.
     pub fn named(name: &str) -> anyhow::Result<&'static Board> {
         BOARDS.iter().find(|b| b.name == name).with_context(|| {
-            format!("no board is called {name}; there are {}", BOARDS.map(|b| b.name).join(" and "))
+            format!(
+                "no board is called {name}; there are {}",
+                BOARDS.map(|b| b.name).join(" and ")
+            )
         })
     }
 }
@@ -87,15 +98,26 @@ pub fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<Pat
 /// The image that carries `plan`, written to `folder`.
 pub fn build(board: &Board, plan: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let target = workspace::target()?.join("firmware");
-    Job::cargo(format!("building the firmware for {}", board.name), &workspace::root().join("firmware"))
-        .args(["build", "-q", "--release", "-p", board.name, "--target", board.triple])
-        .env("CARGO_TARGET_DIR", &target)
-        .env("SANDERLING_PLAN", plan)
-        // It would replace the flags that choose the core.
-        .without("RUSTFLAGS")
-        .without("CARGO_ENCODED_RUSTFLAGS")
-        .deadline(IMAGE_DEADLINE)
-        .output()?;
+    Job::cargo(
+        format!("building the firmware for {}", board.name),
+        &workspace::root().join("firmware"),
+    )
+    .args([
+        "build",
+        "-q",
+        "--release",
+        "-p",
+        board.name,
+        "--target",
+        board.triple,
+    ])
+    .env("CARGO_TARGET_DIR", &target)
+    .env("SANDERLING_PLAN", plan)
+    // It would replace the flags that choose the core.
+    .without("RUSTFLAGS")
+    .without("CARGO_ENCODED_RUSTFLAGS")
+    .deadline(IMAGE_DEADLINE)
+    .output()?;
     let built = target.join(board.triple).join("release").join(board.name);
     let image = folder.join(format!("{}.elf", board.name));
     fs::copy(&built, &image).with_context(|| format!("cannot read {}", built.display()))?;
@@ -104,16 +126,26 @@ pub fn build(board: &Board, plan: &Path, folder: &Path) -> anyhow::Result<PathBu
 
 /// Runs `image` under QEMU on `input` (first axis the frames) within `deadline`
 /// seconds. Without input the firmware proves its plan and stops.
-pub fn run(board: &Board, image: &Path, input: Option<&Array>, deadline: u64) -> anyhow::Result<BoardRun> {
+pub fn run(
+    board: &Board,
+    image: &Path,
+    input: Option<&Array>,
+    deadline: u64,
+) -> anyhow::Result<BoardRun> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut semihosting = format!("enable=on,target=native,arg={}", board.name);
     if let Some(input) = input {
-        fs::write(folder.path().join("frames.in"), frames::encode(input)).context("cannot write the frames")?;
+        fs::write(folder.path().join("frames.in"), frames::encode(input))
+            .context("cannot write the frames")?;
         semihosting.push_str(",arg=frames.in,arg=frames.out");
     }
-    let image = image.canonicalize().with_context(|| format!("cannot find {}", image.display()))?;
+    let image = image
+        .canonicalize()
+        .with_context(|| format!("cannot find {}", image.display()))?;
     let finished = Job::new(format!("{} under QEMU", board.name), "qemu-system-arm")
-        .args(["-M", board.name, "-display", "none", "-monitor", "none", "-serial", "null"])
+        .args([
+            "-M", board.name, "-display", "none", "-monitor", "none", "-serial", "null",
+        ])
         .args(["-semihosting-config", &semihosting, "-kernel"])
         .arg(&image)
         .folder(folder.path())
@@ -123,23 +155,36 @@ pub fn run(board: &Board, image: &Path, input: Option<&Array>, deadline: u64) ->
     log.push_str(&String::from_utf8_lossy(&finished.stderr));
     let status = finished.status.code().unwrap_or(-1);
     let output = match fs::read(folder.path().join("frames.out")) {
-        Ok(bytes) if status == 0 => Some(frames::decode(&bytes).context("the outputs that the board wrote")?),
+        Ok(bytes) if status == 0 => {
+            Some(frames::decode(&bytes).context("the outputs that the board wrote")?)
+        }
         _ => None,
     };
-    Ok(BoardRun { log, output, status })
+    Ok(BoardRun {
+        log,
+        output,
+        status,
+    })
 }
 
 /// Turns a defmt stream into text with the format strings that the image holds.
 fn decode(image: &Path, stream: &[u8], folder: &Path) -> anyhow::Result<String> {
     let target = workspace::target()?.join("decode");
-    Job::cargo("building the defmt decoder", &workspace::root().join("cross/decode"))
-        .args(["build", "-q"])
-        .env("CARGO_TARGET_DIR", &target)
-        .deadline(IMAGE_DEADLINE)
-        .output()?;
+    Job::cargo(
+        "building the defmt decoder",
+        &workspace::root().join("cross/decode"),
+    )
+    .args(["build", "-q"])
+    .env("CARGO_TARGET_DIR", &target)
+    .deadline(IMAGE_DEADLINE)
+    .output()?;
     let file = folder.join("defmt.bin");
     fs::write(&file, stream).context("cannot write the defmt stream")?;
-    Ok(Job::new("decoding defmt", target.join("debug/decode")).arg(image).input(&file)?.output()?.text())
+    Ok(Job::new("decoding defmt", target.join("debug/decode"))
+        .arg(image)
+        .input(&file)?
+        .output()?
+        .text())
 }
 
 /// What the engine on this machine computes for the same frames.
@@ -147,15 +192,18 @@ pub fn host_outputs(model: &Path, input: &Array) -> anyhow::Result<Array> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let [frames, outputs] = ["input.npz", "output.npz"].map(|name| folder.path().join(name));
     npz::write(&frames, "input", input)?;
-    Job::new(format!("running {} here", workspace::short(model)), command_line()?)
-        .arg("run")
-        .arg(model)
-        .args(["--executor", "engine", "--input"])
-        .arg(&frames)
-        .arg("--output")
-        .arg(&outputs)
-        .deadline(300)
-        .output()?;
+    Job::new(
+        format!("running {} here", workspace::short(model)),
+        command_line()?,
+    )
+    .arg("run")
+    .arg(model)
+    .args(["--executor", "engine", "--input"])
+    .arg(&frames)
+    .arg("--output")
+    .arg(&outputs)
+    .deadline(300)
+    .output()?;
     npz::read(&outputs, "output")
 }
 
@@ -171,10 +219,19 @@ pub fn outputs(
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let plan = compile(model, packing.unwrap_or(board.packing), folder.path())?;
     let image = build(board, &plan, folder.path())?;
-    say(format!("{}: {} frames under QEMU", board.name, input.frames()));
+    say(format!(
+        "{}: {} frames under QEMU",
+        board.name,
+        input.frames()
+    ));
     let mut run = run(board, &image, Some(input), deadline)?;
     match run.output.take() {
         Some(output) => Ok((run, output)),
-        None => bail!("{} ended with status {}:\n{}", board.name, run.status, run.log.trim_end()),
+        None => bail!(
+            "{} ended with status {}:\n{}",
+            board.name,
+            run.status,
+            run.log.trim_end()
+        ),
     }
 }

@@ -1,9 +1,10 @@
 //! `cargo xtask fuzz`: every fuzz target of `tests/fuzz`, each for some seconds.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use serde::Deserialize;
 
 use crate::process::Job;
 use crate::terminal::say;
@@ -28,56 +29,86 @@ pub struct Options {
 /// Runs every target; an error when one finds something.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let folder = workspace::root().join("tests/fuzz");
-    let targets: Vec<String> =
-        targets(&folder)?.into_iter().filter(|t| options.only.as_deref().is_none_or(|w| t.contains(w))).collect();
+    let targets: Vec<String> = targets(&folder)?
+        .into_iter()
+        .filter(|t| options.only.as_deref().is_none_or(|w| t.contains(w)))
+        .collect();
     if targets.is_empty() {
-        bail!("no fuzz target is called like that; they are the files of {}", workspace::short(&folder.join("fuzz_targets")));
+        bail!(
+            "no fuzz target is called like that; they are listed in {}",
+            workspace::short(&folder.join("Cargo.toml"))
+        );
     }
-    nightly()?;
+    let (toolchain, sanitizer) = toolchain()?;
     let tool = installed()?;
     for target in &targets {
         say(format!("fuzzing {target} for {} s", options.seconds));
         let found = folder.join("artifacts").join(target);
-        Job::new(format!("fuzzing {target}"), "rustup")
-            .args(["run", "nightly"])
+        Job::new(format!("fuzzing {target}"), toolchain[0])
+            .args(&toolchain[1..])
             .arg(&tool)
-            .args(["run", "--fuzz-dir"])
+            .args(["run", "--sanitizer", sanitizer, "--fuzz-dir"])
             .arg(&folder)
             .arg(target)
-            .args(["--", &format!("-max_total_time={}", options.seconds), "-rss_limit_mb=2048", "-timeout=10"])
+            .args([
+                "--",
+                &format!("-max_total_time={}", options.seconds),
+                "-rss_limit_mb=2048",
+                "-timeout=10",
+            ])
             .folder(&workspace::root())
             .env("CARGO_TARGET_DIR", workspace::target()?.join("fuzz"))
             .deadline(BUILD_DEADLINE + options.seconds + GRACE)
             .output()
             .with_context(|| format!("what broke it lies in {}", workspace::short(&found)))?;
     }
-    say(format!("{} fuzz targets, {} s each: nothing found", targets.len(), options.seconds));
+    say(format!(
+        "{} fuzz targets, {} s each: nothing found",
+        targets.len(),
+        options.seconds
+    ));
     Ok(())
 }
 
-fn targets(folder: &std::path::Path) -> anyhow::Result<Vec<String>> {
-    let sources = folder.join("fuzz_targets");
-    let listed = fs::read_dir(&sources).with_context(|| format!("cannot list {}", workspace::short(&sources)))?;
-    let mut names: Vec<String> = listed
-        .filter_map(|entry| entry.ok()?.path().file_name()?.to_str()?.strip_suffix(".rs").map(str::to_string))
-        .collect();
-    names.sort();
-    Ok(names)
+#[derive(Deserialize)]
+struct Manifest {
+    bin: Vec<Target>,
 }
 
-fn nightly() -> anyhow::Result<()> {
-    let asked = Job::new("asking for the nightly toolchain", "rustup").args(["run", "nightly", "rustc", "--version"]).finish()?;
-    if !asked.status.success() {
-        bail!("fuzzing needs the nightly toolchain: rustup toolchain install nightly --profile minimal");
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn targets(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let path = folder.join("Cargo.toml");
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", workspace::short(&path)))?;
+    let manifest: Manifest = toml::from_str(&text)
+        .with_context(|| format!("{} does not parse", workspace::short(&path)))?;
+    Ok(manifest.bin.into_iter().map(|target| target.name).collect())
+}
+
+/// The arguments that choose toolchain and sanitizer: nightly with the address sanitizer
+/// where it is installed, else the toolchain at hand without one.
+fn toolchain() -> anyhow::Result<(&'static [&'static str], &'static str)> {
+    let asked = Job::new("asking for the nightly toolchain", "rustup")
+        .args(["run", "nightly", "rustc", "--version"])
+        .finish();
+    if asked.is_ok_and(|finished| finished.status.success()) {
+        return Ok((&["rustup", "run", "nightly"], "address"));
     }
-    Ok(())
+    say("no nightly toolchain: fuzzing without a sanitizer");
+    Ok((&["env"], "none"))
 }
 
 /// The path of `cargo-fuzz`, installed into the project's cache when it is nowhere.
 fn installed() -> anyhow::Result<PathBuf> {
     let root = workspace::cache()?.join("tools");
     let cached = root.join("bin/cargo-fuzz");
-    if let Some(program) = workspace::find_program("cargo-fuzz").or_else(|| workspace::find_program(&cached)) {
+    if let Some(program) =
+        workspace::find_program("cargo-fuzz").or_else(|| workspace::find_program(&cached))
+    {
         return Ok(program);
     }
     say("setup: building cargo-fuzz");

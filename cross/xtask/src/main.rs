@@ -5,13 +5,14 @@
 //! judge the programs from outside.
 #![forbid(unsafe_code)]
 
-mod agent_build;
 mod aarch64;
+mod agent_build;
 mod board;
 mod compare;
 mod firmware;
 mod frames;
 mod fuzz;
+mod lint;
 mod npz;
 mod oracle;
 mod outcome;
@@ -28,7 +29,12 @@ use clap::{Parser, Subcommand};
 /// Sanderling's own tasks. Each one sets up what it needs, says what it does, and
 /// gives every process it starts a deadline.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100
+)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -44,6 +50,8 @@ enum Task {
     Build(agent_build::Options),
     /// Run a model's frames on a microcontroller under QEMU
     Board(board::Options),
+    /// Run clippy over the firmware, each board for its own target
+    LintFirmware,
     /// Run the fuzz targets for a while
     Fuzz(fuzz::Options),
 }
@@ -55,6 +63,7 @@ fn main() {
         Task::Test(options) => test::run(&options),
         Task::Build(options) => agent_build::run(&options),
         Task::Board(options) => board::run(&options),
+        Task::LintFirmware => lint::run(),
         Task::Fuzz(options) => fuzz::run(&options),
     };
     if let Err(error) = result {

@@ -40,7 +40,10 @@ impl Dtype {
     ];
 
     fn row(self) -> (Dtype, &'static str, &'static str, usize) {
-        Self::ALL.into_iter().find(|row| row.0 == self).unwrap_or(Self::ALL[0])
+        Self::ALL
+            .into_iter()
+            .find(|row| row.0 == self)
+            .unwrap_or(Self::ALL[0])
     }
 
     /// Its name as Rust spells it.
@@ -55,7 +58,10 @@ impl Dtype {
 
     /// The dtype that Rust calls `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|row| row.2 == name).map(|row| row.0)
+        Self::ALL
+            .into_iter()
+            .find(|row| row.2 == name)
+            .map(|row| row.0)
     }
 }
 
@@ -102,18 +108,23 @@ pub fn find(path: &Path, name: &str) -> anyhow::Result<Option<Array>> {
     let npy = if bytes.starts_with(MAGIC) {
         Some(bytes)
     } else {
-        entry(bytes, &format!("{name}.npy")).with_context(|| format!("cannot read {}", path.display()))?
+        entry(bytes, &format!("{name}.npy"))
+            .with_context(|| format!("cannot read {}", path.display()))?
     };
-    npy.map(|npy| parse(&npy)).transpose().with_context(|| format!("array `{name}` of {}", path.display()))
+    npy.map(|npy| parse(&npy))
+        .transpose()
+        .with_context(|| format!("array `{name}` of {}", path.display()))
 }
 
 /// Writes one array, called `name`, to a `.npz` file.
 pub fn write(path: &Path, name: &str, array: &Array) -> anyhow::Result<()> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     archive.start_file(format!("{name}.npy"), options)?;
     archive.write_all(&format(array))?;
-    fs::write(path, archive.finish()?.into_inner()).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, archive.finish()?.into_inner())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The unpacked bytes of one entry of a ZIP archive; `None` when it has none of that name.
@@ -140,10 +151,14 @@ fn parse(npy: &[u8]) -> anyhow::Result<Array> {
         bail!("not in numpy's format");
     }
     let (len, start) = match field(6..7)? {
-        [1] => (usize::from(u16::from_le_bytes(field(8..10)?.try_into()?)), 10),
+        [1] => (
+            usize::from(u16::from_le_bytes(field(8..10)?.try_into()?)),
+            10,
+        ),
         _ => (u32::from_le_bytes(field(8..12)?.try_into()?) as usize, 12),
     };
-    let header = std::str::from_utf8(field(start..start + len)?).context("the header is not text")?;
+    let header =
+        std::str::from_utf8(field(start..start + len)?).context("the header is not text")?;
     let descr = header
         .split("'descr':")
         .nth(1)
@@ -164,20 +179,36 @@ fn parse(npy: &[u8]) -> anyhow::Result<Array> {
         .split(',')
         .map(str::trim)
         .filter(|dim| !dim.is_empty())
-        .map(|dim| dim.parse::<usize>().context("the shape is not made of numbers"))
+        .map(|dim| {
+            dim.parse::<usize>()
+                .context("the shape is not made of numbers")
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let bytes = npy.get(start + len..).unwrap_or_default().to_vec();
-    let wanted = shape.iter().try_fold(dtype.bytes(), |n, &d| n.checked_mul(d)).context("the shape is too large")?;
+    let wanted = shape
+        .iter()
+        .try_fold(dtype.bytes(), |n, &d| n.checked_mul(d))
+        .context("the shape is too large")?;
     if bytes.len() != wanted {
-        bail!("{} bytes of data where the shape {shape:?} wants {wanted}", bytes.len());
+        bail!(
+            "{} bytes of data where the shape {shape:?} wants {wanted}",
+            bytes.len()
+        );
     }
-    Ok(Array { dtype, shape, bytes })
+    Ok(Array {
+        dtype,
+        shape,
+        bytes,
+    })
 }
 
 fn format(array: &Array) -> Vec<u8> {
     let dims: String = array.shape.iter().map(|d| format!("{d}, ")).collect();
-    let mut header =
-        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", array.dtype.row().1, dims.trim_end());
+    let mut header = format!(
+        "{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}",
+        array.dtype.row().1,
+        dims.trim_end()
+    );
     // The data starts on a 64-byte boundary, as numpy writes it.
     let padding = 64 - (10 + header.len() + 1) % 64;
     header.extend(std::iter::repeat_n(' ', padding));
@@ -198,9 +229,17 @@ mod tests {
     fn arrays_survive_a_round_trip() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npz");
-        for (dtype, shape) in [(Dtype::I8, vec![3, 2]), (Dtype::F32, vec![4]), (Dtype::U8, vec![2, 1, 5])] {
+        for (dtype, shape) in [
+            (Dtype::I8, vec![3, 2]),
+            (Dtype::F32, vec![4]),
+            (Dtype::U8, vec![2, 1, 5]),
+        ] {
             let count = shape.iter().product::<usize>() * dtype.bytes();
-            let array = Array { dtype, shape, bytes: (0..count).map(|i| i as u8).collect() };
+            let array = Array {
+                dtype,
+                shape,
+                bytes: (0..count).map(|i| i as u8).collect(),
+            };
             write(&path, "input", &array).unwrap();
             assert_eq!(read(&path, "input").unwrap(), array);
             assert!(find(&path, "other").unwrap().is_none());
@@ -209,9 +248,16 @@ mod tests {
 
     #[test]
     fn the_head_of_an_array_keeps_whole_frames() {
-        let array = Array { dtype: Dtype::I16, shape: vec![3, 2], bytes: (0..12).collect() };
+        let array = Array {
+            dtype: Dtype::I16,
+            shape: vec![3, 2],
+            bytes: (0..12).collect(),
+        };
         let head = array.clone().head(2);
-        assert_eq!((head.shape, head.bytes), (vec![2, 2], (0..8).collect::<Vec<u8>>()));
+        assert_eq!(
+            (head.shape, head.bytes),
+            (vec![2, 2], (0..8).collect::<Vec<u8>>())
+        );
         assert_eq!(array.clone().head(9), array);
     }
 

@@ -30,7 +30,10 @@ pub fn run(folder: &Path) -> anyhow::Result<Tally> {
         for (onnx, vectors, input) in NETWORKS {
             let result = check(board, &folder.join(onnx), &folder.join(vectors), input);
             match &result {
-                Ok(apart) => say(format!("ok: {onnx} on {}: this machine's bits; {apart} from ONNX Runtime", board.name)),
+                Ok(apart) => say(format!(
+                    "ok: {onnx} on {}: this machine's bits; {apart} from ONNX Runtime",
+                    board.name
+                )),
                 Err(error) => println!("FAILED {onnx} on {}: {error:#}", board.name),
             }
             tally.count(&result.map(drop));

@@ -58,19 +58,42 @@ impl Report {
             Ok(tally) => (tally, String::new()),
             Err(error) => {
                 println!("FAILED {name}: {error:#}");
-                let first = format!("{error:#}").lines().next().unwrap_or_default().to_string();
-                (Tally { failed: 1, ..Tally::default() }, first)
+                let first = format!("{error:#}")
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_string();
+                (
+                    Tally {
+                        failed: 1,
+                        ..Tally::default()
+                    },
+                    first,
+                )
             }
         };
-        self.rows.push(Row { suite: name.to_string(), tally, seconds: started.elapsed().as_secs_f64(), note });
+        self.rows.push(Row {
+            suite: name.to_string(),
+            tally,
+            seconds: started.elapsed().as_secs_f64(),
+            note,
+        });
     }
 
     /// Notes a suite that cannot run here, and why.
     pub fn skip(&mut self, name: &str, why: &str) {
         println!();
         say(format!("== {name}: skipped: {why}"));
-        let tally = Tally { skipped: 1, ..Tally::default() };
-        self.rows.push(Row { suite: name.to_string(), tally, seconds: 0.0, note: format!("skipped: {why}") });
+        let tally = Tally {
+            skipped: 1,
+            ..Tally::default()
+        };
+        self.rows.push(Row {
+            suite: name.to_string(),
+            tally,
+            seconds: 0.0,
+            note: format!("skipped: {why}"),
+        });
     }
 
     /// Prints the table, and last the line with the sums. An error when a test failed
@@ -78,14 +101,27 @@ impl Report {
     pub fn close(self) -> anyhow::Result<()> {
         let mut sum = Tally::default();
         println!();
-        println!("{:<34} {:>7} {:>7} {:>8} {:>8}", "suite", "passed", "failed", "skipped", "seconds");
+        println!(
+            "{:<34} {:>7} {:>7} {:>8} {:>8}",
+            "suite", "passed", "failed", "skipped", "seconds"
+        );
         for row in &self.rows {
-            let Tally { passed, failed, skipped } = row.tally;
-            println!("{:<34} {passed:>7} {failed:>7} {skipped:>8} {:>8.1}  {}", row.suite, row.seconds, row.note);
+            let Tally {
+                passed,
+                failed,
+                skipped,
+            } = row.tally;
+            println!(
+                "{:<34} {passed:>7} {failed:>7} {skipped:>8} {:>8.1}  {}",
+                row.suite, row.seconds, row.note
+            );
             sum.add(row.tally);
         }
         println!();
-        println!("{} passed, {} failed, {} skipped", sum.passed, sum.failed, sum.skipped);
+        println!(
+            "{} passed, {} failed, {} skipped",
+            sum.passed, sum.failed, sum.skipped
+        );
         if sum.failed > 0 {
             bail!("tests failed; the lines that begin with FAILED or FAIL above say which");
         }
@@ -102,9 +138,15 @@ pub fn counts(output: &str) -> Tally {
     for line in output.lines() {
         let line = line.trim();
         if let Some(counts) = line.strip_prefix("test result:") {
-            tally.add(named_counts(counts.split_once('.').map_or("", |(_, rest)| rest), ';'));
+            tally.add(named_counts(
+                counts.split_once('.').map_or("", |(_, rest)| rest),
+                ';',
+            ));
         } else if line.starts_with("Summary [") {
-            tally.add(named_counts(line.rsplit_once(':').map_or("", |(_, rest)| rest), ','));
+            tally.add(named_counts(
+                line.rsplit_once(':').map_or("", |(_, rest)| rest),
+                ',',
+            ));
         }
     }
     tally
@@ -115,7 +157,9 @@ fn named_counts(text: &str, separator: char) -> Tally {
     let mut tally = Tally::default();
     for part in text.split(separator) {
         let mut words = part.split_whitespace();
-        let (Some(Ok(n)), Some(name)) = (words.next().map(str::parse::<u32>), words.next()) else { continue };
+        let (Some(Ok(n)), Some(name)) = (words.next().map(str::parse::<u32>), words.next()) else {
+            continue;
+        };
         match name {
             "passed" => tally.passed += n,
             "failed" | "timed" => tally.failed += n,
@@ -134,12 +178,26 @@ mod tests {
     fn counts_of_cargo_test_are_summed() {
         let text = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s\n\
                     test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        assert_eq!(counts(text), Tally { passed: 5, failed: 4, skipped: 1 });
+        assert_eq!(
+            counts(text),
+            Tally {
+                passed: 5,
+                failed: 4,
+                skipped: 1
+            }
+        );
     }
 
     #[test]
     fn counts_of_nextest_are_read() {
         let text = "     Summary [   1.234s] 8 tests run: 5 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
-        assert_eq!(counts(text), Tally { passed: 5, failed: 3, skipped: 3 });
+        assert_eq!(
+            counts(text),
+            Tally {
+                passed: 5,
+                failed: 3,
+                skipped: 3
+            }
+        );
     }
 }

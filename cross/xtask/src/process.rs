@@ -31,10 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// not get the terminal's Ctrl-C themselves, for they are groups of their own.
 pub fn end_children_on_interrupt() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+        return;
+    };
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let running = RUNNING
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             for id in running {
                 end_group(id, Signal::KILL);
             }
@@ -77,7 +82,11 @@ impl Finished {
 
     /// The last lines of what it said, for an error message.
     pub fn last_words(&self, lines: usize) -> String {
-        let all = [String::from_utf8_lossy(&self.stdout), String::from_utf8_lossy(&self.stderr)].join("\n");
+        let all = [
+            String::from_utf8_lossy(&self.stdout),
+            String::from_utf8_lossy(&self.stderr),
+        ]
+        .join("\n");
         let said: Vec<&str> = all.lines().filter(|l| !l.trim().is_empty()).collect();
         said[said.len().saturating_sub(lines)..].join("\n")
     }
@@ -88,14 +97,23 @@ impl Job {
     pub fn new(what: impl Into<String>, program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).process_group(0);
-        Job { what: what.into(), command, deadline: Duration::from_secs(60), echo: None, log: None }
+        Job {
+            what: what.into(),
+            command,
+            deadline: Duration::from_secs(60),
+            echo: None,
+            log: None,
+        }
     }
 
     /// Cargo, as the user started this task, in `folder`.
     pub fn cargo(what: impl Into<String>, folder: &Path) -> Self {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         // What `cargo run` set for this program's own package is no business of the child's.
-        Job::new(what, cargo).folder(folder).without("CARGO_MANIFEST_DIR").without("CARGO_PKG_NAME")
+        Job::new(what, cargo)
+            .folder(folder)
+            .without("CARGO_MANIFEST_DIR")
+            .without("CARGO_PKG_NAME")
     }
 
     /// Adds an argument.
@@ -168,7 +186,11 @@ impl Job {
         let what = self.what.clone();
         let finished = self.finish()?;
         if !finished.status.success() {
-            bail!("{what} failed ({}):\n{}", finished.status, finished.last_words(30));
+            bail!(
+                "{what} failed ({}):\n{}",
+                finished.status,
+                finished.last_words(30)
+            );
         }
         Ok(finished)
     }
@@ -178,7 +200,9 @@ impl Job {
     pub fn finish(self) -> anyhow::Result<Finished> {
         let (echo, deadline) = (self.echo, self.deadline);
         let log = match &self.log {
-            Some(path) => Some(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
+            Some(path) => Some(
+                File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+            ),
             None => None,
         };
         let mut running = self.start(Stdio::piped(), Stdio::piped())?;
@@ -188,9 +212,16 @@ impl Job {
             pipe.map(|pipe| thread::spawn(move || collect(pipe, echo, &log)))
         });
         let status = running.wait_until(Instant::now() + deadline)?;
-        let [stdout, stderr] =
-            readers.map(|reader| reader.and_then(|thread| thread.join().ok()).unwrap_or_default());
-        Ok(Finished { status, stdout, stderr })
+        let [stdout, stderr] = readers.map(|reader| {
+            reader
+                .and_then(|thread| thread.join().ok())
+                .unwrap_or_default()
+        });
+        Ok(Finished {
+            status,
+            stdout,
+            stderr,
+        })
     }
 
     /// Starts it in the background. Dropping the handle ends it and everything it started.
@@ -202,32 +233,67 @@ impl Job {
 
     fn start(mut self, stdout: Stdio, stderr: Stdio) -> anyhow::Result<Running> {
         let program = self.command.get_program().to_string_lossy().into_owned();
-        let mut child = self.command.stdout(stdout).stderr(stderr).spawn().with_context(|| {
-            format!("cannot start {program} for {}; `cargo xtask setup` installs what is needed", self.what)
-        })?;
+        let mut child = self
+            .command
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .with_context(|| {
+                format!(
+                    "cannot start {program} for {}; `cargo xtask setup` installs what is needed",
+                    self.what
+                )
+            })?;
         let id = child.id();
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        let stdout = child.stdout.take().map(|p| Box::new(p) as Box<dyn Read + Send>);
-        let stderr = child.stderr.take().map(|p| Box::new(p) as Box<dyn Read + Send>);
+        RUNNING
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id);
+        let stdout = child
+            .stdout
+            .take()
+            .map(|p| Box::new(p) as Box<dyn Read + Send>);
+        let stderr = child
+            .stderr
+            .take()
+            .map(|p| Box::new(p) as Box<dyn Read + Send>);
         let (sender, ended) = channel();
         thread::spawn(move || {
             // The leader is left unreaped while its group is ended: until it is reaped, the
             // number cannot be given to anyone else.
             if let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-                let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+                let _ = waitid(
+                    WaitId::Pid(pid),
+                    WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+                );
             }
             end_group(id, Signal::KILL);
-            RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            RUNNING
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&id);
             let status = child.wait();
             // Nobody listens any more when the handle was dropped.
             let _ = sender.send(status);
         });
-        Ok(Running { what: self.what, id, ended, status: None, deadline: self.deadline, stdout, stderr })
+        Ok(Running {
+            what: self.what,
+            id,
+            ended,
+            status: None,
+            deadline: self.deadline,
+            stdout,
+            stderr,
+        })
     }
 }
 
 /// Reads a pipe to its end, line by line, into memory, the log and the terminal.
-fn collect(pipe: Box<dyn Read + Send>, echo: Option<fn(&str) -> bool>, log: &Mutex<Option<File>>) -> Vec<u8> {
+fn collect(
+    pipe: Box<dyn Read + Send>,
+    echo: Option<fn(&str) -> bool>,
+    log: &Mutex<Option<File>>,
+) -> Vec<u8> {
     let mut reader = BufReader::new(pipe);
     let mut all = Vec::new();
     loop {
@@ -298,16 +364,25 @@ impl Running {
             let left = until.saturating_duration_since(Instant::now());
             match self.ended.recv_timeout(left.min(PATIENCE)) {
                 Ok(status) => {
-                    let status = status.with_context(|| format!("cannot wait for {}", self.what))?;
+                    let status =
+                        status.with_context(|| format!("cannot wait for {}", self.what))?;
                     self.status = Some(status);
                     return Ok(status);
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => {
-                    say(format!("... {} ({:.0} s so far)", self.what, started.elapsed().as_secs_f64()));
+                    say(format!(
+                        "... {} ({:.0} s so far)",
+                        self.what,
+                        started.elapsed().as_secs_f64()
+                    ));
                 }
                 Err(_) => {
                     end_group(self.id, Signal::KILL);
-                    bail!("{} missed its deadline of {} s and was ended", self.what, started.elapsed().as_secs());
+                    bail!(
+                        "{} missed its deadline of {} s and was ended",
+                        self.what,
+                        started.elapsed().as_secs()
+                    );
                 }
             }
         }

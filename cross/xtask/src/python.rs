@@ -15,7 +15,9 @@ const INSTALL_DEADLINE: u64 = 1500;
 
 /// Whether the system's Python can import `module`.
 pub fn has_module(module: &str) -> bool {
-    let asked = Job::new("asking Python for a module", "python3").args(["-c", &format!("import {module}")]).finish();
+    let asked = Job::new("asking Python for a module", "python3")
+        .args(["-c", &format!("import {module}")])
+        .finish();
     asked.is_ok_and(|finished| finished.status.success())
 }
 
@@ -25,8 +27,15 @@ pub fn environment(train: bool) -> anyhow::Result<PathBuf> {
     let folder = workspace::cache()?.join("venv");
     let python = folder.join("bin/python");
     if !python.is_file() {
-        say(format!("setup: making a Python environment in {}", folder.display()));
-        Job::new("python3 -m venv", "python3").args(["-m", "venv"]).arg(&folder).deadline(120).output()?;
+        say(format!(
+            "setup: making a Python environment in {}",
+            folder.display()
+        ));
+        Job::new("python3 -m venv", "python3")
+            .args(["-m", "venv"])
+            .arg(&folder)
+            .deadline(120)
+            .output()?;
     }
     let models = workspace::root().join("models");
     let lists = ["requirements.txt", "requirements-train.txt"];
@@ -37,15 +46,30 @@ pub fn environment(train: bool) -> anyhow::Result<PathBuf> {
 }
 
 fn install(python: &Path, folder: &Path, list: &Path) -> anyhow::Result<()> {
-    let wanted = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
+    let wanted =
+        fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
     let stamp = folder.join(list.file_name().unwrap_or_default());
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        say(format!("setup: Python packages of {} are there", workspace::short(list)));
+        say(format!(
+            "setup: Python packages of {} are there",
+            workspace::short(list)
+        ));
         return Ok(());
     }
-    say(format!("setup: installing the Python packages of {}", workspace::short(list)));
+    say(format!(
+        "setup: installing the Python packages of {}",
+        workspace::short(list)
+    ));
     Job::new("pip install", python)
-        .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q", "-r"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+            "-q",
+            "-r",
+        ])
         .arg(list)
         .deadline(INSTALL_DEADLINE)
         .output()?;

@@ -50,15 +50,24 @@ struct Package {
 impl Package {
     fn present(&self) -> bool {
         let program = self.provides.as_deref().is_none_or(|path| {
-            path.exists() || path.file_name().is_some_and(|name| in_bin(path) && workspace::find_program(name).is_some())
+            path.exists()
+                || path
+                    .file_name()
+                    .is_some_and(|name| in_bin(path) && workspace::find_program(name).is_some())
         });
-        program && self.provides_module.as_deref().is_none_or(python::has_module)
+        program
+            && self
+                .provides_module
+                .as_deref()
+                .is_none_or(python::has_module)
     }
 }
 
 /// Whether the file is a program, which may as well lie elsewhere in `PATH`.
 fn in_bin(path: &Path) -> bool {
-    path.parent().and_then(Path::file_name).is_some_and(|folder| folder == "bin" || folder == "sbin")
+    path.parent()
+        .and_then(Path::file_name)
+        .is_some_and(|folder| folder == "bin" || folder == "sbin")
 }
 
 /// Sets everything up, saying what it does.
@@ -88,19 +97,25 @@ pub fn for_board(triple: &str) -> anyhow::Result<()> {
 
 fn needs() -> anyhow::Result<Needs> {
     let path = workspace::root().join("cross/packages.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("{} does not parse", path.display()))
 }
 
 fn rust_targets(wanted: impl Fn(&Target) -> bool) -> anyhow::Result<()> {
-    let sysroot = Job::new("asking rustc for its libraries", "rustc").args(["--print", "sysroot"]).output()?;
+    let sysroot = Job::new("asking rustc for its libraries", "rustc")
+        .args(["--print", "sysroot"])
+        .output()?;
     let libraries = Path::new(sysroot.text().trim()).join("lib/rustlib");
     for target in needs()?.target.iter().filter(|t| wanted(t)) {
         if libraries.join(&target.name).join("lib").is_dir() {
             say(format!("setup: Rust target {} is there", target.name));
             continue;
         }
-        say(format!("setup: installing Rust target {} ({})", target.name, target.why));
+        say(format!(
+            "setup: installing Rust target {} ({})",
+            target.name, target.why
+        ));
         Job::new(format!("rustup target add {}", target.name), "rustup")
             .args(["target", "add", &target.name])
             .deadline(INSTALL_DEADLINE)
@@ -111,21 +126,39 @@ fn rust_targets(wanted: impl Fn(&Target) -> bool) -> anyhow::Result<()> {
 
 fn debian_packages(wanted: impl Fn(&Package) -> bool) -> anyhow::Result<()> {
     let needs = needs()?;
-    let missing: Vec<&Package> = needs.debian.iter().filter(|p| wanted(p) && !p.present()).collect();
+    let missing: Vec<&Package> = needs
+        .debian
+        .iter()
+        .filter(|p| wanted(p) && !p.present())
+        .collect();
     if missing.is_empty() {
         say("setup: Debian packages are there");
         return Ok(());
     }
     for package in &missing {
-        say(format!("setup: Debian package {} is missing ({})", package.name, package.why));
+        say(format!(
+            "setup: Debian package {} is missing ({})",
+            package.name, package.why
+        ));
     }
     let names: Vec<&str> = missing.iter().map(|p| p.name.as_str()).collect();
-    let by_hand = format!("sudo apt-get update && sudo apt-get install -y --no-install-recommends {}", names.join(" "));
+    let by_hand = format!(
+        "sudo apt-get update && sudo apt-get install -y --no-install-recommends {}",
+        names.join(" ")
+    );
     if workspace::find_program("apt-get").is_none() {
-        bail!("this is no Debian or Ubuntu; install what provides these yourself: {}", names.join(", "));
+        bail!(
+            "this is no Debian or Ubuntu; install what provides these yourself: {}",
+            names.join(", ")
+        );
     }
-    let prefix = privilege().with_context(|| format!("no right to install packages here; run this, then again:\n\n    {by_hand}\n"))?;
-    for arguments in [vec!["update"], [vec!["install", "-y", "--no-install-recommends"], names].concat()] {
+    let prefix = privilege().with_context(|| {
+        format!("no right to install packages here; run this, then again:\n\n    {by_hand}\n")
+    })?;
+    for arguments in [
+        vec!["update"],
+        [vec!["install", "-y", "--no-install-recommends"], names].concat(),
+    ] {
         let what = format!("apt-get {}", arguments.join(" "));
         say(format!("setup: {what}"));
         let mut words = prefix.iter().copied().chain(["apt-get"]).chain(arguments);
@@ -147,7 +180,10 @@ fn privilege() -> anyhow::Result<&'static [&'static str]> {
         return Ok(&[]);
     }
     if workspace::find_program("sudo").is_some() {
-        let asked = Job::new("asking for the right to install", "sudo").args(["-n", "true"]).deadline(10).finish()?;
+        let asked = Job::new("asking for the right to install", "sudo")
+            .args(["-n", "true"])
+            .deadline(10)
+            .finish()?;
         if asked.status.success() {
             return Ok(&["sudo", "-n"]);
         }

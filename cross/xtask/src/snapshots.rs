@@ -39,10 +39,19 @@ pub fn models() -> anyhow::Result<Vec<Model>> {
             continue;
         }
         for golden in entries(&folder)? {
-            let Some(name) = golden.file_name().and_then(|n| n.to_str()?.strip_suffix(".golden.npz")) else { continue };
+            let Some(name) = golden
+                .file_name()
+                .and_then(|n| n.to_str()?.strip_suffix(".golden.npz"))
+            else {
+                continue;
+            };
             let onnx = folder.join(format!("{name}.onnx"));
             if onnx.is_file() {
-                models.push(Model { name: name.to_string(), onnx, golden: golden.clone() });
+                models.push(Model {
+                    name: name.to_string(),
+                    onnx,
+                    golden: golden.clone(),
+                });
             }
         }
     }
@@ -51,8 +60,11 @@ pub fn models() -> anyhow::Result<Vec<Model>> {
 }
 
 fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let listed = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    Ok(listed.filter_map(|entry| entry.ok().map(|e| e.path())).collect())
+    let listed =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    Ok(listed
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .collect())
 }
 
 /// Runs every pair of board and model, and looks for snapshots that no pair claims.
@@ -72,7 +84,10 @@ pub fn run(bless: bool) -> anyhow::Result<Tally> {
             tally.count(&result);
         }
         for orphan in orphans(board, &models)? {
-            println!("FAILED {}: no model of that name has golden vectors; delete it", workspace::short(&orphan));
+            println!(
+                "FAILED {}: no model of that name has golden vectors; delete it",
+                workspace::short(&orphan)
+            );
             tally.failed += 1;
         }
     }
@@ -80,7 +95,10 @@ pub fn run(bless: bool) -> anyhow::Result<Tally> {
 }
 
 fn snapshot_folder(board: &Board) -> PathBuf {
-    workspace::root().join("firmware").join(board.name).join("snapshots")
+    workspace::root()
+        .join("firmware")
+        .join(board.name)
+        .join("snapshots")
 }
 
 fn orphans(board: &Board, models: &[Model]) -> anyhow::Result<Vec<PathBuf>> {
@@ -88,26 +106,38 @@ fn orphans(board: &Board, models: &[Model]) -> anyhow::Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let claimed = |path: &Path| models.iter().any(|m| path == folder.join(format!("{}.snap", m.name)));
-    Ok(entries(&folder)?.into_iter().filter(|path| !claimed(path)).collect())
+    let claimed = |path: &Path| {
+        models
+            .iter()
+            .any(|m| path == folder.join(format!("{}.snap", m.name)))
+    };
+    Ok(entries(&folder)?
+        .into_iter()
+        .filter(|path| !claimed(path))
+        .collect())
 }
 
 fn check(board: &Board, model: &Model, bless: bool) -> anyhow::Result<()> {
     let input = npz::read(&model.golden, "input")?;
     let golden = npz::read(&model.golden, "output")?;
     let (run, output) = firmware::outputs(board, &model.onnx, None, &input, RUN_DEADLINE)?;
-    compare::equal(&output, &firmware::host_outputs(&model.onnx, &input)?).context("against the engine on this machine")?;
+    compare::equal(&output, &firmware::host_outputs(&model.onnx, &input)?)
+        .context("against the engine on this machine")?;
     compare::within_a_softmax_step(&output, &golden).context("against the golden outputs")?;
 
     let folder = snapshot_folder(board);
     let path = folder.join(format!("{}.snap", model.name));
     if bless {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        return fs::write(&path, &run.log).with_context(|| format!("cannot write {}", path.display()));
+        return fs::write(&path, &run.log)
+            .with_context(|| format!("cannot write {}", path.display()));
     }
     let expected = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(_) => bail!("{} is missing; `cargo xtask test --bless` writes it", workspace::short(&path)),
+        Err(_) => bail!(
+            "{} is missing; `cargo xtask test --bless` writes it",
+            workspace::short(&path)
+        ),
     };
     match differing_line(&expected, &run.log) {
         None => Ok(()),
@@ -125,7 +155,13 @@ fn differing_line(expected: &str, got: &str) -> Option<(usize, String, String)> 
         match (expected.next(), got.next()) {
             (None, None) => return None,
             (a, b) if a == b => {}
-            (a, b) => return Some((number, a.unwrap_or("(end)").to_string(), b.unwrap_or("(end)").to_string())),
+            (a, b) => {
+                return Some((
+                    number,
+                    a.unwrap_or("(end)").to_string(),
+                    b.unwrap_or("(end)").to_string(),
+                ));
+            }
         }
     }
     None
@@ -138,7 +174,13 @@ mod tests {
     #[test]
     fn the_first_differing_line_is_named() {
         assert_eq!(differing_line("a\nb\n", "a\nb\n"), None);
-        assert_eq!(differing_line("a\nb\n", "a\nc\n"), Some((2, "b".into(), "c".into())));
-        assert_eq!(differing_line("a\n", "a\nb\n"), Some((2, "(end)".into(), "b".into())));
+        assert_eq!(
+            differing_line("a\nb\n", "a\nc\n"),
+            Some((2, "b".into(), "c".into()))
+        );
+        assert_eq!(
+            differing_line("a\n", "a\nb\n"),
+            Some((2, "(end)".into(), "b".into()))
+        );
     }
 }

@@ -33,7 +33,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let root = workspace::root();
     let mut report = Report::default();
-    let wanted = |suite: &str| options.only.as_deref().is_none_or(|word| suite.contains(word));
+    let wanted = |suite: &str| {
+        options
+            .only
+            .as_deref()
+            .is_none_or(|word| suite.contains(word))
+    };
     let mut suite = |name: &str, run: &dyn Fn() -> anyhow::Result<Tally>| {
         if wanted(name) {
             report.suite(name, run);
@@ -42,7 +47,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
     suite("workspace", &|| workspace_tests(&root));
     suite("workspace, documentation", &|| {
-        cargo_tests("documentation tests", &root, &["test", "--doc", "--workspace"], &[])
+        cargo_tests(
+            "documentation tests",
+            &root,
+            &["test", "--doc", "--workspace"],
+            &[],
+        )
     });
     suite("firmware, sensor drivers", &|| {
         let target = workspace::target()?.join("firmware");
@@ -54,13 +64,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         )
     });
     if !options.quick {
-        suite("firmware, snapshots under QEMU", &|| snapshots::run(options.bless));
+        suite("firmware, snapshots under QEMU", &|| {
+            snapshots::run(options.bless)
+        });
         match workspace::shared().map(|folder| folder.join("models")) {
             Some(models) if models.is_dir() => {
                 suite("firmware, reference networks", &|| oracle::run(&models));
             }
             _ if wanted("firmware, reference networks") => {
-                report.skip("firmware, reference networks", "no shared models (set SANDERLING_SHARED)");
+                report.skip(
+                    "firmware, reference networks",
+                    "no shared models (set SANDERLING_SHARED)",
+                );
             }
             _ => {}
         }
@@ -72,7 +87,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         suite("aarch64 under QEMU", &aarch64::tests);
         suite("agent within its size budget", &|| {
             agent_build::build("aarch64-unknown-linux-musl")?;
-            Ok(Tally { passed: 1, ..Tally::default() })
+            Ok(Tally {
+                passed: 1,
+                ..Tally::default()
+            })
         });
         suite("models, Python", &python_tests);
     }
@@ -83,15 +101,38 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// else by `cargo test`.
 fn workspace_tests(root: &Path) -> anyhow::Result<Tally> {
     if workspace::find_program("cargo-nextest").is_none() {
-        say("cargo-nextest is not installed: using cargo test, in which a single test has no deadline");
-        return cargo_tests("workspace tests", root, &["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"], &[]);
+        say(
+            "cargo-nextest is not installed: using cargo test, in which a single test has no deadline",
+        );
+        return cargo_tests(
+            "workspace tests",
+            root,
+            &[
+                "test",
+                "--workspace",
+                "--no-fail-fast",
+                "--lib",
+                "--bins",
+                "--tests",
+            ],
+            &[],
+        );
     }
     let config = root.join("cross/nextest.toml");
-    let config = config.to_str().context("the checkout's path is not UTF-8")?;
+    let config = config
+        .to_str()
+        .context("the checkout's path is not UTF-8")?;
     cargo_tests(
         "workspace tests",
         root,
-        &["nextest", "run", "--workspace", "--no-fail-fast", "--config-file", config],
+        &[
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--config-file",
+            config,
+        ],
         &[],
     )
 }
@@ -104,17 +145,33 @@ pub fn cargo_tests(
     environment: &[(&str, &Path)],
 ) -> anyhow::Result<Tally> {
     let log = workspace::target()?.join(format!("{}.log", what.replace([' ', ','], "-")));
-    let mut job = Job::cargo(what, folder).args(arguments).log(&log).deadline(WORKSPACE_DEADLINE).echo(worth_showing);
+    let mut job = Job::cargo(what, folder)
+        .args(arguments)
+        .log(&log)
+        .deadline(WORKSPACE_DEADLINE)
+        .echo(worth_showing);
     for (name, value) in environment {
         job = job.env(name, value);
     }
     let finished = job.env("CARGO_TERM_COLOR", "never").finish()?;
-    let said = [String::from_utf8_lossy(&finished.stdout), String::from_utf8_lossy(&finished.stderr)].join("\n");
+    let said = [
+        String::from_utf8_lossy(&finished.stdout),
+        String::from_utf8_lossy(&finished.stderr),
+    ]
+    .join("\n");
     let mut tally = outcome::counts(&said);
-    let skipped = said.lines().filter(|line| line.trim_start().starts_with("skipped:")).count();
+    let skipped = said
+        .lines()
+        .filter(|line| line.trim_start().starts_with("skipped:"))
+        .count();
     tally.skipped += u32::try_from(skipped).unwrap_or(u32::MAX);
     if !finished.status.success() && tally.failed == 0 {
-        bail!("{what} did not run ({}):\n{}\n(all of it: {})", finished.status, finished.last_words(40), log.display());
+        bail!(
+            "{what} did not run ({}):\n{}\n(all of it: {})",
+            finished.status,
+            finished.last_words(40),
+            log.display()
+        );
     }
     if tally.failed > 0 {
         println!("{}", finished.last_words(120));
@@ -126,28 +183,60 @@ pub fn cargo_tests(
 /// The lines of a test run that a person waits for.
 fn worth_showing(line: &str) -> bool {
     let line = line.trim_start();
-    ["Compiling sanderling", "Finished", "error", "FAIL", "SLOW", "TIMEOUT", "skipped:", "Summary", "test result:", "seed"]
-        .iter()
-        .any(|start| line.starts_with(start))
+    [
+        "Compiling sanderling",
+        "Finished",
+        "error",
+        "FAIL",
+        "SLOW",
+        "TIMEOUT",
+        "skipped:",
+        "Summary",
+        "test result:",
+        "seed",
+    ]
+    .iter()
+    .any(|start| line.starts_with(start))
         || line.ends_with("... FAILED")
 }
 
 fn python_tests() -> anyhow::Result<Tally> {
     let python = python::environment(false)?;
     let finished = Job::new("the zoo's checks", python)
-        .args(["-m", "unittest", "discover", "-s", "models", "-t", "models", "-p", "test_*.py"])
+        .args([
+            "-m",
+            "unittest",
+            "discover",
+            "-s",
+            "models",
+            "-t",
+            "models",
+            "-p",
+            "test_*.py",
+        ])
         .folder(&workspace::root())
         .env("ORT_DISABLE_TELEMETRY", "1")
         .deadline(900)
-        .echo(|line| line.starts_with("FAIL") || line.starts_with("ERROR") || line.starts_with("skipped:"))
+        .echo(|line| {
+            line.starts_with("FAIL") || line.starts_with("ERROR") || line.starts_with("skipped:")
+        })
         .finish()?;
     let said = finished.last_words(60);
     let ran = said
         .lines()
-        .find_map(|line| line.strip_prefix("Ran ")?.split(' ').next()?.parse::<u32>().ok())
+        .find_map(|line| {
+            line.strip_prefix("Ran ")?
+                .split(' ')
+                .next()?
+                .parse::<u32>()
+                .ok()
+        })
         .with_context(|| format!("the zoo's checks did not run:\n{said}"))?;
     if !finished.status.success() {
         bail!("the zoo's checks failed:\n{said}");
     }
-    Ok(Tally { passed: ran, ..Tally::default() })
+    Ok(Tally {
+        passed: ran,
+        ..Tally::default()
+    })
 }

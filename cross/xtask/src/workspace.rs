@@ -8,13 +8,20 @@ use anyhow::Context;
 /// The checkout's top folder.
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.ancestors().nth(2).unwrap_or(manifest).to_path_buf()
+    manifest
+        .ancestors()
+        .nth(2)
+        .unwrap_or(manifest)
+        .to_path_buf()
 }
 
 /// The target directory that this very program was built into: `TARGET/debug/xtask`.
 pub fn target() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot tell where this program lies")?;
-    let target = program.ancestors().nth(2).context("this program lies outside a target directory")?;
+    let target = program
+        .ancestors()
+        .nth(2)
+        .context("this program lies outside a target directory")?;
     Ok(target.to_path_buf())
 }
 
@@ -44,10 +51,15 @@ pub fn find_program(name: impl AsRef<OsStr>) -> Option<PathBuf> {
         return name.is_file().then(|| name.to_path_buf());
     }
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
 }
 
 /// A path as a person wants to read it: relative to the checkout where it lies inside.
 pub fn short(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

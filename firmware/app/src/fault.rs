@@ -1,7 +1,10 @@
 //! What happens when the program cannot go on: one line over defmt, and an exit
 //! status that the host sees, instead of a silent loop.
 
-#![expect(unsafe_code, reason = "the exception table's handler is declared unsafe by cortex-m-rt")]
+#![expect(
+    unsafe_code,
+    reason = "the exception table's handler is declared unsafe by cortex-m-rt"
+)]
 
 use cortex_m_rt::{ExceptionFrame, exception};
 
@@ -20,6 +23,10 @@ fn panic(info: &core::panic::PanicInfo) -> ! {
 // program; it never returns into the interrupted code.
 #[exception]
 unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    defmt::error!("hard fault at {=u32:#010x}, called from {=u32:#010x}", frame.pc(), frame.lr());
+    defmt::error!(
+        "hard fault at {=u32:#010x}, called from {=u32:#010x}",
+        frame.pc(),
+        frame.lr()
+    );
     semihosting::process::exit(FAULTED)
 }

@@ -91,13 +91,19 @@ impl Outputs {
     pub fn create(name: &str, output: &Tensor, count: usize) -> Result<Self, FramesError> {
         let mut buffer = [0; MAX_NAME];
         let mut file = File::create(c_name(name, &mut buffer)?).map_err(|_| FramesError::Open)?;
-        let mut line = Line { bytes: [0; MAX_LINE], len: 0 };
-        write!(line, "{FORMAT} {VERSION} {} {count} ", output.dtype.name()).map_err(|_| FramesError::Line)?;
+        let mut line = Line {
+            bytes: [0; MAX_LINE],
+            len: 0,
+        };
+        write!(line, "{FORMAT} {VERSION} {} {count} ", output.dtype.name())
+            .map_err(|_| FramesError::Line)?;
         for (i, dim) in output.shape.dims().iter().enumerate() {
-            write!(line, "{}{dim}", if i == 0 { "" } else { "x" }).map_err(|_| FramesError::Line)?;
+            write!(line, "{}{dim}", if i == 0 { "" } else { "x" })
+                .map_err(|_| FramesError::Line)?;
         }
         line.write_str("\n").map_err(|_| FramesError::Line)?;
-        file.write_all(line.written()).map_err(|_| FramesError::Write)?;
+        file.write_all(line.written())
+            .map_err(|_| FramesError::Write)?;
         Ok(Outputs { file })
     }
 
@@ -108,7 +114,10 @@ impl Outputs {
 }
 
 fn c_name<'a>(name: &str, buffer: &'a mut [u8; MAX_NAME]) -> Result<&'a CStr, FramesError> {
-    buffer.get_mut(..name.len()).ok_or(FramesError::Name)?.copy_from_slice(name.as_bytes());
+    buffer
+        .get_mut(..name.len())
+        .ok_or(FramesError::Name)?
+        .copy_from_slice(name.as_bytes());
     let terminated = buffer.get(..=name.len()).ok_or(FramesError::Name)?;
     CStr::from_bytes_with_nul(terminated).map_err(|_| FramesError::Name)
 }
@@ -117,7 +126,8 @@ fn c_name<'a>(name: &str, buffer: &'a mut [u8; MAX_NAME]) -> Result<&'a CStr, Fr
 fn read_line<'a>(file: &mut File, line: &'a mut [u8; MAX_LINE]) -> Result<&'a str, FramesError> {
     let mut len = 0;
     for byte in line.iter_mut() {
-        file.read_exact(core::slice::from_mut(byte)).map_err(|_| FramesError::Read)?;
+        file.read_exact(core::slice::from_mut(byte))
+            .map_err(|_| FramesError::Read)?;
         if *byte == b'\n' {
             let text = line.get(..len).ok_or(FramesError::Line)?;
             return core::str::from_utf8(text).map_err(|_| FramesError::Line);
@@ -128,7 +138,10 @@ fn read_line<'a>(file: &mut File, line: &'a mut [u8; MAX_LINE]) -> Result<&'a st
 }
 
 fn number(words: &mut SplitAsciiWhitespace<'_>) -> Result<usize, FramesError> {
-    words.next().and_then(|word| word.parse().ok()).ok_or(FramesError::Line)
+    words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .ok_or(FramesError::Line)
 }
 
 struct Line {
@@ -145,7 +158,10 @@ impl Line {
 impl fmt::Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.len + text.len();
-        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.bytes
+            .get_mut(self.len..end)
+            .ok_or(fmt::Error)?
+            .copy_from_slice(text.as_bytes());
         self.len = end;
         Ok(())
     }

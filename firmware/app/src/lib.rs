@@ -53,22 +53,39 @@ enum Failure {
 /// Runs `plan` in `arena` and ends the program with an exit status: 0 when every
 /// frame ran, 1 when something named in the log did not work.
 pub fn run(board: &str, plan: &'static [u8], arena: &'static mut [u8]) -> ! {
-    let Err(failure) = session(board, plan, arena) else { process::exit(0) };
+    let Err(failure) = session(board, plan, arena) else {
+        process::exit(0)
+    };
     match failure {
         Failure::Plan(e) => defmt::error!("the plan is not usable: {}", defmt::Display2Format(&e)),
-        Failure::Engine(e) => defmt::error!("the plan does not run here: {}", defmt::Display2Format(&e)),
+        Failure::Engine(e) => {
+            defmt::error!("the plan does not run here: {}", defmt::Display2Format(&e))
+        }
         Failure::SelfTest(e) => defmt::error!("self-test: {}", defmt::Display2Format(&e)),
         Failure::Run(e) => defmt::error!("run: {}", defmt::Display2Format(&e)),
         Failure::Frames(FramesError::Dtype) => {
-            defmt::error!("the frames have another element type than the plan's input; convert them");
+            defmt::error!(
+                "the frames have another element type than the plan's input; convert them"
+            );
         }
         Failure::Frames(FramesError::Shape) => {
-            defmt::error!("the frames have another shape than the plan's input; give what the model takes");
+            defmt::error!(
+                "the frames have another shape than the plan's input; give what the model takes"
+            );
         }
         Failure::Frames(e) => defmt::error!("frames or outputs: {}", e),
-        Failure::Arity => defmt::error!("frames feed one input and one output; this plan has others"),
-        Failure::CommandLine => defmt::error!("the command line is longer than {=usize} bytes or not text", COMMAND_LINE),
-        Failure::Stack(n) => defmt::error!("the stack went {=usize} bytes deep, {=usize} are allowed", n, STACK_LIMIT),
+        Failure::Arity => {
+            defmt::error!("frames feed one input and one output; this plan has others")
+        }
+        Failure::CommandLine => defmt::error!(
+            "the command line is longer than {=usize} bytes or not text",
+            COMMAND_LINE
+        ),
+        Failure::Stack(n) => defmt::error!(
+            "the stack went {=usize} bytes deep, {=usize} are allowed",
+            n,
+            STACK_LIMIT
+        ),
     }
     process::exit(1)
 }
@@ -77,7 +94,12 @@ fn session(board: &str, plan: &'static [u8], arena: &'static mut [u8]) -> Result
     let plan = Plan::new(plan).map_err(Failure::Plan)?;
     let (_, input) = plan.inputs().next().ok_or(Failure::Arity)?;
     let (_, output) = plan.outputs().next().ok_or(Failure::Arity)?;
-    defmt::info!("{=str}: {} to {}", board, Signature(&input), Signature(&output));
+    defmt::info!(
+        "{=str}: {} to {}",
+        board,
+        Signature(&input),
+        Signature(&output)
+    );
     defmt::info!(
         "{=u64} MACs in {=usize} steps, plan {=usize} bytes, arena {=usize} bytes",
         plan.macs(),
@@ -90,24 +112,40 @@ fn session(board: &str, plan: &'static [u8], arena: &'static mut [u8]) -> Result
     let single_input = plan.input_count() == 1;
     let mut engine = Engine::new(plan, arena).map_err(Failure::Engine)?;
     engine.self_test().map_err(Failure::SelfTest)?;
-    defmt::info!("golden vectors: {=usize} of {=usize} bit for bit", golden, golden);
+    defmt::info!(
+        "golden vectors: {=usize} of {=usize} bit for bit",
+        golden,
+        golden
+    );
 
     let arguments = env::args::<COMMAND_LINE>().map_err(|_| Failure::CommandLine)?;
     let mut names = (&arguments).skip(1);
     if let (Some(from), Some(to)) = (names.next(), names.next()) {
-        let (from, to) = (from.map_err(|_| Failure::CommandLine)?, to.map_err(|_| Failure::CommandLine)?);
+        let (from, to) = (
+            from.map_err(|_| Failure::CommandLine)?,
+            to.map_err(|_| Failure::CommandLine)?,
+        );
         if !single_input {
             return Err(Failure::Arity);
         }
         let mut frames = Frames::open(from, &input).map_err(Failure::Frames)?;
         let mut outputs = Outputs::create(to, &output, frames.count).map_err(Failure::Frames)?;
         for index in 0..frames.count {
-            frames.next(engine.input_mut(0).ok_or(Failure::Arity)?).map_err(Failure::Frames)?;
+            frames
+                .next(engine.input_mut(0).ok_or(Failure::Arity)?)
+                .map_err(Failure::Frames)?;
             engine.run().map_err(Failure::Run)?;
             let bytes = engine.output(0).ok_or(Failure::Arity)?;
             outputs.push(bytes).map_err(Failure::Frames)?;
             if index < PRINTED {
-                defmt::info!("frame {=usize}: {}", index, Output { dtype: output.dtype, bytes });
+                defmt::info!(
+                    "frame {=usize}: {}",
+                    index,
+                    Output {
+                        dtype: output.dtype,
+                        bytes
+                    }
+                );
             }
         }
         defmt::info!("{=usize} frames", frames.count);

@@ -29,18 +29,31 @@ pub struct Output<'a> {
 impl defmt::Format for Output<'_> {
     fn format(&self, f: Formatter<'_>) {
         write!(f, "[");
-        for (i, element) in self.bytes.chunks_exact(self.dtype.bytes()).take(SHOWN).enumerate() {
+        for (i, element) in self
+            .bytes
+            .chunks_exact(self.dtype.bytes())
+            .take(SHOWN)
+            .enumerate()
+        {
             write!(f, "{=str}", if i == 0 { "" } else { ", " });
             match (self.dtype, element) {
                 (Dtype::I8, &[a]) => write!(f, "{=i8}", a as i8),
                 (Dtype::U8, &[a]) => write!(f, "{=u8}", a),
                 (Dtype::I16, &[a, b]) => write!(f, "{=i16}", i16::from_le_bytes([a, b])),
-                (Dtype::I32, &[a, b, c, d]) => write!(f, "{=i32}", i32::from_le_bytes([a, b, c, d])),
-                (Dtype::F32, &[a, b, c, d]) => write!(f, "{=f32}", f32::from_le_bytes([a, b, c, d])),
+                (Dtype::I32, &[a, b, c, d]) => {
+                    write!(f, "{=i32}", i32::from_le_bytes([a, b, c, d]))
+                }
+                (Dtype::F32, &[a, b, c, d]) => {
+                    write!(f, "{=f32}", f32::from_le_bytes([a, b, c, d]))
+                }
                 _ => {}
             }
         }
-        let more = if self.bytes.len() / self.dtype.bytes() > SHOWN { ", ..." } else { "" };
+        let more = if self.bytes.len() / self.dtype.bytes() > SHOWN {
+            ", ..."
+        } else {
+            ""
+        };
         write!(f, "{=str}] crc32 {=u32:08x}", more, crc32(self.bytes));
     }
 }
@@ -48,6 +61,12 @@ impl defmt::Format for Output<'_> {
 /// CRC-32 as ZIP and Ethernet define it.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
+        (0..8).fold(crc ^ u32::from(byte), |c, _| {
+            if c & 1 == 1 {
+                (c >> 1) ^ 0xedb8_8320
+            } else {
+                c >> 1
+            }
+        })
     })
 }

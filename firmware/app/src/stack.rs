@@ -1,7 +1,10 @@
 //! How deep the stack went: the startup code paints it, and what is still painted was
 //! never used.
 
-#![expect(unsafe_code, reason = "the stack's bounds are linker symbols, and its words belong to nobody")]
+#![expect(
+    unsafe_code,
+    reason = "the stack's bounds are linker symbols, and its words belong to nobody"
+)]
 
 use cortex_m_rt::STACK_PAINT_VALUE;
 

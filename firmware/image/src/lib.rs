@@ -29,7 +29,8 @@ fn try_lay_out(board: &str) -> Result<(), String> {
 
     let memory = manifest.join("../../cross/link").join(format!("{board}.x"));
     println!("cargo:rerun-if-changed={}", memory.display());
-    fs::copy(&memory, out.join("memory.x")).map_err(|e| format!("cannot read {}: {e}", memory.display()))?;
+    fs::copy(&memory, out.join("memory.x"))
+        .map_err(|e| format!("cannot read {}: {e}", memory.display()))?;
     println!("cargo:rustc-link-search={}", out.display());
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
@@ -41,8 +42,12 @@ fn try_lay_out(board: &str) -> Result<(), String> {
     })?;
     println!("cargo:rerun-if-changed={}", path.display());
     let arena = arena_bytes(&path)?;
-    let path = path.canonicalize().map_err(|e| format!("cannot find {}: {e}", path.display()))?;
-    let bytes = fs::metadata(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?.len();
+    let path = path
+        .canonicalize()
+        .map_err(|e| format!("cannot find {}: {e}", path.display()))?;
+    let bytes = fs::metadata(&path)
+        .map_err(|e| format!("cannot read {}: {e}", path.display()))?
+        .len();
     fs::write(out.join("image.rs"), source(&path, bytes, arena))
         .map_err(|e| format!("cannot write {}: {e}", out.display()))
 }
@@ -53,13 +58,17 @@ fn variable(name: &str) -> Result<String, String> {
 
 /// The arena that the plan at `path` asks for, in bytes.
 fn arena_bytes(path: &Path) -> Result<usize, String> {
-    let bytes = fs::read(path).map_err(|e| format!("cannot read the plan {}: {e}", path.display()))?;
+    let bytes =
+        fs::read(path).map_err(|e| format!("cannot read the plan {}: {e}", path.display()))?;
     // The checked view wants the plan where the engine would find it: on a 16-byte boundary.
     let mut room = vec![0u8; bytes.len() + ALIGNMENT];
     let skip = room.as_ptr().align_offset(ALIGNMENT);
-    let aligned = room.get_mut(skip..skip + bytes.len()).ok_or("cannot align the plan in memory")?;
+    let aligned = room
+        .get_mut(skip..skip + bytes.len())
+        .ok_or("cannot align the plan in memory")?;
     aligned.copy_from_slice(&bytes);
-    let plan = Plan::new(&*aligned).map_err(|e| format!("{} is not a usable plan: {e}", path.display()))?;
+    let plan = Plan::new(&*aligned)
+        .map_err(|e| format!("{} is not a usable plan: {e}", path.display()))?;
     Ok(plan.arena_bytes())
 }
 

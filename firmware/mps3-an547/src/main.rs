@@ -8,7 +8,8 @@ use static_cell::ConstStaticCell;
 
 include!(concat!(env!("OUT_DIR"), "/image.rs"));
 
-static ARENA: ConstStaticCell<Aligned<[u8; ARENA_BYTES]>> = ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
+static ARENA: ConstStaticCell<Aligned<[u8; ARENA_BYTES]>> =
+    ConstStaticCell::new(Aligned([0; ARENA_BYTES]));
 
 #[entry]
 fn main() -> ! {
