@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// The checkout.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
 }
 
 /// The folder of reference networks and recordings, where there is one.
@@ -18,12 +20,14 @@ pub fn shared() -> Option<PathBuf> {
 /// A Python that has the zoo's requirements: `SANDERLING_PYTHON`, or the environment
 /// that `cargo xtask setup` makes.
 pub fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("SANDERLING_PYTHON").map(PathBuf::from).or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-        Some(cache.join("sanderling/venv/bin/python"))
-    })?;
+    let python = std::env::var_os("SANDERLING_PYTHON")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let cache = std::env::var_os("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+            Some(cache.join("sanderling/venv/bin/python"))
+        })?;
     python.is_file().then_some(python)
 }
 

@@ -26,15 +26,24 @@ struct Case {
 /// Cases that have no integer form, and what the refusal must say. ONNX Runtime runs
 /// these convolutions in float; the engine says so instead of coming close.
 const REFUSED: &[(&str, &str)] = &[
-    ("conv_then_leaky", "put QuantizeLinear and DequantizeLinear after that node"),
-    ("conv_then_leaky_u8", "put QuantizeLinear and DequantizeLinear after that node"),
+    (
+        "conv_then_leaky",
+        "put QuantizeLinear and DequantizeLinear after that node",
+    ),
+    (
+        "conv_then_leaky_u8",
+        "put QuantizeLinear and DequantizeLinear after that node",
+    ),
 ];
 
 #[test]
 fn the_engine_gives_onnx_runtimes_bits() {
     let temporary = tempfile::tempdir().unwrap();
-    let Some(suite) = suite(temporary.path()) else { return };
-    let index: Index = serde_json::from_slice(&std::fs::read(suite.join("index.json")).unwrap()).unwrap();
+    let Some(suite) = suite(temporary.path()) else {
+        return;
+    };
+    let index: Index =
+        serde_json::from_slice(&std::fs::read(suite.join("index.json")).unwrap()).unwrap();
     println!("{} cases, seed {}", index.cases.len(), index.seed);
     let mut failures = Vec::new();
     let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
@@ -46,7 +55,12 @@ fn the_engine_gives_onnx_runtimes_bits() {
     }
     println!("{passed:?}");
     assert!(!index.cases.is_empty(), "the suite is empty");
-    assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} cases fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 /// The suite's folder: made anew, or the one that `SANDERLING_OPSUITE` names.
@@ -64,7 +78,11 @@ fn suite(into: &Path) -> Option<PathBuf> {
         .env("ORT_DISABLE_TELEMETRY", "1")
         .output()
         .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     Some(into.to_owned())
 }
 
@@ -89,7 +107,11 @@ fn check(suite: &Path, case: &Case) -> Result<(), String> {
         let ours = reals(model.output(0), dtype);
         let theirs = frame_reals(&expected, index)?;
         if ours.len() != theirs.len() {
-            return Err(format!("{} elements instead of {}", ours.len(), theirs.len()));
+            return Err(format!(
+                "{} elements instead of {}",
+                ours.len(),
+                theirs.len()
+            ));
         }
         for (a, b) in ours.iter().zip(&theirs) {
             let steps = ((a - b) / case.output_scale).abs();
@@ -100,18 +122,30 @@ fn check(suite: &Path, case: &Case) -> Result<(), String> {
     }
     // Float outputs are a whole number of steps apart but for their last bits.
     if worst > case.tolerance + 1e-3 || (case.tolerance == 0.0 && differing > 0) {
-        return Err(format!("{differing} of {total} differ, by up to {worst:.2} steps"));
+        return Err(format!(
+            "{differing} of {total} differ, by up to {worst:.2} steps"
+        ));
     }
     Ok(())
 }
 
 fn refusal(case: &str) -> Option<&'static str> {
-    REFUSED.iter().find(|(name, _)| *name == case).map(|(_, why)| *why)
+    REFUSED
+        .iter()
+        .find(|(name, _)| *name == case)
+        .map(|(_, why)| *why)
 }
 
 fn frame_reals(array: &Array, index: usize) -> Result<Vec<f64>, String> {
-    let dtype = array.header.element.dtype().ok_or("an output of an odd type")?;
-    Ok(reals(array.frame(index).ok_or("a frame of outputs is missing")?, dtype))
+    let dtype = array
+        .header
+        .element
+        .dtype()
+        .ok_or("an output of an odd type")?;
+    Ok(reals(
+        array.frame(index).ok_or("a frame of outputs is missing")?,
+        dtype,
+    ))
 }
 
 fn reals(bytes: &[u8], dtype: Dtype) -> Vec<f64> {

@@ -46,7 +46,8 @@ fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, usize, Pair)>
         return None;
     }
     let (first, second) = (parameters(graph, q1)?, parameters(graph, q2)?);
-    if first != parameters(graph, dq1)? || second != parameters(graph, dq2)? || first.2 != second.2 {
+    if first != parameters(graph, dq1)? || second != parameters(graph, dq2)? || first.2 != second.2
+    {
         return None;
     }
     (first != second).then(|| (q1, q2, dq2, common_range(first, second)))
@@ -79,9 +80,13 @@ fn only_reader(graph: &Graph, value: ValueId) -> Option<usize> {
 /// Parameters of a node whose scale and zero point are both there, constant, and single.
 fn parameters(graph: &Graph, node: usize) -> Option<Pair> {
     let node = &graph.nodes[node];
-    let &[scale] = graph.constant(node, 1)?.floats()? else { return None };
+    let &[scale] = graph.constant(node, 1)?.floats()? else {
+        return None;
+    };
     let points = graph.constant(node, 2)?.integers()?;
-    let &[zero_point] = points.as_slice() else { return None };
+    let &[zero_point] = points.as_slice() else {
+        return None;
+    };
     let element = graph.value(node.input(2)?).element;
     matches!(element, Element::I8 | Element::U8).then_some((scale, zero_point as i32, element))
 }

@@ -4,7 +4,7 @@
 //! offsets; emission writes it down as a plan. A [`Tensor`] is a typed view of a whole
 //! [`Buffer`]: reshapes are two tensors over one buffer.
 
-use crate::error::CompileError;
+use crate::error::{CompileError, Refusal};
 use sanderling_plan::step as plan;
 use sanderling_plan::tensor::MAX_RANK;
 use sanderling_plan::{Dtype, Operator};
@@ -119,6 +119,26 @@ impl Operation {
             Self::Softmax { table, .. } => 4 * table.len(),
             Self::ResizeNearest { rows, columns } => 2 * (rows.len() + columns.len()),
             Self::Plain(_) => 0,
+        }
+    }
+
+    /// Whether every real parameter is a finite number.
+    pub fn is_finite(&self) -> bool {
+        let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        match self {
+            Self::Conv { affine, .. } | Self::FullyConnected { affine, .. } => {
+                finite(&affine.multipliers)
+            }
+            Self::Softmax { parameters, table } => {
+                parameters.inverse_scale.is_finite() && finite(table)
+            }
+            Self::Plain(operator) => match operator {
+                Operator::Add(p) => finite(&[p.ratio_a, p.ratio_b, p.fixed]),
+                Operator::Mul(p) => finite(&[p.ratio, p.offset]),
+                Operator::ReduceMean(p) => p.multiplier.is_finite(),
+                _ => true,
+            },
+            Self::Lookup { .. } | Self::ResizeNearest { .. } => true,
         }
     }
 
@@ -247,6 +267,18 @@ impl Program {
         if self.tensors.len() > usize::from(u16::MAX) || self.steps.len() > usize::from(u16::MAX) {
             let (tensors, steps) = (self.tensors.len(), self.steps.len());
             return too_large(format!("{tensors} tensors and {steps} steps; 65,535 are possible"));
+        }
+        let not_finite: Vec<Refusal> = self
+            .steps
+            .iter()
+            .filter(|step| !step.operation.is_finite())
+            .map(|step| {
+                let why = "its scales are so far apart that their ratio is not a finite number";
+                Refusal::new(&step.name, "scales", why)
+            })
+            .collect();
+        if !not_finite.is_empty() {
+            return Err(CompileError::Unplaced(not_finite));
         }
         let constants: usize =
             self.buffers.iter().filter(|b| b.constant.is_some()).map(|b| b.bytes).sum();

@@ -95,9 +95,8 @@ pub fn report(
     target: Target,
     source: [u8; 32],
 ) -> Report {
-    let steps: Vec<StepReport> = (0..program.steps.len())
-        .map(|index| step_report(program, memory, index))
-        .collect();
+    let steps: Vec<StepReport> =
+        (0..program.steps.len()).map(|index| step_report(program, memory, index)).collect();
     Report {
         target: target.name(),
         source_sha256: hex(&source),
@@ -124,8 +123,7 @@ pub fn report(
 fn step_report(program: &Program, memory: &MemoryPlan, index: usize) -> StepReport {
     let step = &program.steps[index];
     let shape = |id: TensorId| program.tensor(id).shape.clone();
-    let constants: usize =
-        step.inputs.iter().filter_map(|&id| constant_bytes(program, id)).sum();
+    let constants: usize = step.inputs.iter().filter_map(|&id| constant_bytes(program, id)).sum();
     StepReport {
         index,
         name: step.name.clone(),

@@ -36,7 +36,11 @@ impl<'a> Golden<'a> {
             let (part, tail) = rest.split_at(padded);
             rest = tail;
             let bytes = part.get(..bytes).unwrap_or(part);
-            if i < inputs { Part::Input(i, bytes) } else { Part::Output(i - inputs, bytes) }
+            if i < inputs {
+                Part::Input(i, bytes)
+            } else {
+                Part::Output(i - inputs, bytes)
+            }
         })
     }
 }

@@ -59,8 +59,14 @@ pub enum Section {
 
 impl Section {
     /// Every section, in the order of the table.
-    pub const ALL: [Section; 6] =
-        [Self::Tensors, Self::Steps, Self::Io, Self::Constants, Self::Golden, Self::Names];
+    pub const ALL: [Section; 6] = [
+        Self::Tensors,
+        Self::Steps,
+        Self::Io,
+        Self::Constants,
+        Self::Golden,
+        Self::Names,
+    ];
 
     /// Its name in messages.
     pub const fn name(self) -> &'static str {

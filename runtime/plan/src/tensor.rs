@@ -117,7 +117,10 @@ impl Shape {
     /// A shape of up to six dimensions; `None` for more, or when the number of
     /// elements passes 2³¹ - 1.
     pub fn new(dims: &[u32]) -> Option<Self> {
-        let mut shape = Shape { dims: [1; MAX_RANK], rank: u8::try_from(dims.len()).ok()? };
+        let mut shape = Shape {
+            dims: [1; MAX_RANK],
+            rank: u8::try_from(dims.len()).ok()?,
+        };
         shape.dims.get_mut(..dims.len())?.copy_from_slice(dims);
         let mut elements = 1u64;
         for &d in dims {
@@ -131,12 +134,16 @@ impl Shape {
 
     /// The dimensions, outermost first.
     pub fn dims(&self) -> &[u32] {
-        self.dims.get(..usize::from(self.rank)).unwrap_or(&self.dims)
+        self.dims
+            .get(..usize::from(self.rank))
+            .unwrap_or(&self.dims)
     }
 
     /// Number of elements; 1 for a scalar.
     pub fn elements(&self) -> usize {
-        self.dims.iter().fold(1usize, |n, &d| n.saturating_mul(d as usize))
+        self.dims
+            .iter()
+            .fold(1usize, |n, &d| n.saturating_mul(d as usize))
     }
 
     /// The dimensions as batch, height, width, channels; `None` unless there are four.
@@ -231,7 +238,10 @@ impl Tensor {
             bytes,
             scale: f32::from_bits(u32_at(record, field::SCALE)?),
             zero_point: u32_at(record, field::ZERO_POINT)? as i32,
-            name: (u32_at(record, field::NAME)?, u16_at(record, field::NAME_LEN)?),
+            name: (
+                u32_at(record, field::NAME)?,
+                u16_at(record, field::NAME_LEN)?,
+            ),
         })
     }
 }

@@ -30,8 +30,10 @@ impl<B: AsRef<[u8]>> Plan<B> {
     /// The first thing found wrong; see [`PlanError`].
     pub fn new(bytes: B) -> Result<Self, PlanError> {
         let raw = bytes.as_ref();
-        let missing =
-            PlanError::Truncated { need: header::BYTES as u32, have: raw.len() as u32 };
+        let missing = PlanError::Truncated {
+            need: header::BYTES as u32,
+            have: raw.len() as u32,
+        };
         if raw.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
             return Err(PlanError::NotAPlan);
         }
@@ -49,12 +51,21 @@ impl<B: AsRef<[u8]>> Plan<B> {
         let target = Target::from_byte(target_byte).ok_or(PlanError::UnknownTarget(target_byte))?;
         let total = u32_at(raw, header::field::TOTAL).ok_or(missing)?;
         if raw.len() < total as usize {
-            return Err(PlanError::Truncated { need: total, have: raw.len() as u32 });
+            return Err(PlanError::Truncated {
+                need: total,
+                have: raw.len() as u32,
+            });
         }
         let arena_bytes = u32_at(raw, header::field::ARENA).ok_or(missing)?;
         let sections = sections(raw, total)?;
-        let mut plan =
-            Plan { bytes, target, arena_bytes, sections, inputs: 0, outputs: 0 };
+        let mut plan = Plan {
+            bytes,
+            target,
+            arena_bytes,
+            sections,
+            inputs: 0,
+            outputs: 0,
+        };
         plan.check_tensors()?;
         (plan.inputs, plan.outputs) = plan.check_io()?;
         plan.check_steps()?;
@@ -107,7 +118,10 @@ impl<B: AsRef<[u8]>> Plan<B> {
     /// The tensor called `id`.
     pub fn tensor(&self, id: TensorId) -> Option<Tensor> {
         let start = usize::from(id.0) * tensor::BYTES;
-        Tensor::read(self.section(Section::Tensors).get(start..start + tensor::BYTES)?)
+        Tensor::read(
+            self.section(Section::Tensors)
+                .get(start..start + tensor::BYTES)?,
+        )
     }
 
     /// Number of inputs.
@@ -122,7 +136,9 @@ impl<B: AsRef<[u8]>> Plan<B> {
 
     /// Input number `index`.
     pub fn input(&self, index: usize) -> Option<(TensorId, Tensor)> {
-        (index < self.input_count()).then(|| self.io_tensor(index)).flatten()
+        (index < self.input_count())
+            .then(|| self.io_tensor(index))
+            .flatten()
     }
 
     /// Output number `index`.
@@ -153,7 +169,9 @@ impl<B: AsRef<[u8]>> Plan<B> {
     /// Step number `index`.
     pub fn step(&self, index: usize) -> Option<Step> {
         let start = index.checked_mul(step::BYTES)?;
-        let record = self.section(Section::Steps).get(start..start.checked_add(step::BYTES)?)?;
+        let record = self
+            .section(Section::Steps)
+            .get(start..start.checked_add(step::BYTES)?)?;
         Step::read(record).ok()
     }
 
@@ -185,11 +203,17 @@ impl<B: AsRef<[u8]>> Plan<B> {
     /// All golden vectors.
     pub fn golden(&self) -> impl Iterator<Item = Golden<'_>> + '_ {
         let vector = self.golden_vector_bytes().unwrap_or(0);
-        let bytes = self.section(Section::Golden).get(golden::HEADER..).unwrap_or(&[]);
+        let bytes = self
+            .section(Section::Golden)
+            .get(golden::HEADER..)
+            .unwrap_or(&[]);
         (0..self.golden_count()).filter_map(move |i| {
             let start = i.checked_mul(vector)?;
             let bytes = bytes.get(start..start.checked_add(vector)?)?;
-            Some(Golden { bytes, inputs: self.input_count() })
+            Some(Golden {
+                bytes,
+                inputs: self.input_count(),
+            })
         })
     }
 
@@ -213,7 +237,10 @@ impl<B: AsRef<[u8]>> Plan<B> {
     }
 
     fn io_tensor(&self, index: usize) -> Option<(TensorId, Tensor)> {
-        let id = u16_at(self.section(Section::Io), index.checked_mul(2)?.checked_add(4)?)?;
+        let id = u16_at(
+            self.section(Section::Io),
+            index.checked_mul(2)?.checked_add(4)?,
+        )?;
         Some((TensorId(id), self.tensor(TensorId(id))?))
     }
 
@@ -262,7 +289,10 @@ impl<B: AsRef<[u8]>> Plan<B> {
             return Err(PlanError::Section(Section::Steps.name()));
         }
         for index in 0..self.step_count() {
-            let fault = |fault| PlanError::Step { index: index as u16, fault };
+            let fault = |fault| PlanError::Step {
+                index: index as u16,
+                fault,
+            };
             self.check_step(index).map_err(fault)?;
         }
         Ok(())
@@ -295,8 +325,14 @@ impl<B: AsRef<[u8]>> Plan<B> {
         }
         let count = u32_at(section, 0).ok_or(PlanError::Golden)? as usize;
         let vector = self.golden_vector_bytes().ok_or(PlanError::Golden)?;
-        let need = count.checked_mul(vector).and_then(|n| n.checked_add(golden::HEADER));
-        if need == Some(section.len()) { Ok(()) } else { Err(PlanError::Golden) }
+        let need = count
+            .checked_mul(vector)
+            .and_then(|n| n.checked_add(golden::HEADER));
+        if need == Some(section.len()) {
+            Ok(())
+        } else {
+            Err(PlanError::Golden)
+        }
     }
 }
 

@@ -104,7 +104,11 @@ impl Writer {
         put(&mut record, field::OFFSET, &tensor.offset.to_le_bytes());
         put(&mut record, field::LEN, &bytes.to_le_bytes());
         put(&mut record, field::SCALE, &tensor.scale.to_le_bytes());
-        put(&mut record, field::ZERO_POINT, &tensor.zero_point.to_le_bytes());
+        put(
+            &mut record,
+            field::ZERO_POINT,
+            &tensor.zero_point.to_le_bytes(),
+        );
         put(&mut record, field::NAME, &name.to_le_bytes());
         put(&mut record, field::NAME_LEN, &name_len.to_le_bytes());
         self.tensors.extend_from_slice(&record);
@@ -118,7 +122,10 @@ impl Writer {
     /// With more than three inputs, which no operator has.
     pub fn step(&mut self, step: &StepRecord<'_>) {
         use step::field;
-        assert!(step.inputs.len() <= MAX_INPUTS, "a step has at most {MAX_INPUTS} inputs");
+        assert!(
+            step.inputs.len() <= MAX_INPUTS,
+            "a step has at most {MAX_INPUTS} inputs"
+        );
         let (name, name_len) = self.name(step.name);
         let mut record = [0u8; step::BYTES];
         record[field::OPERATOR] = step.operator.number();
@@ -127,8 +134,16 @@ impl Writer {
             put(&mut record, field::INPUT + 2 * i, &id.0.to_le_bytes());
         }
         put(&mut record, field::OUTPUT, &step.output.0.to_le_bytes());
-        put(&mut record, field::SCRATCH, &step.scratch_offset.to_le_bytes());
-        put(&mut record, field::SCRATCH_LEN, &step.scratch_bytes.to_le_bytes());
+        put(
+            &mut record,
+            field::SCRATCH,
+            &step.scratch_offset.to_le_bytes(),
+        );
+        put(
+            &mut record,
+            field::SCRATCH_LEN,
+            &step.scratch_bytes.to_le_bytes(),
+        );
         put(&mut record, field::NAME, &name.to_le_bytes());
         put(&mut record, field::NAME_LEN, &name_len.to_le_bytes());
         for (i, word) in step.operator.words().iter().enumerate() {
@@ -191,7 +206,11 @@ impl Writer {
         put(&mut plan, header::field::TARGET, &[self.target as u8]);
         put(&mut plan, header::field::TOTAL, &total.to_le_bytes());
         put(&mut plan, header::field::ARENA, &arena_bytes.to_le_bytes());
-        put(&mut plan, header::field::PEAK, &u32::from(peak.0).to_le_bytes());
+        put(
+            &mut plan,
+            header::field::PEAK,
+            &u32::from(peak.0).to_le_bytes(),
+        );
         put(&mut plan, header::field::MACS, &macs.to_le_bytes());
         put(&mut plan, header::field::SOURCE, &self.source_sha256);
         plan

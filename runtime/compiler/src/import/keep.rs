@@ -11,12 +11,55 @@ use tract_onnx::tract_hir::internal::{Expansion, expand};
 
 /// Operators that the matching stage takes. tract's rules infer their shapes.
 pub const KEPT: &[&str] = &[
-    "Abs", "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv",
-    "DepthToSpace", "DequantizeLinear", "Div", "Dropout", "Elu", "Erf", "Exp", "Expand",
-    "Flatten", "Gelu", "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity",
-    "LeakyRelu", "Log", "MatMul", "MaxPool", "Mish", "Mul", "Neg", "Pad", "QuantizeLinear",
-    "Reciprocal", "ReduceMean", "Relu", "Reshape", "Resize", "Selu", "Sigmoid", "Slice", "Softmax",
-    "Softplus", "Softsign", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+    "Abs",
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Clip",
+    "Concat",
+    "Conv",
+    "DepthToSpace",
+    "DequantizeLinear",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Gelu",
+    "Gemm",
+    "GlobalAveragePool",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Log",
+    "MatMul",
+    "MaxPool",
+    "Mish",
+    "Mul",
+    "Neg",
+    "Pad",
+    "QuantizeLinear",
+    "Reciprocal",
+    "ReduceMean",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Selu",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
 ];
 
 /// tract as it comes.
@@ -39,14 +82,22 @@ pub fn unknown_operators(graph: &pb::GraphProto) -> Vec<Refusal> {
         .filter(|node| !KEPT.contains(&node.op_type.as_str()))
         .filter(|node| !STOCK.op_register.0.contains_key(&node.op_type))
         .map(|node| {
-            Refusal::new(node_name(node), &node.op_type, "neither the engine nor tract knows this operator")
+            Refusal::new(
+                node_name(node),
+                &node.op_type,
+                "neither the engine nor tract knows this operator",
+            )
         })
         .collect()
 }
 
 /// A node's name, or that of its first output where it has none.
 pub fn node_name(node: &pb::NodeProto) -> String {
-    if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() }
+    if node.name.is_empty() {
+        node.output.first().cloned().unwrap_or_default()
+    } else {
+        node.name.clone()
+    }
 }
 
 fn keep(

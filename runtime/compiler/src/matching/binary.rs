@@ -23,16 +23,21 @@ impl<'a> Matcher<'a> {
         match (a, b) {
             (Some(a), None) => {
                 if let Some(b) = self.float_scalar(node, 1) {
-                    return self.same_shape(node, &a).map(|()| Meaning::Mapped(map(&a, |x| function(x, b))));
+                    return self
+                        .same_shape(node, &a)
+                        .map(|()| Meaning::Mapped(map(&a, |x| function(x, b))));
                 }
             }
             (None, Some(b)) => {
                 if let Some(a) = self.float_scalar(node, 0) {
-                    return self.same_shape(node, &b).map(|()| Meaning::Mapped(map(&b, |x| function(a, x))));
+                    return self
+                        .same_shape(node, &b)
+                        .map(|()| Meaning::Mapped(map(&b, |x| function(a, x))));
                 }
             }
-            (Some(a), Some(b)) if a.stored.tensor == b.stored.tensor
-                && (a.linear.is_none() || b.linear.is_none()) =>
+            (Some(a), Some(b))
+                if a.stored.tensor == b.stored.tensor
+                    && (a.linear.is_none() || b.linear.is_none()) =>
             {
                 let mut table = *a.table;
                 for (x, &y) in table.iter_mut().zip(b.table.iter()) {
@@ -45,9 +50,8 @@ impl<'a> Matcher<'a> {
         if !matches!(node.operator.as_str(), "Add" | "Mul") {
             return Err(format!("{} of two tensors has no integer form", node.operator));
         }
-        let constants = (0..2)
-            .filter(|&i| matches!(self.meaning(node, i), Some(Meaning::Weights(_))))
-            .count();
+        let constants =
+            (0..2).filter(|&i| matches!(self.meaning(node, i), Some(Meaning::Weights(_)))).count();
         for input in 0..2 {
             if !matches!(self.meaning(node, input), Some(Meaning::Weights(_))) || constants == 2 {
                 self.operand(node, input)?;
@@ -65,8 +69,7 @@ impl<'a> Matcher<'a> {
         let (a, b, output) = self.pair(node, to)?;
         let ratio_a = a.quantization.scale / to.scale;
         let ratio_b = b.quantization.scale / to.scale;
-        let (zero_a, zero_b) =
-            (a.quantization.zero_point as f32, b.quantization.zero_point as f32);
+        let (zero_a, zero_b) = (a.quantization.zero_point as f32, b.quantization.zero_point as f32);
         let parameters = step::Add {
             ratio_a,
             ratio_b,

@@ -32,8 +32,13 @@ impl<'a> Matcher<'a> {
             self.program.inputs.push(tensor);
             if dtype == Dtype::U8 {
                 let node = border_node(&value.name, id);
-                let signed =
-                    self.program.add_tensor(&value.name, Dtype::I8, shape.clone(), scale, zero_point - 128);
+                let signed = self.program.add_tensor(
+                    &value.name,
+                    Dtype::I8,
+                    shape.clone(),
+                    scale,
+                    zero_point - 128,
+                );
                 self.step(&node, Operation::Lookup { table: flip_sign() }, vec![tensor], signed);
                 tensor = signed;
             }
@@ -99,10 +104,8 @@ impl<'a> Matcher<'a> {
                 let stored = self.row_major(node, &stored)?;
                 let shape = self.program.tensor(stored.tensor).shape.clone();
                 let tensor = self.program.add_tensor(&node.name, Dtype::F32, shape, 0.0, 0);
-                let dequantize = step::Dequantize {
-                    scale: from.scale,
-                    zero_point: from.zero_point_i8(),
-                };
+                let dequantize =
+                    step::Dequantize { scale: from.scale, zero_point: from.zero_point_i8() };
                 let operation = Operation::Plain(Operator::Dequantize(dequantize));
                 self.step(node, operation, vec![stored.tensor], tensor);
                 Ok(Stored { tensor, element: Element::F32, ..stored })
@@ -117,9 +120,7 @@ impl<'a> Matcher<'a> {
                  DequantizeLinear)",
                 self.graph.nodes[from].name
             ))),
-            Some(Meaning::Weights(_)) | None => {
-                Err(Some("it does not depend on any input".into()))
-            }
+            Some(Meaning::Weights(_)) | None => Err(Some("it does not depend on any input".into())),
             Some(Meaning::Refused) => Err(None),
         }
     }
@@ -156,8 +157,7 @@ impl<'a> Matcher<'a> {
             Some(Meaning::Stored(stored)) if stored.element == Element::F32 => {
                 let output =
                     self.new_stored(node, stored.shape, stored.order, to.element, Some(to));
-                let quantize =
-                    step::Quantize { scale: to.scale, zero_point: to.zero_point_i8() };
+                let quantize = step::Quantize { scale: to.scale, zero_point: to.zero_point_i8() };
                 let operation = Operation::Plain(Operator::Quantize(quantize));
                 self.step(node, operation, vec![stored.tensor], output.tensor);
                 Ok(Meaning::Stored(output))
@@ -250,7 +250,11 @@ impl<'a> Matcher<'a> {
             return Err("blocked quantization is not supported".into());
         }
         let rank = constant.shape.len();
-        let axis = if rank == 0 { 0 } else { axis(node.int("axis").unwrap_or(1).min(rank as i64 - 1), rank)? };
+        let axis = if rank == 0 {
+            0
+        } else {
+            axis(node.int("axis").unwrap_or(1).min(rank as i64 - 1), rank)?
+        };
         if scales.len() > 1 && constant.shape.get(axis) != Some(&scales.len()) {
             return Err(format!("{} scales do not fit axis {axis}", scales.len()));
         }

@@ -44,7 +44,9 @@ impl Matcher<'_> {
                 _ => None,
             })
             .collect();
-        let Some(parts) = parts.filter(|parts| !parts.is_empty()) else { return Ok(None) };
+        let Some(parts) = parts.filter(|parts| !parts.is_empty()) else {
+            return Ok(None);
+        };
         let element = parts[0].element;
         if parts.iter().any(|part| part.element != element) {
             return Err("its inputs differ in type".into());

@@ -72,8 +72,11 @@ impl Matcher<'_> {
             high: clamp.1,
             weight_zero_point: signed.zero_point.into(),
         };
-        let affine =
-            Affine { weights: packed, bias: folded, multipliers: signed.multipliers(from.scale, to.scale) };
+        let affine = Affine {
+            weights: packed,
+            bias: folded,
+            multipliers: signed.multipliers(from.scale, to.scale),
+        };
         let scratch = if depthwise {
             0
         } else {
@@ -109,7 +112,9 @@ impl Matcher<'_> {
             return Ok(vec![0; channels]);
         }
         let values: Vec<i32> = match (self.meaning(node, input), self.graph.constant(node, input)) {
-            (Some(Meaning::Weights(bias)), _) if bias.element == Element::I32 => bias.values.clone(),
+            (Some(Meaning::Weights(bias)), _) if bias.element == Element::I32 => {
+                bias.values.clone()
+            }
             (Some(Meaning::Weights(_)), _) => return Err("its bias is not int32".into()),
             (_, Some(constant)) => match &constant.data {
                 Data::F32(floats) => (floats.iter().enumerate())
@@ -147,7 +152,9 @@ impl SignedWeights {
         let bias = match weights.element {
             Element::I8 => 0,
             Element::U8 => 128,
-            other => return Err(format!("its weights are {other}; only int8 and uint8 are supported")),
+            other => {
+                return Err(format!("its weights are {other}; only int8 and uint8 are supported"));
+            }
         };
         let zero_point = weights.zero_points.first().copied().unwrap_or(0);
         if weights.zero_points.iter().any(|&z| z != zero_point) {
@@ -156,7 +163,9 @@ impl SignedWeights {
         let scales = match weights.scales.as_slice() {
             &[scale] => vec![scale; channels],
             many if many.len() == channels && weights.axis == output_axis => many.to_vec(),
-            many => return Err(format!("{} scales do not fit its {channels} outputs", many.len())),
+            many => {
+                return Err(format!("{} scales do not fit its {channels} outputs", many.len()));
+            }
         };
         if scales.iter().any(|scale| !(*scale >= 0.0 && scale.is_finite())) {
             return Err("a weight scale is negative or not finite".into());
@@ -183,8 +192,7 @@ impl SignedWeights {
     ) -> Vec<i32> {
         (bias.iter().enumerate())
             .map(|(o, &bias)| {
-                let sum: i32 =
-                    channel(o).map(|w| i32::from(w) - i32::from(self.zero_point)).sum();
+                let sum: i32 = channel(o).map(|w| i32::from(w) - i32::from(self.zero_point)).sum();
                 bias.wrapping_sub(input_zero_point.wrapping_mul(sum))
             })
             .collect()

@@ -45,9 +45,13 @@ impl Matcher<'_> {
         }
         let signed = SignedWeights::of(&weights, outputs, usize::from(!transposed))?;
         let bias = self.node_bias(node, 2, from.scale, &signed)?;
-        let at = |o: usize, i: usize| if transposed { o * k + i } else { i * outputs + o };
-        let packed: Vec<i8> =
-            (0..outputs).flat_map(|o| (0..k).map(move |i| (o, i))).map(|(o, i)| signed.values[at(o, i)]).collect();
+        let at = |o: usize, i: usize| {
+            if transposed { o * k + i } else { i * outputs + o }
+        };
+        let packed: Vec<i8> = (0..outputs)
+            .flat_map(|o| (0..k).map(move |i| (o, i)))
+            .map(|(o, i)| signed.values[at(o, i)])
+            .collect();
         let folded =
             signed.fold(from.zero_point_i8(), &bias, |o| packed[o * k..][..k].iter().copied());
         let mut multipliers = signed.multipliers(from.scale, to.scale);

@@ -47,7 +47,9 @@ impl Quantization {
 
     /// Where the plan clamps a result that lies in `low..=high` of the reals.
     pub fn clamp(&self, low: f32, high: f32) -> (i32, i32) {
-        let edge = |real: f32, open: i8| if real.is_finite() { self.quantize(real) } else { open };
+        let edge = |real: f32, open: i8| {
+            if real.is_finite() { self.quantize(real) } else { open }
+        };
         (edge(low, i8::MIN).into(), edge(high, i8::MAX).into())
     }
 }

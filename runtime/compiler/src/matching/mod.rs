@@ -75,7 +75,11 @@ impl<'a> Matcher<'a> {
             .iter()
             .flatten()
             .any(|id| matches!(self.meanings.get(id), Some(Meaning::Refused)));
-        let outcome = if refused { Ok(vec![Meaning::Refused]) } else { self.place(index, node) };
+        let outcome = if refused {
+            Ok(vec![Meaning::Refused])
+        } else {
+            self.sizes(node).and_then(|()| self.place(index, node))
+        };
         let meanings = outcome.unwrap_or_else(|why| {
             self.refusals.push(Refusal::new(&node.name, &node.operator, why));
             vec![Meaning::Refused]
@@ -84,6 +88,18 @@ impl<'a> Matcher<'a> {
             let meaning = meanings.get(i).or(meanings.last()).cloned();
             self.meanings.insert(output, meaning.unwrap_or(Meaning::Refused));
         }
+    }
+
+    /// Every output has elements, and no more than a plan can count.
+    fn sizes(&self, node: &Node) -> Result<(), Why> {
+        node.outputs.iter().map(|&id| &self.graph.value(id).shape).try_for_each(|shape| {
+            let elements = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
+            match elements {
+                Some(0) => Err(format!("its output {shape:?} is empty")),
+                Some(n) if n <= i32::MAX as usize => Ok(()),
+                _ => Err(format!("its output {shape:?} is too large")),
+            }
+        })
     }
 
     fn place(&mut self, index: usize, node: &'a Node) -> Result<Vec<Meaning>, Why> {

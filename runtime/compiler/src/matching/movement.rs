@@ -214,7 +214,9 @@ impl<'a> Matcher<'a> {
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" if weights.scales.len() == 1 => {
                 Ok(Weights { shape: self.output_shape(node), axis: 0, ..weights.clone() })
             }
-            other => Err(format!("{other} of a constant is not supported; fold it into the constant")),
+            other => {
+                Err(format!("{other} of a constant is not supported; fold it into the constant"))
+            }
         }
     }
 }
@@ -226,5 +228,9 @@ fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, Why> {
     };
     let mut sorted = permutation.clone();
     sorted.sort_unstable();
-    if sorted.iter().copied().eq(0..rank) { Ok(permutation) } else { Err("its perm is not a permutation".into()) }
+    if sorted.iter().copied().eq(0..rank) {
+        Ok(permutation)
+    } else {
+        Err("its perm is not a permutation".into())
+    }
 }

@@ -42,6 +42,7 @@ impl Matcher<'_> {
         if pads.iter().any(|&pad| pad < 0) {
             return Err("negative padding is not supported; use Slice".into());
         }
+        // The output's size was checked, so that no sum below can overflow.
         let mut before = vec![0usize; rank];
         for (&axis, &pad) in axes.iter().zip(&pads) {
             before[axis] = pad as usize;
@@ -59,7 +60,9 @@ impl Matcher<'_> {
         }
         let value = self.pad_value(node)?;
         let byte = byte_of(value).ok_or_else(|| {
-            format!("its value {value} has no exact quantized form; pad with the zero point's value")
+            format!(
+                "its value {value} has no exact quantized form; pad with the zero point's value"
+            )
         })?;
 
         let shape = self.output_shape(node);
@@ -119,7 +122,11 @@ impl Matcher<'_> {
             [(0, 0, 0, before), (0, 1, before, extent), (last, 0, before + extent, after)]
         } else {
             let mirrored = last.saturating_sub(1);
-            [(before, -1, 0, before), (0, 1, before, extent), (mirrored, -1, before + extent, after)]
+            [
+                (before, -1, 0, before),
+                (0, 1, before, extent),
+                (mirrored, -1, before + extent, after),
+            ]
         };
         for (first, pace, target, length) in parts {
             if length == 0 {

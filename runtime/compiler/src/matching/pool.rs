@@ -23,7 +23,9 @@ impl Matcher<'_> {
                     mapped.table[q as u8 as usize] <= mapped.table[(q + 1) as u8 as usize]
                 });
                 if !rising {
-                    return Err("it follows a function that is not monotonic; quantize its input".into());
+                    return Err(
+                        "it follows a function that is not monotonic; quantize its input".into()
+                    );
                 }
                 (mapped.stored.clone(), Some(mapped))
             }
@@ -106,7 +108,12 @@ fn pool_window(node: &Node, input: [usize; 4], output: [usize; 4]) -> Result<Win
     let kernel = node.ints("kernel_shape").ok_or("its kernel_shape is missing")?;
     let kernel: Vec<usize> = kernel
         .iter()
-        .map(|&k| usize::try_from(k).ok().filter(|&k| k > 0).ok_or(format!("a kernel of {k}")))
+        .map(|&k| {
+            usize::try_from(k)
+                .ok()
+                .filter(|&k| k > 0 && k < 1 << 24)
+                .ok_or(format!("a kernel of {k}"))
+        })
         .collect::<Result<_, _>>()?;
     Window::of(node, &kernel, [input[1], input[2]], [output[1], output[2]])
 }

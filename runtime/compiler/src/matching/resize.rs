@@ -27,11 +27,13 @@ impl Matcher<'_> {
             return Err("it changes batch or channels".into());
         }
         let scales = self.graph.constant(node, 2).and_then(|s| s.floats()).unwrap_or(&[]);
-        let scale = |from_end: usize, input: usize, output: usize| {
-            match scales.len().checked_sub(from_end + 1).and_then(|i| scales.get(i)) {
-                Some(&scale) if scales.len() == shape.len() => scale,
-                _ => output as f32 / input as f32,
-            }
+        let scale = |from_end: usize, input: usize, output: usize| match scales
+            .len()
+            .checked_sub(from_end + 1)
+            .and_then(|i| scales.get(i))
+        {
+            Some(&scale) if scales.len() == shape.len() => scale,
+            _ => output as f32 / input as f32,
         };
         let columns = sources(node, w, out_w, scale(0, w, out_w))?;
         let row_scale = if shape.len() == 4 { scale(1, h, out_h) } else { 1.0 };
@@ -70,11 +72,11 @@ fn sources(node: &Node, input: usize, output: usize, scale: f32) -> Result<Vec<u
                 "half_pixel" => (x + 0.5) / scale - 0.5,
                 "pytorch_half_pixel" if output > 1 => (x + 0.5) / scale - 0.5,
                 "pytorch_half_pixel" => 0.0,
-                "align_corners" if output > 1 => {
-                    x * (input as f32 - 1.0) / (output as f32 - 1.0)
-                }
+                "align_corners" if output > 1 => x * (input as f32 - 1.0) / (output as f32 - 1.0),
                 "align_corners" => 0.0,
-                other => return Err(format!("coordinate_transformation_mode {other} is not supported")),
+                other => {
+                    return Err(format!("coordinate_transformation_mode {other} is not supported"));
+                }
             };
             let rounded = match rounding {
                 "round_prefer_floor" => (original - 0.5).ceil(),

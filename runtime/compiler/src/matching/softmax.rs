@@ -20,8 +20,7 @@ impl Matcher<'_> {
             (0..rank).filter(|&a| a != axis).chain([axis]).collect()
         };
         let x = self.arrange(node, &x, &order)?;
-        let length: usize =
-            if flat { x.shape[axis..].iter().product() } else { x.shape[axis] };
+        let length: usize = if flat { x.shape[axis..].iter().product() } else { x.shape[axis] };
         let rows = x.shape.iter().product::<usize>() / length;
         let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
         let input = self.program.add_view(x.tensor, vec![rows, length]);

@@ -39,11 +39,8 @@ impl Matcher<'_> {
                 Box::new(move |x| if x >= 0.0 { x } else { alpha * (x.exp() - 1.0) })
             }
             "Selu" => {
-                let (alpha, gamma) =
-                    (alpha(1.673_263_2), node.float("gamma").unwrap_or(1.050_701));
-                Box::new(move |x| {
-                    gamma * if x > 0.0 { x } else { alpha * x.exp() - alpha }
-                })
+                let (alpha, gamma) = (alpha(1.673_263_2), node.float("gamma").unwrap_or(1.050_701));
+                Box::new(move |x| gamma * if x > 0.0 { x } else { alpha * x.exp() - alpha })
             }
             "HardSigmoid" => {
                 let (alpha, beta) = (alpha(0.2), node.float("beta").unwrap_or(0.5));

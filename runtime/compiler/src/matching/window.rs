@@ -31,7 +31,9 @@ impl Window {
             return Err(format!("{spatial} spatial dimensions; only one or two are supported"));
         }
         let pair = |name: &str, default: usize| -> Result<[usize; 2], Why> {
-            let Some(values) = node.ints(name) else { return Ok([default; 2]) };
+            let Some(values) = node.ints(name) else {
+                return Ok([default; 2]);
+            };
             match *values {
                 [w] if spatial == 1 => Ok([default, positive(name, w)?]),
                 [h, w] if spatial == 2 => Ok([positive(name, h)?, positive(name, w)?]),
@@ -76,9 +78,14 @@ impl Window {
 }
 
 fn positive(name: &str, value: i64) -> Result<usize, Why> {
-    usize::try_from(value).ok().filter(|&v| v > 0).ok_or_else(|| format!("{value} in its {name}"))
+    bounded(value).filter(|&v| v > 0).ok_or_else(|| format!("{value} in its {name}"))
 }
 
 fn padding(value: i64) -> Result<usize, Why> {
-    usize::try_from(value).map_err(|_| format!("negative padding {value}"))
+    bounded(value).ok_or_else(|| format!("padding of {value}; negative padding is not supported"))
+}
+
+/// A size that a plan's field holds and that arithmetic with a few others cannot overflow.
+fn bounded(value: i64) -> Option<usize> {
+    usize::try_from(value).ok().filter(|&size| size < 1 << 24)
 }

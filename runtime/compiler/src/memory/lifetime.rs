@@ -91,7 +91,8 @@ fn lifetimes(program: &Program) -> Vec<Option<Lifetime>> {
     let mut lifetimes: Vec<Option<Lifetime>> = vec![None; program.buffers.len()];
     let mut use_at = |buffer: BufferId, point: usize| {
         if program.buffers[buffer.0].constant.is_none() {
-            let lifetime = lifetimes[buffer.0].get_or_insert(Lifetime { first: point, last: point });
+            let lifetime =
+                lifetimes[buffer.0].get_or_insert(Lifetime { first: point, last: point });
             lifetime.last = lifetime.last.max(point);
         }
     };
@@ -124,13 +125,10 @@ fn writers(program: &Program) -> Vec<usize> {
 }
 
 /// Lets `output` live on in the block of `input`. The output's own block is removed.
-fn merge(
-    all: &mut Vec<Block>,
-    of_buffer: &mut [Option<usize>],
-    input: BufferId,
-    output: BufferId,
-) {
-    let (Some(kept), Some(gone)) = (of_buffer[input.0], of_buffer[output.0]) else { return };
+fn merge(all: &mut Vec<Block>, of_buffer: &mut [Option<usize>], input: BufferId, output: BufferId) {
+    let (Some(kept), Some(gone)) = (of_buffer[input.0], of_buffer[output.0]) else {
+        return;
+    };
     all[kept].lifetime.last = all[kept].lifetime.last.max(all[gone].lifetime.last);
     all.swap_remove(gone);
     let moved = all.len();

@@ -126,22 +126,18 @@ fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) ->
 }
 
 /// The largest tensor in use during `step`, or the largest of all where there is no step.
-fn peak_tensor(
-    program: &Program,
-    lifetimes: &[Option<Lifetime>],
-    step: usize,
-) -> Option<TensorId> {
+fn peak_tensor(program: &Program, lifetimes: &[Option<Lifetime>], step: usize) -> Option<TensorId> {
     let at_step = program.steps.get(step);
-    let touched = |id: TensorId| {
-        at_step.is_some_and(|step| step.output == id || step.inputs.contains(&id))
-    };
+    let touched =
+        |id: TensorId| at_step.is_some_and(|step| step.output == id || step.inputs.contains(&id));
     let in_use = |id: TensorId| {
         let lifetime = lifetimes[program.tensor(id).buffer.0];
         lifetime.is_some_and(|lifetime| at_step.is_none() || lifetime.covers_step(step))
     };
-    (0..program.tensors.len()).map(TensorId).filter(|&id| in_use(id)).max_by_key(|&id| {
-        (program.tensor(id).bytes(), touched(id), std::cmp::Reverse(id))
-    })
+    (0..program.tensors.len())
+        .map(TensorId)
+        .filter(|&id| in_use(id))
+        .max_by_key(|&id| (program.tensor(id).bytes(), touched(id), std::cmp::Reverse(id)))
 }
 
 #[cfg(test)]

@@ -105,7 +105,10 @@ impl<'a> Packer<'a> {
             offsets[block] = Some(offset);
             bytes = bytes.max(offset + size);
         }
-        Placement { offsets: offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect(), bytes }
+        Placement {
+            offsets: offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect(),
+            bytes,
+        }
     }
 
     /// Changes `order` a little at a time and keeps what is not worse.

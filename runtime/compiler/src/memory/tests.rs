@@ -28,8 +28,8 @@ fn assert_no_overlap(blocks: &[Block], placement: &Placement, seed: u64) {
         let (start, end) = (placement.offsets[a], placement.offsets[a] + blocks[a].bytes);
         assert!(start % 16 == 0 && end <= placement.bytes, "seed {seed}: block {a}");
         for b in 0..a {
-            let apart = end <= placement.offsets[b]
-                || placement.offsets[b] + blocks[b].bytes <= start;
+            let apart =
+                end <= placement.offsets[b] || placement.offsets[b] + blocks[b].bytes <= start;
             let meet = blocks[a].lifetime.meets(&blocks[b].lifetime);
             assert!(apart || !meet, "seed {seed}: blocks {a} and {b} overlap");
         }
@@ -140,7 +140,13 @@ impl Sketch {
         id
     }
 
-    fn step(&mut self, operation: Operation, inputs: &[TensorId], output: TensorId, scratch: usize) {
+    fn step(
+        &mut self,
+        operation: Operation,
+        inputs: &[TensorId],
+        output: TensorId,
+        scratch: usize,
+    ) {
         self.0.steps.push(Step {
             name: String::new(),
             operation,
@@ -321,7 +327,8 @@ fn random_sketch(random: &mut SplitMix64) -> Sketch {
             0 | 1 if same => sketch.elementwise(&[x, far]),
             0 | 1 => sketch.elementwise(&[x]),
             2 => {
-                let joined = sketch.tensor(sketch.0.tensor(x).bytes() + sketch.0.tensor(far).bytes());
+                let joined =
+                    sketch.tensor(sketch.0.tensor(x).bytes() + sketch.0.tensor(far).bytes());
                 sketch.step(copy(), &[x], joined, 0);
                 sketch.step(copy(), &[far], joined, 0);
                 joined

@@ -78,5 +78,8 @@ impl Mul {
 fn same_shapes(check: &Check<'_>) -> Result<(), StepFault> {
     let [a, b] = check.operands::<2>(Dtype::I8)?;
     let elements = check.output.shape.elements();
-    require(a.shape.elements() == elements && b.shape.elements() == elements, StepFault::Shape)
+    require(
+        a.shape.elements() == elements && b.shape.elements() == elements,
+        StepFault::Shape,
+    )
 }

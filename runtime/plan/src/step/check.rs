@@ -30,7 +30,10 @@ impl Check<'_> {
 
     /// `len` aligned bytes of constants at `offset`.
     pub(crate) fn constant(&self, offset: u32, len: usize) -> Result<&[u8], StepFault> {
-        require((offset as usize).is_multiple_of(crate::ALIGNMENT), StepFault::Constant)?;
+        require(
+            (offset as usize).is_multiple_of(crate::ALIGNMENT),
+            StepFault::Constant,
+        )?;
         span(self.constants, offset, len).ok_or(StepFault::Constant)
     }
 
@@ -39,14 +42,18 @@ impl Check<'_> {
         let bytes = count.checked_mul(4).ok_or(StepFault::Constant)?;
         let values = self.constant(offset, bytes)?;
         let finite = values.chunks_exact(4).all(|word| {
-            word.try_into().is_ok_and(|word| f32::from_le_bytes(word).is_finite())
+            word.try_into()
+                .is_ok_and(|word| f32::from_le_bytes(word).is_finite())
         });
         require(finite, StepFault::Parameter)
     }
 
     /// The step has `bytes` of scratch at least.
     pub(crate) fn scratch(&self, bytes: usize) -> Result<(), StepFault> {
-        require(self.step.scratch_bytes as usize >= bytes, StepFault::Scratch)
+        require(
+            self.step.scratch_bytes as usize >= bytes,
+            StepFault::Scratch,
+        )
     }
 
     /// What holds for every operator: the output is in the arena and is not an
@@ -56,13 +63,19 @@ impl Check<'_> {
         let output = self.output.range();
         let scratch = self.step.scratch();
         if !scratch.is_empty() {
-            require(scratch.start.is_multiple_of(crate::ALIGNMENT), StepFault::Scratch)?;
+            require(
+                scratch.start.is_multiple_of(crate::ALIGNMENT),
+                StepFault::Scratch,
+            )?;
             require(scratch.end <= self.arena_bytes as usize, StepFault::Scratch)?;
             require(!overlap(&scratch, &output), StepFault::Overlap)?;
         }
         for input in self.inputs.iter().filter(|t| t.place == Place::Arena) {
             let range = input.range();
-            require(scratch.is_empty() || !overlap(&scratch, &range), StepFault::Overlap)?;
+            require(
+                scratch.is_empty() || !overlap(&scratch, &range),
+                StepFault::Overlap,
+            )?;
             let in_place = self.step.operator.works_in_place() && range == output;
             require(in_place || !overlap(&range, &output), StepFault::Overlap)?;
         }
@@ -96,7 +109,10 @@ pub(crate) fn window(
     pad: u32,
     output: u32,
 ) -> Result<(), StepFault> {
-    require(kernel > 0 && stride > 0 && dilation > 0, StepFault::Parameter)?;
+    require(
+        kernel > 0 && stride > 0 && dilation > 0,
+        StepFault::Parameter,
+    )?;
     let last = u64::from(output.saturating_sub(1)) * u64::from(stride)
         + u64::from(kernel - 1) * u64::from(dilation)
         + u64::from(pad);

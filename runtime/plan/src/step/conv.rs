@@ -62,7 +62,8 @@ impl Conv {
         if self.is_pointwise() && self.groups == 1 {
             return Some(0);
         }
-        self.taps()?.checked_mul((channels_in / self.groups.max(1)) as usize)
+        self.taps()?
+            .checked_mul((channels_in / self.groups.max(1)) as usize)
     }
 
     /// A 1×1 kernel without padding, so that each output pixel reads one input pixel.
@@ -82,8 +83,20 @@ impl Conv {
         require(self.groups > 0, StepFault::Parameter)?;
         require(channels_in.is_multiple_of(self.groups), StepFault::Shape)?;
         require(channels_out.is_multiple_of(self.groups), StepFault::Shape)?;
-        window(self.kernel_h, self.stride_h, self.dilation_h, self.pad_top, out_h)?;
-        window(self.kernel_w, self.stride_w, self.dilation_w, self.pad_left, out_w)?;
+        window(
+            self.kernel_h,
+            self.stride_h,
+            self.dilation_h,
+            self.pad_top,
+            out_h,
+        )?;
+        window(
+            self.kernel_w,
+            self.stride_w,
+            self.dilation_w,
+            self.pad_left,
+            out_w,
+        )?;
         let depthwise = matches!(check.step.operator, Operator::DepthwiseConv(_));
         if depthwise {
             require(self.groups == channels_in, StepFault::Shape)?;
@@ -103,7 +116,10 @@ impl Conv {
             .and_then(|t| t.checked_mul(outputs))
             .ok_or(StepFault::Constant)?;
         check.constant(self.weights, weights)?;
-        check.constant(self.bias, outputs.checked_mul(4).ok_or(StepFault::Constant)?)?;
+        check.constant(
+            self.bias,
+            outputs.checked_mul(4).ok_or(StepFault::Constant)?,
+        )?;
         check.finite(self.multipliers, outputs)?;
         zero_point_i8(self.input_zero_point)?;
         zero_point_i8(self.zero_point)?;

@@ -56,7 +56,10 @@ fn inside(
         low = low.saturating_add(reach.min(0));
         high = high.saturating_add(reach.max(0));
     }
-    require(low >= 0 && high < tensor.shape.elements() as i64, StepFault::Shape)
+    require(
+        low >= 0 && high < tensor.shape.elements() as i64,
+        StepFault::Shape,
+    )
 }
 
 parameters! {

@@ -34,9 +34,18 @@ impl FullyConnected {
         let k = x.shape.last() as usize;
         let outputs = check.output.shape.last() as usize;
         let rows = x.shape.elements() / k;
-        require(rows.checked_mul(outputs) == Some(check.output.shape.elements()), StepFault::Shape)?;
-        check.constant(self.weights, k.checked_mul(outputs).ok_or(StepFault::Constant)?)?;
-        check.constant(self.bias, outputs.checked_mul(4).ok_or(StepFault::Constant)?)?;
+        require(
+            rows.checked_mul(outputs) == Some(check.output.shape.elements()),
+            StepFault::Shape,
+        )?;
+        check.constant(
+            self.weights,
+            k.checked_mul(outputs).ok_or(StepFault::Constant)?,
+        )?;
+        check.constant(
+            self.bias,
+            outputs.checked_mul(4).ok_or(StepFault::Constant)?,
+        )?;
         check.finite(self.multipliers, outputs)?;
         zero_point_i8(self.zero_point)?;
         zero_point_i8(self.weight_zero_point)?;

@@ -21,7 +21,10 @@ impl Lookup {
 
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.inputs_of::<1>()?;
-        require(x.dtype.bytes() == 1 && check.output.dtype.bytes() == 1, StepFault::Dtype)?;
+        require(
+            x.dtype.bytes() == 1 && check.output.dtype.bytes() == 1,
+            StepFault::Dtype,
+        )?;
         require(x.bytes == check.output.bytes, StepFault::Shape)?;
         check.constant(self.table, Self::ENTRIES).map(|_| ())
     }

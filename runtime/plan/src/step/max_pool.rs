@@ -33,7 +33,19 @@ impl MaxPool {
         let [n, _, _, c] = nhwc(&x.shape)?;
         let [batch, out_h, out_w, channels] = nhwc(&check.output.shape)?;
         require(n == batch && c == channels, StepFault::Shape)?;
-        window(self.kernel_h, self.stride_h, self.dilation_h, self.pad_top, out_h)?;
-        window(self.kernel_w, self.stride_w, self.dilation_w, self.pad_left, out_w)
+        window(
+            self.kernel_h,
+            self.stride_h,
+            self.dilation_h,
+            self.pad_top,
+            out_h,
+        )?;
+        window(
+            self.kernel_w,
+            self.stride_w,
+            self.dilation_w,
+            self.pad_left,
+            out_w,
+        )
     }
 }

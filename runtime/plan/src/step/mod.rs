@@ -131,7 +131,10 @@ operators! {
 impl Operator {
     /// Whether the output may occupy exactly the bytes of an input.
     pub const fn works_in_place(&self) -> bool {
-        matches!(self, Self::Add(_) | Self::Mul(_) | Self::Lookup(_) | Self::Softmax(_))
+        matches!(
+            self,
+            Self::Add(_) | Self::Mul(_) | Self::Lookup(_) | Self::Softmax(_)
+        )
     }
 }
 
@@ -154,7 +157,9 @@ pub struct Step {
 impl Step {
     /// The tensors it reads, in the operator's order.
     pub fn inputs(&self) -> &[TensorId] {
-        self.inputs.get(..usize::from(self.input_count)).unwrap_or(&self.inputs)
+        self.inputs
+            .get(..usize::from(self.input_count))
+            .unwrap_or(&self.inputs)
     }
 
     /// The bytes of the arena that it uses as scratch.

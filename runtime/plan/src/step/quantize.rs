@@ -19,10 +19,19 @@ parameters! {
 impl Quantize {
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.inputs_of::<1>()?;
-        require(x.dtype == Dtype::F32 && check.output.dtype == Dtype::I8, StepFault::Dtype)?;
-        require(x.shape.elements() == check.output.shape.elements(), StepFault::Shape)?;
+        require(
+            x.dtype == Dtype::F32 && check.output.dtype == Dtype::I8,
+            StepFault::Dtype,
+        )?;
+        require(
+            x.shape.elements() == check.output.shape.elements(),
+            StepFault::Shape,
+        )?;
         require(self.scale > 0.0, StepFault::Parameter)?;
-        require((-128..=127).contains(&self.zero_point), StepFault::Parameter)
+        require(
+            (-128..=127).contains(&self.zero_point),
+            StepFault::Parameter,
+        )
     }
 }
 
@@ -39,8 +48,17 @@ parameters! {
 impl Dequantize {
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.inputs_of::<1>()?;
-        require(x.dtype == Dtype::I8 && check.output.dtype == Dtype::F32, StepFault::Dtype)?;
-        require(x.shape.elements() == check.output.shape.elements(), StepFault::Shape)?;
-        require((-128..=127).contains(&self.zero_point), StepFault::Parameter)
+        require(
+            x.dtype == Dtype::I8 && check.output.dtype == Dtype::F32,
+            StepFault::Dtype,
+        )?;
+        require(
+            x.shape.elements() == check.output.shape.elements(),
+            StepFault::Shape,
+        )?;
+        require(
+            (-128..=127).contains(&self.zero_point),
+            StepFault::Parameter,
+        )
     }
 }

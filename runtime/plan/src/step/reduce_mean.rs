@@ -37,13 +37,19 @@ impl ReduceMean {
 
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.operands::<1>(Dtype::I8)?;
-        let (outer, reduce, inner) =
-            (u64::from(self.outer), u64::from(self.reduce), u64::from(self.inner));
+        let (outer, reduce, inner) = (
+            u64::from(self.outer),
+            u64::from(self.reduce),
+            u64::from(self.inner),
+        );
         require(outer > 0 && reduce > 0 && inner > 0, StepFault::Parameter)?;
         let read = outer.checked_mul(reduce).and_then(|n| n.checked_mul(inner));
         require(read == Some(x.shape.elements() as u64), StepFault::Shape)?;
         let written = outer.checked_mul(inner);
-        require(written == Some(check.output.shape.elements() as u64), StepFault::Shape)?;
+        require(
+            written == Some(check.output.shape.elements() as u64),
+            StepFault::Shape,
+        )?;
         check.scratch(self.scratch_bytes().ok_or(StepFault::Scratch)?)?;
         zero_point_i8(self.zero_x)?;
         zero_point_i8(self.zero_point)?;

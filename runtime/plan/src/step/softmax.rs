@@ -28,7 +28,10 @@ impl Softmax {
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.operands::<1>(Dtype::I8)?;
         require(x.shape == check.output.shape, StepFault::Shape)?;
-        require((-128..=127).contains(&self.zero_point), StepFault::Parameter)?;
+        require(
+            (-128..=127).contains(&self.zero_point),
+            StepFault::Parameter,
+        )?;
         check.finite(self.table, Self::ENTRIES)
     }
 }

@@ -1,0 +1,11 @@
+//! The back end on random programs: what it emits passes the plan's check, and the engine
+//! gives the bits of the reference.
+
+mod chance;
+mod emit;
+mod engine_agrees;
+mod make;
+mod network;
+mod reference;
+mod report;
+mod run;
