@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use sanderling_plan::step::Add;
+
 /// 1.5 · 2²³: added to a value within ±2²², it leaves the value rounded half to even in
 /// the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
@@ -32,10 +34,17 @@ impl Requantize {
     /// The output for `value`; a NaN counts as lower than every number.
     #[inline(always)]
     pub(crate) fn real(self, value: f32) -> i8 {
-        let value = if value > self.low { value } else { self.low };
-        let value = if value < self.high { value } else { self.high };
-        let rounded = (value + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+        let rounded = (self.clamp(value) + ROUND)
+            .to_bits()
+            .wrapping_sub(ROUND.to_bits()) as i32;
         rounded.wrapping_add(self.zero_point) as i8
+    }
+
+    /// `value` within the bounds, which are whole numbers of steps.
+    #[inline(always)]
+    fn clamp(self, value: f32) -> f32 {
+        let value = if value > self.low { value } else { self.low };
+        if value < self.high { value } else { self.high }
     }
 
     /// The output for an accumulator.
@@ -45,8 +54,79 @@ impl Requantize {
     }
 }
 
-/// `a · b + c` rounded once.
-#[inline(always)]
-pub(crate) fn fma(a: f32, b: f32, c: f32) -> f32 {
-    libm::fmaf(a, b, c)
+/// The formula of [`Add`](sanderling_plan::step::Add), mostly without its fused
+/// multiply-adds, which few processors here have and safe Rust cannot name in `core`.
+///
+/// Plain arithmetic is off by less than a known tolerance, so it gives the same output
+/// except where its result lies that near to a tie between two outputs. Only blocks with
+/// such an element are computed as the formula says.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum {
+    ratio_a: f32,
+    ratio_b: f32,
+    fixed: f32,
+    bias_a: i32,
+    bias_b: i32,
+    requantize: Requantize,
+    /// Distance from the nearest output above which a tie is too near; negative when
+    /// every element is to be computed exactly.
+    doubt: f32,
+}
+
+impl Sum {
+    pub(crate) fn new(p: &Add) -> Self {
+        // No operand exceeds 255 and no intermediate result the sum of all terms'
+        // magnitudes. The formula rounds twice, plain arithmetic four times, each time by
+        // half a step of 2⁻²³ of that sum; 8 in place of 6 covers the rounding of the
+        // bound itself.
+        let bound = 255.0 * p.ratio_a.abs() + 255.0 * p.ratio_b.abs() + p.fixed.abs();
+        let tolerance = 8.0 * bound * (f32::EPSILON / 2.0);
+        let doubt = if tolerance < 0.25 {
+            0.5 - tolerance
+        } else {
+            -1.0
+        };
+        Sum {
+            ratio_a: p.ratio_a,
+            ratio_b: p.ratio_b,
+            fixed: p.fixed,
+            bias_a: p.bias_a,
+            bias_b: p.bias_b,
+            requantize: Requantize::new(p.low, p.high, p.bias_y.wrapping_neg()),
+            doubt,
+        }
+    }
+
+    /// Adds as many elements as all three have, which are at most a block's.
+    pub(crate) fn block(&self, y: &mut [i8], a: &[i8], b: &[i8]) {
+        let mut doubtful = false;
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            let value = self.a(a) * self.ratio_a + (self.b(b) * self.ratio_b + self.fixed);
+            let value = self.requantize.clamp(value);
+            let rounded = (value + ROUND) - ROUND;
+            doubtful |= (value - rounded).abs() > self.doubt;
+            *y = self.requantize.real(value);
+        }
+        if doubtful {
+            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                *y = self.exact(a, b);
+            }
+        }
+    }
+
+    /// One element, as the formula says.
+    fn exact(&self, a: i8, b: i8) -> i8 {
+        let b = libm::fmaf(self.b(b), self.ratio_b, self.fixed);
+        self.requantize.real(libm::fmaf(self.a(a), self.ratio_a, b))
+    }
+
+    #[inline(always)]
+    fn a(&self, a: i8) -> f32 {
+        i32::from(a).wrapping_add(self.bias_a) as f32
+    }
+
+    #[inline(always)]
+    fn b(&self, b: i8) -> f32 {
+        i32::from(b).wrapping_add(self.bias_b) as f32
+    }
 }

@@ -1,7 +1,9 @@
-//! The rounding trick against the standard library's rounding.
+//! Rounding and sums against the standard library's rounding and fused multiply-add.
 
-use super::{Requantize, fma};
+use super::{Requantize, Sum};
 use proptest::prelude::*;
+use sanderling_plan::step::Add;
+use std::vec::Vec;
 
 /// What [`Requantize::real`] says it computes.
 fn stated(value: f32, low: i32, high: i32, zero_point: i32) -> i8 {
@@ -41,11 +43,58 @@ proptest! {
     }
 
     #[test]
-    fn fma_rounds_once(a: f32, b: f32, c: f32, small in -300i16..300) {
-        for (a, b, c) in [(a, b, c), (f32::from(small), b, c)] {
-            let (got, expected) = (fma(a, b, c), a.mul_add(b, c));
-            prop_assert!(got.to_bits() == expected.to_bits() || (got.is_nan() && expected.is_nan()));
-        }
+    fn sums_near_ties_are_those_of_the_formula(
+        ratios in (any::<i16>(), any::<i16>(), any::<i16>()),
+        shift in 4u32..14,
+        nudge in -3i32..=3,
+        operands in prop::collection::vec((any::<i8>(), any::<i8>()), 1..40),
+        (low, high) in clamp(),
+    ) {
+        // Ratios with few bits put many sums exactly on a tie, and the nudge beside it.
+        let nudged = |v: i16| {
+            let v = f32::from(v) / (1u32 << shift) as f32;
+            f32::from_bits(v.to_bits().wrapping_add_signed(nudge))
+        };
+        let p = Add {
+            ratio_a: nudged(ratios.0),
+            ratio_b: nudged(ratios.1),
+            fixed: nudged(ratios.2),
+            bias_a: 128,
+            bias_b: 0,
+            bias_y: 128,
+            low,
+            high,
+        };
+        check_sum(&p, &operands);
+    }
+
+    #[test]
+    fn sums_with_any_ratios_are_those_of_the_formula(
+        (ratio_a, ratio_b, fixed) in (finite(), finite(), finite()),
+        operands in prop::collection::vec((any::<i8>(), any::<i8>()), 1..40),
+    ) {
+        let (low, high) = (-128, 127);
+        check_sum(&Add { ratio_a, ratio_b, fixed, bias_a: 0, bias_b: 128, bias_y: 0, low, high }, &operands);
+    }
+}
+
+fn finite() -> impl Strategy<Value = f32> {
+    any::<u32>()
+        .prop_map(f32::from_bits)
+        .prop_filter("a plan's ratios are finite", |v| v.is_finite())
+}
+
+fn check_sum(p: &Add, operands: &[(i8, i8)]) {
+    let (a, b): (Vec<i8>, Vec<i8>) = operands.iter().copied().unzip();
+    let mut y = std::vec![0; operands.len()];
+    Sum::new(p).block(&mut y, &a, &b);
+    for (&(a, b), &y) in operands.iter().zip(&y) {
+        let (a, b) = (
+            (i32::from(a) + p.bias_a) as f32,
+            (i32::from(b) + p.bias_b) as f32,
+        );
+        let real = a.mul_add(p.ratio_a, b.mul_add(p.ratio_b, p.fixed));
+        assert_eq!(y, stated(real, p.low, p.high, -p.bias_y), "{a} {b} {p:?}");
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::memory::{Input, Operands, Source, copy, signed, signed_mut};
 
-/// Bytes that are worked on at a time where an operand is the output.
-const BLOCK: usize = 64;
+/// Elements that are worked on at a time where an operand is the output.
+pub(super) const BLOCK: usize = 64;
 
 /// Runs `kernel(y, a, b)` over all elements.
 pub(super) fn run(operands: Operands<'_>, kernel: impl Fn(&mut [i8], &[i8], &[i8])) -> Option<()> {
