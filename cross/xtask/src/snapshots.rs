@@ -134,10 +134,12 @@ fn check(board: &Board, model: &Model, bless: bool) -> anyhow::Result<()> {
     }
     let expected = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(_) => bail!(
-            "{} is missing; `cargo xtask test --bless` writes it",
-            workspace::short(&path)
-        ),
+        Err(_) => {
+            bail!(
+                "{} is missing; `cargo xtask test --bless` writes it",
+                workspace::short(&path)
+            )
+        }
     };
     match differing_line(&expected, &run.log) {
         None => Ok(()),
