@@ -56,7 +56,12 @@ fn write_tensors(
     writer: &mut Writer,
 ) -> Vec<Option<tensor::TensorId>> {
     let mut named = vec![false; program.tensors.len()];
-    for id in program.inputs.iter().chain(&program.outputs).chain(&memory.peak_tensor) {
+    for id in program
+        .inputs
+        .iter()
+        .chain(&program.outputs)
+        .chain(&memory.peak_tensor)
+    {
         named[id.0] = true;
     }
     for step in &program.steps {
@@ -68,7 +73,9 @@ fn write_tensors(
         let (place, offset) = match &program.buffers[tensor.buffer.0].constant {
             Some(bytes) => (Place::Constants, writer.constant(bytes)),
             None => {
-                let offset = memory.offset(tensor.buffer).expect("a tensor in use has a place");
+                let offset = memory
+                    .offset(tensor.buffer)
+                    .expect("a tensor in use has a place");
                 (Place::Arena, offset as u32)
             }
         };
@@ -83,15 +90,29 @@ fn write_tensors(
             zero_point: tensor.zero_point,
         })
     };
-    program.tensors.iter().zip(named).map(|(tensor, named)| named.then(|| write(tensor))).collect()
+    program
+        .tensors
+        .iter()
+        .zip(named)
+        .map(|(tensor, named)| named.then(|| write(tensor)))
+        .collect()
 }
 
 /// Writes the constants of `operation` and fills their offsets in.
 fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
     match operation {
-        Operation::Conv { parameters, depthwise, affine } => {
+        Operation::Conv {
+            parameters,
+            depthwise,
+            affine,
+        } => {
             let [weights, bias, multipliers] = write_affine(affine, writer);
-            let parameters = Conv { weights, bias, multipliers, ..*parameters };
+            let parameters = Conv {
+                weights,
+                bias,
+                multipliers,
+                ..*parameters
+            };
             if *depthwise {
                 Operator::DepthwiseConv(parameters)
             } else {
@@ -100,12 +121,20 @@ fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
         }
         Operation::FullyConnected { parameters, affine } => {
             let [weights, bias, multipliers] = write_affine(affine, writer);
-            Operator::FullyConnected(FullyConnected { weights, bias, multipliers, ..*parameters })
+            Operator::FullyConnected(FullyConnected {
+                weights,
+                bias,
+                multipliers,
+                ..*parameters
+            })
         }
-        Operation::Lookup { table } => Operator::Lookup(Lookup { table: writer.constant(table) }),
-        Operation::Softmax { parameters, table } => {
-            Operator::Softmax(Softmax { table: write_f32(table, writer), ..*parameters })
-        }
+        Operation::Lookup { table } => Operator::Lookup(Lookup {
+            table: writer.constant(table),
+        }),
+        Operation::Softmax { parameters, table } => Operator::Softmax(Softmax {
+            table: write_f32(table, writer),
+            ..*parameters
+        }),
         Operation::ResizeNearest { rows, columns } => Operator::ResizeNearest(ResizeNearest {
             rows: write_u16(rows, writer),
             columns: write_u16(columns, writer),
@@ -118,7 +147,11 @@ fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
 fn write_affine(affine: &Affine, writer: &mut Writer) -> [u32; 3] {
     let weights: Vec<u8> = affine.weights.iter().map(|&w| w as u8).collect();
     let bias: Vec<u8> = affine.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
-    [writer.constant(&weights), writer.constant(&bias), write_f32(&affine.multipliers, writer)]
+    [
+        writer.constant(&weights),
+        writer.constant(&bias),
+        write_f32(&affine.multipliers, writer),
+    ]
 }
 
 fn write_f32(values: &[f32], writer: &mut Writer) -> u32 {

@@ -25,12 +25,6 @@ impl SplitMix64 {
         ((u128::from(self.bits()) * end as u128) >> 64) as usize
     }
 
-    /// A number of `low..=high`; `low` where the range is empty.
-    pub fn between(&mut self, low: i32, high: i32) -> i32 {
-        let span = (i64::from(high) - i64::from(low) + 1).max(1) as usize;
-        (i64::from(low) + self.below(span) as i64) as i32
-    }
-
     /// A real number of `[0, 1)` with 24 random bits, all that an `f32` holds.
     pub fn unit(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u32 << 24) as f32

@@ -95,8 +95,9 @@ pub fn report(
     target: Target,
     source: [u8; 32],
 ) -> Report {
-    let steps: Vec<StepReport> =
-        (0..program.steps.len()).map(|index| step_report(program, memory, index)).collect();
+    let steps: Vec<StepReport> = (0..program.steps.len())
+        .map(|index| step_report(program, memory, index))
+        .collect();
     Report {
         target: target.name(),
         source_sha256: hex(&source),
@@ -114,8 +115,16 @@ pub fn report(
                 step: memory.peak_step,
             }
         }),
-        inputs: program.inputs.iter().map(|&id| port(program.tensor(id))).collect(),
-        outputs: program.outputs.iter().map(|&id| port(program.tensor(id))).collect(),
+        inputs: program
+            .inputs
+            .iter()
+            .map(|&id| port(program.tensor(id)))
+            .collect(),
+        outputs: program
+            .outputs
+            .iter()
+            .map(|&id| port(program.tensor(id)))
+            .collect(),
         steps,
     }
 }
@@ -123,7 +132,11 @@ pub fn report(
 fn step_report(program: &Program, memory: &MemoryPlan, index: usize) -> StepReport {
     let step = &program.steps[index];
     let shape = |id: TensorId| program.tensor(id).shape.clone();
-    let constants: usize = step.inputs.iter().filter_map(|&id| constant_bytes(program, id)).sum();
+    let constants: usize = step
+        .inputs
+        .iter()
+        .filter_map(|&id| constant_bytes(program, id))
+        .sum();
     StepReport {
         index,
         name: step.name.clone(),
@@ -151,8 +164,12 @@ fn port(tensor: &Tensor) -> Port {
 /// The plan's name for what `operation` computes.
 fn operator_name(operation: &Operation) -> &'static str {
     match operation {
-        Operation::Conv { depthwise: false, .. } => "conv",
-        Operation::Conv { depthwise: true, .. } => "depthwise-conv",
+        Operation::Conv {
+            depthwise: false, ..
+        } => "conv",
+        Operation::Conv {
+            depthwise: true, ..
+        } => "depthwise-conv",
         Operation::FullyConnected { .. } => "fully-connected",
         Operation::Lookup { .. } => "lookup",
         Operation::Softmax { .. } => "softmax",
@@ -176,7 +193,10 @@ fn operation_bytes(step: &Step) -> usize {
 
 /// Length of a constant tensor; `None` for one in the arena.
 fn constant_bytes(program: &Program, id: TensorId) -> Option<usize> {
-    program.buffers[program.tensor(id).buffer.0].constant.as_ref().map(Vec::len)
+    program.buffers[program.tensor(id).buffer.0]
+        .constant
+        .as_ref()
+        .map(Vec::len)
 }
 
 /// All constants, those that several steps read counted once.
@@ -190,7 +210,10 @@ fn total_weight_bytes(program: &Program) -> usize {
         .collect();
     read.sort_unstable();
     read.dedup();
-    let shared: usize = read.into_iter().map(|buffer| program.buffers[buffer].bytes).sum();
+    let shared: usize = read
+        .into_iter()
+        .map(|buffer| program.buffers[buffer].bytes)
+        .sum();
     shared + program.steps.iter().map(operation_bytes).sum::<usize>()
 }
 

@@ -14,5 +14,9 @@ pub(super) fn live_at(blocks: &[Block], point: usize) -> usize {
 /// The most bytes in use at one point.
 pub(super) fn lower_bound(blocks: &[Block]) -> usize {
     // The sum can only grow where a block begins.
-    blocks.iter().map(|block| live_at(blocks, block.lifetime.first)).max().unwrap_or(0)
+    blocks
+        .iter()
+        .map(|block| live_at(blocks, block.lifetime.first))
+        .max()
+        .unwrap_or(0)
 }

@@ -44,14 +44,20 @@ impl Blocks {
         for (buffer, lifetime) in lifetimes.iter().enumerate() {
             if let Some(lifetime) = *lifetime {
                 of_buffer[buffer] = Some(all.len());
-                all.push(Block { bytes: aligned(program.buffers[buffer].bytes), lifetime });
+                all.push(Block {
+                    bytes: aligned(program.buffers[buffer].bytes),
+                    lifetime,
+                });
             }
         }
         let mut in_place = vec![None; program.steps.len()];
         for (index, step) in program.steps.iter().enumerate() {
             // Inputs were written before the first step, so their block is taken already.
             let output = program.tensor(step.output).buffer;
-            let is_input = program.inputs.iter().any(|&id| program.tensor(id).buffer == output);
+            let is_input = program
+                .inputs
+                .iter()
+                .any(|&id| program.tensor(id).buffer == output);
             if !step.operation.works_in_place() || writers[output.0] != 1 || is_input {
                 continue;
             }
@@ -77,11 +83,23 @@ impl Blocks {
         for (index, step) in program.steps.iter().enumerate() {
             if step.scratch_bytes > 0 {
                 of_scratch[index] = Some(all.len());
-                let lifetime = Lifetime { first: index + 1, last: index + 1 };
-                all.push(Block { bytes: aligned(step.scratch_bytes), lifetime });
+                let lifetime = Lifetime {
+                    first: index + 1,
+                    last: index + 1,
+                };
+                all.push(Block {
+                    bytes: aligned(step.scratch_bytes),
+                    lifetime,
+                });
             }
         }
-        Blocks { all, of_buffer, of_scratch, in_place, lifetimes }
+        Blocks {
+            all,
+            of_buffer,
+            of_scratch,
+            in_place,
+            lifetimes,
+        }
     }
 }
 
@@ -91,8 +109,10 @@ fn lifetimes(program: &Program) -> Vec<Option<Lifetime>> {
     let mut lifetimes: Vec<Option<Lifetime>> = vec![None; program.buffers.len()];
     let mut use_at = |buffer: BufferId, point: usize| {
         if program.buffers[buffer.0].constant.is_none() {
-            let lifetime =
-                lifetimes[buffer.0].get_or_insert(Lifetime { first: point, last: point });
+            let lifetime = lifetimes[buffer.0].get_or_insert(Lifetime {
+                first: point,
+                last: point,
+            });
             lifetime.last = lifetime.last.max(point);
         }
     };

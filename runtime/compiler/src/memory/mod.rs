@@ -104,14 +104,22 @@ pub fn plan_memory(program: &Program) -> MemoryPlan {
 fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) -> MemoryPlan {
     let steps = program.steps.len();
     let offset_of = |block: usize| placement.offsets[block];
-    let live_bytes: Vec<usize> =
-        (0..steps).map(|step| bound::live_at(&blocks.all, step + 1)).collect();
+    let live_bytes: Vec<usize> = (0..steps)
+        .map(|step| bound::live_at(&blocks.all, step + 1))
+        .collect();
     let most = live_bytes.iter().copied().max().unwrap_or(0);
-    let peak_step = live_bytes.iter().position(|&bytes| bytes == most).unwrap_or(0);
+    let peak_step = live_bytes
+        .iter()
+        .position(|&bytes| bytes == most)
+        .unwrap_or(0);
     MemoryPlan {
         arena_bytes: placement.bytes,
         lower_bound: bound::lower_bound(&blocks.all),
-        offsets: blocks.of_buffer.iter().map(|block| block.map(offset_of)).collect(),
+        offsets: blocks
+            .of_buffer
+            .iter()
+            .map(|block| block.map(offset_of))
+            .collect(),
         scratch_offsets: blocks
             .of_scratch
             .iter()
@@ -137,7 +145,13 @@ fn peak_tensor(program: &Program, lifetimes: &[Option<Lifetime>], step: usize) -
     (0..program.tensors.len())
         .map(TensorId)
         .filter(|&id| in_use(id))
-        .max_by_key(|&id| (program.tensor(id).bytes(), touched(id), std::cmp::Reverse(id)))
+        .max_by_key(|&id| {
+            (
+                program.tensor(id).bytes(),
+                touched(id),
+                std::cmp::Reverse(id),
+            )
+        })
 }
 
 #[cfg(test)]

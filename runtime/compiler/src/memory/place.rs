@@ -48,9 +48,16 @@ pub(super) fn place(blocks: &[Block]) -> Placement {
     let mut random = SplitMix64::new(SEED);
     let visits = SEARCH_VISITS / packer.visits().max(1);
     let trials = visits.min(SEARCH_TRIALS) / SEARCH_STARTS;
-    let starts: Vec<Vec<usize>> =
-        results.iter().take(SEARCH_STARTS).map(|(_, order)| order.clone()).collect();
-    let mut best = results.into_iter().next().map(|(placement, _)| placement).unwrap_or_default();
+    let starts: Vec<Vec<usize>> = results
+        .iter()
+        .take(SEARCH_STARTS)
+        .map(|(_, order)| order.clone())
+        .collect();
+    let mut best = results
+        .into_iter()
+        .next()
+        .map(|(placement, _)| placement)
+        .unwrap_or_default();
     for start in starts {
         let found = packer.search(start, trials, bound, &mut random);
         if found.bytes < best.bytes {
@@ -87,7 +94,10 @@ impl<'a> Packer<'a> {
 
     /// Visits of one placement.
     fn visits(&self) -> usize {
-        self.neighbours.iter().map(|neighbours| neighbours.len() + 1).sum()
+        self.neighbours
+            .iter()
+            .map(|neighbours| neighbours.len() + 1)
+            .sum()
     }
 
     fn place(&self, order: &[usize], fit: Fit) -> Placement {
@@ -106,7 +116,10 @@ impl<'a> Packer<'a> {
             bytes = bytes.max(offset + size);
         }
         Placement {
-            offsets: offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect(),
+            offsets: offsets
+                .into_iter()
+                .map(|offset| offset.unwrap_or(0))
+                .collect(),
             bytes,
         }
     }
@@ -173,13 +186,31 @@ fn orders(blocks: &[Block]) -> Vec<Vec<usize>> {
     let keys: [&dyn Fn(&Block) -> (Reverse<usize>, Reverse<usize>, usize); 6] = [
         // Large ones first, the earliest of equal ones first.
         &|b| (Reverse(b.bytes), Reverse(span(b)), b.lifetime.first),
-        &|b| (Reverse(b.bytes), Reverse(usize::MAX - span(b)), b.lifetime.first),
+        &|b| {
+            (
+                Reverse(b.bytes),
+                Reverse(usize::MAX - span(b)),
+                b.lifetime.first,
+            )
+        },
         // Those that occupy most bytes for most steps first.
-        &|b| (Reverse(b.bytes.saturating_mul(span(b))), Reverse(b.bytes), b.lifetime.first),
+        &|b| {
+            (
+                Reverse(b.bytes.saturating_mul(span(b))),
+                Reverse(b.bytes),
+                b.lifetime.first,
+            )
+        },
         // Long-lived ones first.
         &|b| (Reverse(span(b)), Reverse(b.bytes), b.lifetime.first),
         // In the order of time, forwards and backwards.
-        &|b| (Reverse(usize::MAX - b.lifetime.first), Reverse(b.bytes), span(b)),
+        &|b| {
+            (
+                Reverse(usize::MAX - b.lifetime.first),
+                Reverse(b.bytes),
+                span(b),
+            )
+        },
         &|b| (Reverse(b.lifetime.last), Reverse(b.bytes), span(b)),
     ];
     let mut orders: Vec<Vec<usize>> = keys

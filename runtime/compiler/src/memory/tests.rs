@@ -10,7 +10,10 @@ use sanderling_plan::step::{Copy, Fill};
 use sanderling_plan::{Dtype, Operator};
 
 fn block(bytes: usize, first: usize, last: usize) -> Block {
-    Block { bytes, lifetime: Lifetime { first, last } }
+    Block {
+        bytes,
+        lifetime: Lifetime { first, last },
+    }
 }
 
 fn random_blocks(random: &mut SplitMix64, count: usize, points: usize, units: usize) -> Vec<Block> {
@@ -26,7 +29,10 @@ fn random_blocks(random: &mut SplitMix64, count: usize, points: usize, units: us
 fn assert_no_overlap(blocks: &[Block], placement: &Placement, seed: u64) {
     for a in 0..blocks.len() {
         let (start, end) = (placement.offsets[a], placement.offsets[a] + blocks[a].bytes);
-        assert!(start % 16 == 0 && end <= placement.bytes, "seed {seed}: block {a}");
+        assert!(
+            start % 16 == 0 && end <= placement.bytes,
+            "seed {seed}: block {a}"
+        );
         for b in 0..a {
             let apart =
                 end <= placement.offsets[b] || placement.offsets[b] + blocks[b].bytes <= start;
@@ -40,7 +46,10 @@ fn assert_no_overlap(blocks: &[Block], placement: &Placement, seed: u64) {
 fn optimum(blocks: &[Block]) -> usize {
     fn extend(blocks: &[Block], placed: &mut Vec<(usize, usize)>, best: &mut usize) {
         if placed.len() == blocks.len() {
-            let end = placed.iter().map(|&(block, offset)| offset + blocks[block].bytes).max();
+            let end = placed
+                .iter()
+                .map(|&(block, offset)| offset + blocks[block].bytes)
+                .max();
             *best = (*best).min(end.unwrap_or(0));
             return;
         }
@@ -91,7 +100,11 @@ fn small_sets_of_blocks_are_packed_optimally() {
     for seed in 0..300 {
         let mut random = SplitMix64::new(seed);
         let blocks = random_blocks(&mut random, 7, 7, 9);
-        assert_eq!(place(&blocks).bytes, optimum(&blocks), "seed {seed}: {blocks:?}");
+        assert_eq!(
+            place(&blocks).bytes,
+            optimum(&blocks),
+            "seed {seed}: {blocks:?}"
+        );
     }
 }
 
@@ -120,7 +133,10 @@ fn large_random_sets_come_close_to_the_bound() {
 #[test]
 fn the_bound_is_the_most_bytes_in_use_at_one_point() {
     let blocks = [block(32, 0, 2), block(16, 2, 2), block(64, 3, 4)];
-    assert_eq!([0, 2, 3, 5].map(|point| live_at(&blocks, point)), [32, 48, 64, 0]);
+    assert_eq!(
+        [0, 2, 3, 5].map(|point| live_at(&blocks, point)),
+        [32, 48, 64, 0]
+    );
     assert_eq!(lower_bound(&blocks), 64);
     assert_eq!(lower_bound(&[]), 0);
 }
@@ -268,9 +284,15 @@ fn a_tensor_that_several_steps_write_is_kept_apart_from_first_write_to_last_read
     sketch.0.outputs.push(z);
     let plan = sketch.plan();
     let joined = sketch.0.tensor(joined).buffer;
-    assert_eq!(plan.lifetimes[joined.0], Some(Lifetime { first: 2, last: 6 }));
+    assert_eq!(
+        plan.lifetimes[joined.0],
+        Some(Lifetime { first: 2, last: 6 })
+    );
     assert_eq!(plan.arena_bytes, 128 + 64 + 32);
-    assert_eq!(plan.in_place, vec![Some(0), None, None, None, None, Some(0)]);
+    assert_eq!(
+        plan.in_place,
+        vec![Some(0), None, None, None, None, Some(0)]
+    );
 }
 
 #[test]
@@ -304,7 +326,10 @@ fn random_programs_keep_everything_in_use_apart() {
         let sketch = random_sketch(&mut random);
         let plan = sketch.plan();
         assert!(plan.arena_bytes >= plan.lower_bound, "seed {seed}");
-        assert_eq!(plan.live_bytes.iter().max().copied(), Some(plan.live_bytes[plan.peak_step]));
+        assert_eq!(
+            plan.live_bytes.iter().max().copied(),
+            Some(plan.live_bytes[plan.peak_step])
+        );
         assert_apart(&sketch.0, &plan, seed);
     }
 }
@@ -355,7 +380,9 @@ fn assert_apart(program: &Program, plan: &MemoryPlan, seed: u64) {
     let mut owner: Vec<Option<usize>> = vec![None; plan.arena_bytes];
     let range = |id: TensorId| {
         let tensor = program.tensor(id);
-        let offset = plan.offset(tensor.buffer).unwrap_or_else(|| panic!("seed {seed}: {id:?}"));
+        let offset = plan
+            .offset(tensor.buffer)
+            .unwrap_or_else(|| panic!("seed {seed}: {id:?}"));
         (tensor.buffer.0, offset..offset + tensor.bytes())
     };
     let claim = |owner: &mut [Option<usize>], id: TensorId| {
@@ -378,16 +405,25 @@ fn assert_apart(program: &Program, plan: &MemoryPlan, seed: u64) {
         owner[scratch].fill(None);
         let output = program.tensor(step.output).buffer.0;
         if std::mem::replace(&mut written[output], true) {
-            assert!(holds(&owner, step.output), "seed {seed}: step {index} lost an earlier part");
+            assert!(
+                holds(&owner, step.output),
+                "seed {seed}: step {index} lost an earlier part"
+            );
         }
         for &input in &step.inputs {
-            assert!(holds(&owner, input), "seed {seed}: step {index} reads what is gone");
+            assert!(
+                holds(&owner, input),
+                "seed {seed}: step {index} reads what is gone"
+            );
         }
         claim(&mut owner, step.output);
         for &input in &step.inputs {
             let shares = range(input).1 == range(step.output).1;
             let in_place = step.operation.works_in_place() && shares;
-            assert!(in_place || holds(&owner, input), "seed {seed}: step {index} overwrites");
+            assert!(
+                in_place || holds(&owner, input),
+                "seed {seed}: step {index} overwrites"
+            );
         }
     }
     for &output in &program.outputs {

@@ -52,7 +52,12 @@ pub(super) fn quantize(p: &Quantize, x: &Operand<'_>, y: &mut Operand<'_>) {
         let byte = if steps.is_nan() {
             -128
         } else {
-            clamp(steps.clamp(low, high).round_ties_even(), p.zero_point, -128, 127)
+            clamp(
+                steps.clamp(low, high).round_ties_even(),
+                p.zero_point,
+                -128,
+                127,
+            )
         };
         y.set_i8(i, byte);
     }

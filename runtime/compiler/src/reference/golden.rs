@@ -29,7 +29,13 @@ pub fn golden_inputs(program: &Program, count: usize, seed: u64) -> Vec<Vec<Vec<
         }
     };
     (0..count)
-        .map(|_| program.inputs.iter().map(|&id| fill(program.tensor(id), &mut random)).collect())
+        .map(|_| {
+            program
+                .inputs
+                .iter()
+                .map(|&id| fill(program.tensor(id), &mut random))
+                .collect()
+        })
         .collect()
 }
 
@@ -37,7 +43,10 @@ pub fn golden_inputs(program: &Program, count: usize, seed: u64) -> Vec<Vec<Vec<
 fn real_range(program: &Program, buffer: BufferId) -> (f32, f32) {
     let mut copies = vec![buffer];
     for step in &program.steps {
-        let reads = step.inputs.iter().any(|&id| copies.contains(&program.tensor(id).buffer));
+        let reads = step
+            .inputs
+            .iter()
+            .any(|&id| copies.contains(&program.tensor(id).buffer));
         match step.operation {
             Operation::Plain(Operator::Quantize(Quantize { scale, zero_point })) if reads => {
                 let real = |step: f32| (step - zero_point as f32) * scale;

@@ -27,17 +27,34 @@ pub fn run(program: &Program, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut buffers: Vec<Vec<u8>> = program
         .buffers
         .iter()
-        .map(|buffer| buffer.constant.clone().unwrap_or_else(|| vec![0; buffer.bytes]))
+        .map(|buffer| {
+            buffer
+                .constant
+                .clone()
+                .unwrap_or_else(|| vec![0; buffer.bytes])
+        })
         .collect();
-    assert_eq!(program.inputs.len(), inputs.len(), "one byte string for each input");
+    assert_eq!(
+        program.inputs.len(),
+        inputs.len(),
+        "one byte string for each input"
+    );
     for (&id, bytes) in program.inputs.iter().zip(inputs) {
         let buffer = program.tensor(id).buffer;
-        assert_eq!(buffers[buffer.0].len(), bytes.len(), "bytes of `{}`", program.tensor(id).name);
+        assert_eq!(
+            buffers[buffer.0].len(),
+            bytes.len(),
+            "bytes of `{}`",
+            program.tensor(id).name
+        );
         buffers[buffer.0].clone_from(bytes);
     }
     for step in &program.steps {
-        let operands: Vec<Operand<'_>> =
-            step.inputs.iter().map(|&id| Operand::of(program, &buffers, id)).collect();
+        let operands: Vec<Operand<'_>> = step
+            .inputs
+            .iter()
+            .map(|&id| Operand::of(program, &buffers, id))
+            .collect();
         let mut output = Operand::of(program, &buffers, step.output);
         execute(step, &operands, &mut output);
         buffers[program.tensor(step.output).buffer.0] = output.bytes;
@@ -48,7 +65,14 @@ pub fn run(program: &Program, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn execute(step: &Step, inputs: &[Operand<'_>], y: &mut Operand<'_>) {
     match (&step.operation, inputs) {
-        (Operation::Conv { parameters, depthwise, affine }, [x]) => {
+        (
+            Operation::Conv {
+                parameters,
+                depthwise,
+                affine,
+            },
+            [x],
+        ) => {
             affine::conv(parameters, *depthwise, affine, x, y);
         }
         (Operation::FullyConnected { parameters, affine }, [x]) => {
@@ -96,7 +120,12 @@ impl<'a> Operand<'a> {
     fn of(program: &'a Program, buffers: &[Vec<u8>], id: TensorId) -> Self {
         let tensor = program.tensor(id);
         let bytes = buffers[tensor.buffer.0].clone();
-        assert_eq!(bytes.len(), tensor.bytes(), "`{}` views its whole buffer", tensor.name);
+        assert_eq!(
+            bytes.len(),
+            tensor.bytes(),
+            "`{}` views its whole buffer",
+            tensor.name
+        );
         Operand { tensor, bytes }
     }
 

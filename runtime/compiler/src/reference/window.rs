@@ -50,7 +50,11 @@ pub(super) fn average_pool(p: &AveragePool, x: &Operand<'_>, y: &mut Operand<'_>
                             }
                         }
                     }
-                    let count = if p.count_include_pad { p.kernel_h * p.kernel_w } else { taps };
+                    let count = if p.count_include_pad {
+                        p.kernel_h * p.kernel_w
+                    } else {
+                        taps
+                    };
                     let mean = sum / count as f32;
                     let value = mean / p.scale_y + p.offset;
                     let byte = clamp(value.round_ties_even(), -p.bias_y, p.low, p.high);
