@@ -29,7 +29,18 @@ def markdown(facts):
         if title in facts:
             lines += [f"**{title.capitalize()}.** {facts[title]}", ""]
     lines += ["## Figures", "", *_figures(facts["versions"]), ""]
-    lines += ["All figures: " + facts["oracle"], ""]
+    if "baselines" in facts:
+        metrics = list(next(iter(facts["baselines"].values())))
+        lines += ["Answers that need no model, on the same data:", ""]
+        lines += _table(["answer", *metrics], [[name, *(_number(v[m]) for m in metrics)] for name, v in facts["baselines"].items()]) + [""]
+    if "cross_validation" in facts:
+        lines += ["Cross-validation over all runs in 5 folds, each run judged by a network that never saw it (float):", ""]
+        rows = [[name, *(_number(v[m]) for m in ("accuracy", "balanced_accuracy", "mean_over_runs"))] for name, v in facts["cross_validation"].items()]
+        lines += _table(["version", "accuracy", "balanced accuracy", "mean over runs"], rows) + [""]
+        last = list(facts["cross_validation"])[-1]
+        lines += [f"Accuracy of each run, {last}: " + ", ".join(f"{run} {a:.2f}" for run, a in sorted(facts["cross_validation"][last]["per_run"].items())) + ".", ""]
+    lines += ["All figures but those of the cross-validation: " if "cross_validation" in facts else "All figures: ", ""]
+    lines[-2] += facts["oracle"]
     lines += ["## Cost on the engine", "", *_engine(facts["versions"]), ""]
     if "labels" in facts:
         for name, version in facts["versions"].items():
