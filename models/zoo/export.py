@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from zoo.forward import LEAKY_SLOPE
+from zoo.net import LEAKY_SLOPE
 
 OPSET = 13
 IR_VERSION = 8

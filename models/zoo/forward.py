@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from zoo.net import LEAKY_SLOPE
+
 EPSILON = 1e-3
 MOMENTUM = 0.95
-LEAKY_SLOPE = 0.125
 
 
 def initial(net, seed):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+LEAKY_SLOPE = 0.125
+
 
 @dataclass
 class Node:

@@ -21,10 +21,11 @@ class _Frames(CalibrationDataReader):
         return next(self._feeds, None)
 
 
-def quantize(model, frames, path, method="minmax"):
+def quantize(model, frames, path, method="minmax", form="qdq", activations="i8", per_channel=True):
     """Quantizes the float `model` with ranges seen on `frames` (first axis: frames) and writes `path`.
 
-    `method`: "minmax", "entropy" or "percentile" (99.99 %).
+    `method`: "minmax", "entropy" or "percentile" (99.99 %). `form`: "qdq" or "qoperator".
+    `activations`: "i8" or "u8"; weights are always i8.
     """
     methods = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
     extra = {"CalibPercentile": 99.99} if method == "percentile" else {}
@@ -34,8 +35,8 @@ def quantize(model, frames, path, method="minmax"):
         onnx.save(model, source)
         quantize_static(
             str(source), str(path), _Frames(model.graph.input[0].name, frames),
-            quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
+            quant_format={"qdq": QuantFormat.QDQ, "qoperator": QuantFormat.QOperator}[form], per_channel=per_channel,
+            activation_type={"i8": QuantType.QInt8, "u8": QuantType.QUInt8}[activations], weight_type=QuantType.QInt8,
             calibrate_method=methods[method], extra_options=extra,
         )
     result = onnx.load(path)
