@@ -19,7 +19,7 @@ fn clamp() -> impl Strategy<Value = (i32, i32)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 100 } else { 20_000 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 8 } else { 20_000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_real_is_rounded_half_to_even(
@@ -44,21 +44,21 @@ proptest! {
 
     #[test]
     fn sums_near_ties_are_those_of_the_formula(
-        ratios in (any::<i16>(), any::<i16>(), any::<i16>()),
-        shift in 4u32..14,
+        ratios in (any::<i8>(), any::<i8>(), any::<i16>()),
+        shift in 3u32..8,
         nudge in -3i32..=3,
         operands in prop::collection::vec((any::<i8>(), any::<i8>()), 1..40),
         (low, high) in clamp(),
     ) {
         // Ratios with few bits put many sums exactly on a tie, and the nudge beside it.
-        let nudged = |v: i16| {
-            let v = f32::from(v) / (1u32 << shift) as f32;
+        let nudged = |v: f32| {
+            let v = v / (1u32 << shift) as f32;
             f32::from_bits(v.to_bits().wrapping_add_signed(nudge))
         };
         let p = Add {
-            ratio_a: nudged(ratios.0),
-            ratio_b: nudged(ratios.1),
-            fixed: nudged(ratios.2),
+            ratio_a: nudged(ratios.0.into()),
+            ratio_b: nudged(ratios.1.into()),
+            fixed: nudged(ratios.2.into()),
             bias_a: 128,
             bias_b: 0,
             bias_y: 128,
