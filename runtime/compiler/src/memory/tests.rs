@@ -296,6 +296,21 @@ fn a_tensor_that_several_steps_write_is_kept_apart_from_first_write_to_last_read
 }
 
 #[test]
+fn a_tensor_that_was_filled_before_does_not_take_the_input_of_a_later_part() {
+    let mut sketch = Sketch::default();
+    let x = sketch.input(64);
+    let joined = sketch.tensor(64);
+    let fill = Operation::Plain(Operator::Fill(Fill { value: 0 }));
+    sketch.step(fill, &[], joined, 0);
+    let lookup = Operation::Lookup { table: [0; 256] };
+    sketch.step(lookup, &[x], joined, 0);
+    sketch.0.outputs.push(joined);
+    let plan = sketch.plan();
+    assert_eq!(plan.in_place, vec![None, None]);
+    assert_eq!(plan.arena_bytes, 128);
+}
+
+#[test]
 fn an_input_that_nothing_reads_has_a_place_of_its_own_among_the_inputs() {
     let mut sketch = Sketch::default();
     let x = sketch.input(64);

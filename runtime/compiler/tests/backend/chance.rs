@@ -42,6 +42,17 @@ impl Chance {
         self.real(low.ln(), high.ln()).exp()
     }
 
+    /// A ratio of `1/high` to `high`: every other time one of small numbers, whose multiples
+    /// fall on ties, where the order of the roundings shows.
+    pub fn ratio(&mut self, high: f32) -> f32 {
+        const BELOW: [f32; 8] = [1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 10.0, 14.0];
+        let small = self.size(8) as f32 / BELOW[self.size(BELOW.len()) - 1];
+        if self.once_in(2) && (1.0 / high..high).contains(&small) {
+            return small;
+        }
+        self.scale(1.0 / high, high)
+    }
+
     /// Any `i8`, extremes more often than others.
     pub fn i8(&mut self) -> i8 {
         match self.bits() % 10 {

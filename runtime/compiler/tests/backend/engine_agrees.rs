@@ -37,7 +37,7 @@ fn on_depthwise_convolutions() {
 #[test]
 fn on_matrix_products() {
     each_seed(|maker| {
-        let shape = [maker.chance.size(4), maker.chance.size(90)];
+        let shape = [maker.chance.size(40), maker.chance.size(90)];
         let x = maker.input(Dtype::I8, &shape);
         maker.fully_connected(x)
     });
@@ -46,8 +46,9 @@ fn on_matrix_products() {
 #[test]
 fn on_sums() {
     each_seed(|maker| {
-        let a = maker.image(None);
-        let b = maker.input(Dtype::I8, &maker.shape(a));
+        let shape = [maker.chance.size(20_000)];
+        let a = maker.input(Dtype::I8, &shape);
+        let b = maker.input(Dtype::I8, &shape);
         maker.add(a, b)
     });
 }
@@ -55,8 +56,9 @@ fn on_sums() {
 #[test]
 fn on_products() {
     each_seed(|maker| {
-        let a = maker.image(None);
-        let b = maker.input(Dtype::I8, &maker.shape(a));
+        let shape = [maker.chance.size(20_000)];
+        let a = maker.input(Dtype::I8, &shape);
+        let b = maker.input(Dtype::I8, &shape);
         maker.mul(a, b)
     });
 }
@@ -111,7 +113,7 @@ fn on_tables() {
 #[test]
 fn on_softmax() {
     each_seed(|maker| {
-        let shape = [maker.chance.size(4), maker.chance.size(40)];
+        let shape = [maker.chance.size(400), maker.chance.size(40)];
         let x = maker.input(Dtype::I8, &shape);
         maker.softmax(x)
     });
@@ -149,7 +151,7 @@ fn on_concatenations() {
 #[test]
 fn on_borders() {
     each_seed(|maker| {
-        let shape = [maker.chance.size(3), maker.chance.size(40)];
+        let shape = [maker.chance.size(30), maker.chance.size(40)];
         let x = maker.input(Dtype::F32, &shape);
         let q = maker.quantize(x);
         maker.dequantize(q)

@@ -79,20 +79,24 @@ impl Maker {
 
     fn affine(&mut self, weights: usize, outputs: usize, terms: usize) -> Affine {
         let c = &mut self.chance;
-        let wild = c.once_in(8);
+        // Some sums must pass the ends of an `i32` and wrap.
+        let wild = c.once_in(6);
         let bias = |c: &mut Chance| {
-            if wild {
-                c.bits() as i32
-            } else {
-                c.of(-20_000, 20_000)
+            let usual = c.of(-20_000, 20_000);
+            match (wild, c.size(3)) {
+                (true, 1) => i32::MAX - usual.abs(),
+                (true, 2) => i32::MIN + usual.abs(),
+                _ => usual,
             }
         };
-        // So that sums spread over the range of the output, and past it now and then.
+        // So that sums spread over the range of the output, and past it now and then;
+        // powers of two put many of them on ties.
         let usual = 1.0 / (16.0 * (terms as f32).sqrt());
-        let multiplier = |c: &mut Chance| match c.bits() % 12 {
-            0 => 0.0,
-            1 => c.scale(1e-12, 1e12),
-            2 => -c.scale(usual / 8.0, usual),
+        let multiplier = |c: &mut Chance| match c.size(12) {
+            1 => 0.0,
+            2 => c.scale(1e-12, 1e12),
+            3 => -c.scale(usual / 8.0, usual),
+            4..=7 => (-c.of(5, 12) as f32).exp2(),
             _ => c.scale(usual / 64.0, usual),
         };
         Affine {
@@ -204,9 +208,13 @@ impl Maker {
         let c = &mut self.chance;
         let (low, high) = c.clamp();
         let parameters = Add {
-            ratio_a: c.scale(0.01, 4.0),
-            ratio_b: c.scale(0.01, 4.0),
-            fixed: c.real(-300.0, 300.0),
+            ratio_a: c.ratio(10.0),
+            ratio_b: c.ratio(10.0),
+            fixed: if c.once_in(2) {
+                c.of(-300, 300) as f32 / 2.0
+            } else {
+                c.real(-300.0, 300.0)
+            },
             bias_a: c.bias(),
             bias_b: c.bias(),
             bias_y: c.bias(),
@@ -223,7 +231,7 @@ impl Maker {
         let parameters = Mul {
             zero_a: c.zero_point(),
             zero_b: c.zero_point(),
-            ratio: c.scale(1e-4, 0.1),
+            ratio: c.ratio(12.0) / if c.once_in(2) { 1.0 } else { 64.0 },
             offset: c.of(-128, 255) as f32,
             bias_y: c.bias(),
             low,
@@ -269,7 +277,7 @@ impl Maker {
             count_include_pad: c.once_in(2),
             scale_x: scale,
             zero_x: c.zero_point(),
-            scale_y: scale * c.scale(0.3, 3.0),
+            scale_y: scale * c.ratio(3.0),
             offset: c.of(0, 255) as f32,
             bias_y: c.bias(),
             low,
@@ -296,7 +304,7 @@ impl Maker {
             reduce,
             inner: product(&shape[after..]),
             zero_x: c.zero_point(),
-            multiplier: c.scale(0.3, 3.0) / reduce as f32,
+            multiplier: c.ratio(3.0) / reduce as f32,
             zero_point: c.zero_point(),
             low,
             high,
@@ -325,8 +333,17 @@ impl Maker {
     pub fn softmax(&mut self, x: TensorId) -> TensorId {
         let c = &mut self.chance;
         let (scale, height) = (c.scale(1e-3, 1.0), c.scale(1e-3, 1e6));
+        // Small whole numbers put many shares on ties.
+        let whole = c.once_in(2);
+        let exponential = |byte: u8| ((f32::from(byte as i8) - 127.0) * scale).exp() * height;
         let table = (0..=255u8)
-            .map(|byte| ((f32::from(byte as i8) - 127.0) * scale).exp() * height)
+            .map(|byte| {
+                if whole {
+                    c.size(24) as f32
+                } else {
+                    exponential(byte)
+                }
+            })
             .collect();
         let inverse_scale = if c.once_in(2) {
             256.0

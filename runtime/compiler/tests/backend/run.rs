@@ -1,10 +1,10 @@
 //! Runs a program in the engine and compares with the reference.
 
 use sanderling_compiler::memory::plan_memory;
-use sanderling_compiler::program::Program;
+use sanderling_compiler::program::{Operation, Program, Step, TensorId};
 use sanderling_compiler::{emit, reference};
 use sanderling_engine::Engine;
-use sanderling_plan::{Dtype, Plan, Target};
+use sanderling_plan::{Dtype, Operator, Plan, Target};
 
 /// Bytes that start at a multiple of 16, as plans and arenas want.
 pub struct Aligned {
@@ -41,6 +41,7 @@ pub fn assert_engine_agrees(program: &Program, seed: u64) {
     let memory = plan_memory(program);
     let mut inputs = reference::golden_inputs(program, 2, seed);
     inputs.push(strange_inputs(program));
+    inputs.push(inputs_on_ties(program));
     let vectors: Vec<_> = inputs
         .into_iter()
         .map(|inputs| {
@@ -71,14 +72,17 @@ pub fn assert_engine_agrees(program: &Program, seed: u64) {
         engine.run().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         for (i, expected) in outputs.iter().enumerate() {
             let got = engine.output(i);
+            let got = got.unwrap_or_else(|| panic!("seed {seed}: output {i}"));
+            let differs = got
+                .iter()
+                .zip(expected)
+                .position(|(got, expected)| got != expected);
             assert!(
-                got == Some(expected.as_slice()),
-                "seed {seed}, run {number}, output {i}: expected {expected:?}, got {got:?}\n{:#?}",
-                program
-                    .steps
-                    .iter()
-                    .map(|step| &step.operation)
-                    .collect::<Vec<_>>(),
+                differs.is_none() && got.len() == expected.len(),
+                "seed {seed}, run {number}, output {i}, byte {differs:?}: expected {:?}, got {:?}\n{}",
+                differs.map(|at| expected[at]),
+                differs.map(|at| got[at]),
+                steps(program),
             );
         }
     }
@@ -121,4 +125,60 @@ fn strange_inputs(program: &Program) -> Vec<Vec<u8>> {
         .iter()
         .map(|&id| strange(program.tensor(id).dtype, program.tensor(id).bytes()))
         .collect()
+}
+
+/// Real inputs half-way between two steps of the first quantization, as near as `f32`
+/// comes; other inputs count up.
+fn inputs_on_ties(program: &Program) -> Vec<Vec<u8>> {
+    let scale = program.steps.iter().find_map(|step| match step.operation {
+        Operation::Plain(Operator::Quantize(quantize)) => Some(quantize.scale),
+        _ => None,
+    });
+    let half_steps = |i: usize| (i % 600) as f32 - 300.0;
+    let ties = |dtype: Dtype, len: usize| -> Vec<u8> {
+        match (dtype, scale) {
+            (Dtype::F32, Some(scale)) => (0..len / 4)
+                .flat_map(|i| (half_steps(i) * 0.5 * scale).to_le_bytes())
+                .collect(),
+            _ => (0..len).map(|i| i as u8).collect(),
+        }
+    };
+    program
+        .inputs
+        .iter()
+        .map(|&id| ties(program.tensor(id).dtype, program.tensor(id).bytes()))
+        .collect()
+}
+
+/// What a program computes, without its constants.
+fn steps(program: &Program) -> String {
+    let line = |step: &Step| {
+        let shape = |&id: &TensorId| program.tensor(id).shape.clone();
+        let inputs: Vec<_> = step.inputs.iter().map(shape).collect();
+        let what = match &step.operation {
+            Operation::Conv {
+                parameters,
+                depthwise,
+                ..
+            } => {
+                format!("{parameters:?}, depthwise: {depthwise}")
+            }
+            Operation::FullyConnected { parameters, .. } => format!("{parameters:?}"),
+            Operation::Softmax { parameters, .. } => format!("{parameters:?}"),
+            Operation::Lookup { .. } => "Lookup".to_owned(),
+            Operation::ResizeNearest { rows, columns } => format!("Resize {rows:?} {columns:?}"),
+            Operation::Plain(operator) => format!("{operator:?}"),
+        };
+        format!(
+            "{}: {inputs:?} -> {:?}: {what}",
+            step.name,
+            shape(&step.output)
+        )
+    };
+    program
+        .steps
+        .iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
