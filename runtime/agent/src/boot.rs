@@ -28,7 +28,9 @@ pub fn next(path: &Path) -> io::Result<u32> {
 }
 
 fn seconds_since_1970() -> u32 {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_secs());
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |since| since.as_secs());
     u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 

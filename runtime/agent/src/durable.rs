@@ -25,7 +25,9 @@ pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes the creation, renaming or removal of `path` durable.
 pub fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 

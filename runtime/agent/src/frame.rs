@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sanderling_executor::frames::{dimensions, frame_fits};
+use sanderling_executor::{NotFinite, TensorInfo, check_finite};
 use sanderling_plan::Dtype;
 
 /// The type and shape that a source says its frames have, without the axis that counts them.
@@ -17,15 +18,9 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The bytes of one frame; none where the product does not fit.
-    pub fn bytes(&self) -> Option<usize> {
-        self.dims.iter().try_fold(self.dtype.bytes(), |bytes, &dim| bytes.checked_mul(dim))
-    }
-
-    /// True where frames of this shape can be fed to an input of shape `input`; axes of length 1, as the batch is, do
-    /// not count.
-    pub fn feeds(&self, input: &Shape) -> bool {
-        self.dtype == input.dtype && frame_fits(&self.dims, &input.dims)
+    /// True where frames of this shape can be fed to `input`; axes of length 1, as the batch is, do not count.
+    pub fn feeds(&self, input: &TensorInfo) -> bool {
+        self.dtype == input.dtype && frame_fits(&self.dims, &input.shape)
     }
 }
 
@@ -54,7 +49,9 @@ pub struct Frame {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BadFrame {
     /// Its shape or type is another one than the model's input.
-    #[error("the frame is {frame}, the model takes {input}; convert the recording or choose another model")]
+    #[error(
+        "the frame is {frame}, the model takes {input}; convert the recording or choose another model"
+    )]
     Shape {
         /// What came.
         frame: Shape,
@@ -62,41 +59,48 @@ pub enum BadFrame {
         input: Shape,
     },
     /// A frame without a shape has the wrong length.
-    #[error("the frame has {frame} bytes, the model takes {input}; check what feeds standard input")]
+    #[error(
+        "the frame has {frame} bytes, the model takes {input}; check what feeds standard input"
+    )]
     Length {
         /// Bytes that came.
         frame: usize,
         /// Bytes that are taken.
         input: usize,
     },
-    /// A float that is no number.
-    #[error("element {index} of the frame is {value}; the sensor or the recording is broken there")]
-    NotFinite {
-        /// The first such element.
-        index: usize,
-        /// What stands there.
-        value: f32,
-    },
+    /// A float in it is no number.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
 }
 
-/// Checks a frame against a model's input of shape `input`.
-pub fn check(frame: &Frame, input: &Shape) -> Result<(), BadFrame> {
+impl BadFrame {
+    /// True where another model could have taken the frame: then the model may be at fault, and not the frame.
+    pub fn depends_on_the_model(&self) -> bool {
+        !matches!(self, BadFrame::NotFinite(_))
+    }
+}
+
+/// Checks a frame against a model's input.
+pub fn check(frame: &Frame, input: &TensorInfo) -> Result<(), BadFrame> {
     if let Some(shape) = frame.shape.as_deref()
         && !shape.feeds(input)
     {
-        return Err(BadFrame::Shape { frame: shape.clone(), input: input.clone() });
+        let input = Shape {
+            dtype: input.dtype,
+            dims: input.shape.clone(),
+        };
+        return Err(BadFrame::Shape {
+            frame: shape.clone(),
+            input,
+        });
     }
-    let wanted = input.bytes().unwrap_or(usize::MAX);
-    if frame.data.len() != wanted {
-        return Err(BadFrame::Length { frame: frame.data.len(), input: wanted });
+    if frame.data.len() != input.bytes() {
+        return Err(BadFrame::Length {
+            frame: frame.data.len(),
+            input: input.bytes(),
+        });
     }
-    if input.dtype == Dtype::F32 {
-        let floats = frame.data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-        if let Some((index, value)) = floats.enumerate().find(|(_, value)| !value.is_finite()) {
-            return Err(BadFrame::NotFinite { index, value });
-        }
-    }
-    Ok(())
+    Ok(check_finite(input, &frame.data)?)
 }
 
 #[cfg(test)]
@@ -104,39 +108,64 @@ mod tests {
     use super::*;
 
     fn shape(dtype: Dtype, dims: &[usize]) -> Shape {
-        Shape { dtype, dims: dims.to_vec() }
+        Shape {
+            dtype,
+            dims: dims.to_vec(),
+        }
+    }
+
+    fn input(dtype: Dtype, dims: &[usize]) -> TensorInfo {
+        TensorInfo {
+            name: "input".into(),
+            dtype,
+            shape: dims.to_vec(),
+            scale: 0.0,
+            zero_point: 0,
+        }
     }
 
     fn frame(shape: Option<Shape>, data: Vec<u8>) -> Frame {
-        Frame { seq: 0, entered: Instant::now(), truth: None, shape: shape.map(Arc::new), data }
+        Frame {
+            seq: 0,
+            entered: Instant::now(),
+            truth: None,
+            shape: shape.map(Arc::new),
+            data,
+        }
     }
 
     fn floats(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
     }
 
     #[test]
     fn a_batch_axis_is_no_difference() {
-        let input = shape(Dtype::F32, &[1, 1, 8, 8]);
-        assert!(shape(Dtype::F32, &[8, 8]).feeds(&input));
-        assert!(shape(Dtype::F32, &[1, 8, 8]).feeds(&input));
-        assert!(!shape(Dtype::F32, &[64]).feeds(&input));
-        assert!(!shape(Dtype::I8, &[8, 8]).feeds(&input));
-        assert!(shape(Dtype::F32, &[]).feeds(&shape(Dtype::F32, &[1, 1])));
+        let input = input(Dtype::F32, &[1, 1, 8, 4]);
+        assert!(shape(Dtype::F32, &[8, 4]).feeds(&input));
+        assert!(shape(Dtype::F32, &[1, 8, 4]).feeds(&input));
+        assert!(!shape(Dtype::F32, &[4, 8]).feeds(&input));
+        assert!(!shape(Dtype::F32, &[32]).feeds(&input));
+        assert!(!shape(Dtype::I8, &[8, 4]).feeds(&input));
     }
 
     #[test]
     fn bad_frames_are_named() {
-        let input = shape(Dtype::F32, &[1, 2]);
+        let input = input(Dtype::F32, &[1, 2]);
         let good = frame(Some(shape(Dtype::F32, &[2])), floats(&[1.0, 2.0]));
         assert_eq!(check(&good, &input), Ok(()));
         let wrong = frame(Some(shape(Dtype::F32, &[3])), floats(&[1.0, 2.0, 3.0]));
         assert!(matches!(check(&wrong, &input), Err(BadFrame::Shape { .. })));
         let short = frame(None, vec![0; 7]);
-        assert_eq!(check(&short, &input), Err(BadFrame::Length { frame: 7, input: 8 }));
+        assert_eq!(
+            check(&short, &input),
+            Err(BadFrame::Length { frame: 7, input: 8 })
+        );
         for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let bad = frame(None, floats(&[0.0, broken]));
-            assert!(matches!(check(&bad, &input), Err(BadFrame::NotFinite { index: 1, .. })));
+            let bad = check(&frame(None, floats(&[0.0, broken])), &input);
+            assert!(bad.is_err_and(|bad| !bad.depends_on_the_model()));
         }
     }
 }

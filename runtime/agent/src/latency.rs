@@ -16,7 +16,9 @@ pub struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Latencies {
-        Latencies { buckets: [const { AtomicU32::new(0) }; STEPS * POWERS] }
+        Latencies {
+            buckets: [const { AtomicU32::new(0) }; STEPS * POWERS],
+        }
     }
 }
 
@@ -39,15 +41,17 @@ impl Latencies {
 
     /// The counts so far.
     pub fn counts(&self) -> Vec<u32> {
-        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect()
+        self.buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect()
     }
 }
 
 /// The quantiles of what was counted from `before` to `now`; give an empty `before` for everything.
 pub fn between(before: &[u32], now: &[u32]) -> Quantiles {
-    let new = |index: usize| {
-        u64::from(now[index].wrapping_sub(before.get(index).copied().unwrap_or(0)))
-    };
+    let new =
+        |index: usize| u64::from(now[index].wrapping_sub(before.get(index).copied().unwrap_or(0)));
     let count: u64 = (0..now.len()).map(new).sum();
     let at = |share: f64| {
         let rank = ((count as f64 * share).ceil() as u64).max(1);
@@ -57,7 +61,11 @@ pub fn between(before: &[u32], now: &[u32]) -> Quantiles {
             seen >= rank
         })
     };
-    Quantiles { count, p50_us: at(0.50).map_or(0, upper), p99_us: at(0.99).map_or(0, upper) }
+    Quantiles {
+        count,
+        p50_us: at(0.50).map_or(0, upper),
+        p99_us: at(0.99).map_or(0, upper),
+    }
 }
 
 /// A duration in whole microseconds, as much as fits.
@@ -95,7 +103,10 @@ mod tests {
         for us in (0..4096).chain([65_535, 65_536, 1 << 20, u32::MAX - 1, u32::MAX]) {
             let end = upper(bucket(us));
             assert!(end >= us, "{us} is above its bucket's end {end}");
-            assert!(u64::from(end) <= u64::from(us) + u64::from(us) / 16 + 1, "{us} {end}");
+            assert!(
+                u64::from(end) <= u64::from(us) + u64::from(us) / 16 + 1,
+                "{us} {end}"
+            );
         }
     }
 

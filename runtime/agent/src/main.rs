@@ -1,1 +1,71 @@
-fn main() {}
+//! `sanderling-agent`: reads what was set, and runs one agent.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use sanderling_agent::heap::Counting;
+use sanderling_agent::settings::Settings;
+use sanderling_agent::{agent, config, error, sys};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The robot's part of Sanderling: feeds frames to a model, sends the answers to the fleet, and changes the model
+/// when the fleet wants another, without missing a frame.
+#[derive(Parser, Debug)]
+#[command(name = "sanderling-agent", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Arguments {
+    /// A TOML file; its keys are the long flags without the dashes
+    #[arg(long, env = "SANDERLING_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the configuration that these flags, the environment and the file give, as TOML, and end
+    #[arg(long)]
+    print_config: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Replay recorded frames at 50 Hz and follow the coordinator on this machine:
+    sanderling-agent --device robot-1 --source frames.npz --rate 50 --loop
+
+  Without a fleet: answer frames with a model from a file, as fast as it goes, and stop at the end:
+    sanderling-agent --model terrain.plan --source frames.npz --rate 0 --queue-policy block \\
+        --results json --exit-at-end
+
+  Frames from another program, each one raw tensor of the model's input:
+    camera-to-tensors | sanderling-agent --source - --priority 50 --cpus 3
+
+  Write a configuration file to change and to use:
+    sanderling-agent --device robot-1 --print-config > agent.toml
+    sanderling-agent --config agent.toml
+
+Flags win over the environment (SANDERLING_RATE=10), and that over the file (rate = 10.0).
+A frames file is .npz with the array `input` (first axis: the frames) and, optionally, `label`; or .npy.
+SIGTERM finishes the frames that wait, sends what it can, and ends with 0.";
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("agent", "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let file = match &arguments.config {
+        Some(path) => Settings::read(path)?,
+        None => Settings::default(),
+    };
+    let settings = config::complete(arguments.settings.or(file), &sys::hostname());
+    if arguments.print_config {
+        print!("{}", toml::to_string(&settings)?);
+        return Ok(());
+    }
+    agent::run(config::check(&settings)?)
+}

@@ -11,7 +11,15 @@ use crate::frame::Frame;
 
 /// What happens when a frame comes and the queue is full.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
@@ -62,12 +70,19 @@ impl FrameQueue {
             empty: Vec::with_capacity(depth + 2),
             ..Inner::default()
         };
-        FrameQueue { depth, policy, inner: Mutex::new(inner), changed: Condvar::new() }
+        FrameQueue {
+            depth,
+            policy,
+            inner: Mutex::new(inner),
+            changed: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing that holds the lock can panic half-way through a change, so a poisoned lock still guards sound data.
-        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.inner
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// An empty buffer, one that has been used before where there is one.
@@ -88,7 +103,10 @@ impl FrameQueue {
     pub fn push(&self, frame: Frame) -> bool {
         let mut inner = self.lock();
         while self.policy == Policy::Block && inner.frames.len() >= self.depth && !inner.closed {
-            inner = self.changed.wait(inner).unwrap_or_else(|poisoned| poisoned.into_inner());
+            inner = self
+                .changed
+                .wait(inner)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         if inner.closed {
             return false;
@@ -143,6 +161,18 @@ impl FrameQueue {
         }
     }
 
+    /// Waits for a [`FrameQueue::nudge`], at most `wait`, and leaves the frames where they are.
+    pub fn idle(&self, wait: Duration) {
+        let mut inner = self.lock();
+        if !inner.nudged {
+            let waited = self
+                .changed
+                .wait_timeout_while(inner, wait, |inner| !inner.nudged);
+            inner = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        inner.nudged = false;
+    }
+
     /// Makes the consumer's next or current [`FrameQueue::pop`] return at once, so that it looks around.
     pub fn nudge(&self) {
         self.lock().nudged = true;
@@ -172,7 +202,13 @@ mod tests {
     use std::sync::Arc;
 
     fn frame(seq: u64) -> Frame {
-        Frame { seq, entered: Instant::now(), truth: None, shape: None, data: vec![seq as u8] }
+        Frame {
+            seq,
+            entered: Instant::now(),
+            truth: None,
+            shape: None,
+            data: vec![seq as u8],
+        }
     }
 
     fn seqs(queue: &FrameQueue) -> Vec<u64> {
@@ -233,7 +269,10 @@ mod tests {
     fn a_nudge_ends_the_wait() {
         let queue = FrameQueue::new(1, Policy::Block);
         queue.nudge();
-        assert!(matches!(queue.pop(Duration::from_secs(60)), Popped::Nothing));
+        assert!(matches!(
+            queue.pop(Duration::from_secs(60)),
+            Popped::Nothing
+        ));
     }
 
     #[test]

@@ -95,7 +95,11 @@ struct Utc {
 
 impl Utc {
     fn now() -> Utc {
-        Utc { seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) }
+        Utc {
+            seconds: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+        }
     }
 }
 
@@ -104,7 +108,10 @@ impl fmt::Display for Utc {
         let (days, second) = (self.seconds / 86_400, self.seconds % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+        )
     }
 }
 
@@ -117,7 +124,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
@@ -128,8 +139,20 @@ mod tests {
     #[test]
     fn dates() {
         assert_eq!(Utc { seconds: 0 }.to_string(), "1970-01-01T00:00:00Z");
-        assert_eq!(Utc { seconds: 951_782_400 }.to_string(), "2000-02-29T00:00:00Z");
-        assert_eq!(Utc { seconds: 1_795_413_661 }.to_string(), "2026-11-23T06:01:01Z");
+        assert_eq!(
+            Utc {
+                seconds: 951_782_400
+            }
+            .to_string(),
+            "2000-02-29T00:00:00Z"
+        );
+        assert_eq!(
+            Utc {
+                seconds: 1_795_413_661
+            }
+            .to_string(),
+            "2026-11-23T06:01:01Z"
+        );
     }
 
     #[test]
@@ -143,6 +166,9 @@ mod tests {
             hush.pass("shape", start).as_deref(),
             Some("shape (2 more lines like the last one were held back)")
         );
-        assert_eq!(hush.pass("shape", start + Hush::PAUSE).as_deref(), Some("shape"));
+        assert_eq!(
+            hush.pass("shape", start + Hush::PAUSE).as_deref(),
+            Some("shape")
+        );
     }
 }

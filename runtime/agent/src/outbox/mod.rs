@@ -16,6 +16,7 @@ pub mod segment;
 mod store;
 mod window;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,7 +29,15 @@ use window::{Waiting, Window};
 
 /// What happens to results when the outbox is at its bound.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
@@ -72,7 +81,15 @@ impl Outbox {
     /// Opens the outbox in `folder` and goes on where the last process stopped. A torn tail is cut off.
     pub fn open(folder: &Path, limits: Limits) -> io::Result<(Outbox, Repair)> {
         let (store, repair) = Store::open(folder, limits.bytes)?;
-        Ok((Outbox { store, window: Window::default(), limits, dropped: 0 }, repair))
+        Ok((
+            Outbox {
+                store,
+                window: Window::default(),
+                limits,
+                dropped: 0,
+            },
+            repair,
+        ))
     }
 
     /// Takes a result: `payload` is what will be published.
@@ -101,7 +118,8 @@ impl Outbox {
             Ok(end) => {
                 // The usual case, a fleet that keeps up: what was just written need not be read back.
                 if next_to_read && self.window.has_room(payload.len()) {
-                    self.window.push(Waiting::stored(frame, payload.to_vec(), end));
+                    self.window
+                        .push(Waiting::stored(frame, payload.to_vec(), end));
                     self.store.skip_to(end);
                 }
                 Kept::OnDisk
@@ -118,7 +136,11 @@ impl Outbox {
 
     /// The next result to publish, if there is one: not sent on this connection yet, or sent longer than
     /// `resend_after` ago without a confirmation. It is marked as sent.
-    pub fn next_to_send(&mut self, now: Instant, resend_after: Duration) -> Option<(FrameId, Vec<u8>)> {
+    pub fn next_to_send(
+        &mut self,
+        now: Instant,
+        resend_after: Duration,
+    ) -> Option<(FrameId, Vec<u8>)> {
         self.fill_window();
         self.window.next_to_send(now, resend_after)
     }
@@ -141,7 +163,9 @@ impl Outbox {
     fn fill_window(&mut self) {
         while self.window.has_room(0) {
             match self.store.read_next() {
-                Some((frame, payload, end)) => self.window.push(Waiting::stored(frame, payload, end)),
+                Some((frame, payload, end)) => {
+                    self.window.push(Waiting::stored(frame, payload, end))
+                }
                 None => return,
             }
         }
@@ -162,14 +186,11 @@ impl Outbox {
         self.store.bytes()
     }
 
-    /// True where [`Outbox::sync`] has something to do.
-    pub fn is_unsynced(&self) -> bool {
-        self.store.is_unsynced()
-    }
-
-    /// Waits until everything that was appended is on the medium, and notes the cursor.
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.store.sync()
+    /// Notes the cursor, and gives the file whose `sync_data` puts everything that was appended on the medium; none
+    /// where there is nothing to do. The caller syncs it without holding the outbox.
+    pub fn begin_sync(&mut self) -> io::Result<Option<File>> {
+        self.store.note_cursor()?;
+        self.store.begin_sync()
     }
 
     /// Notes how far results are confirmed, without waiting for the medium.

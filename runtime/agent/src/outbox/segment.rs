@@ -60,12 +60,20 @@ pub fn record(bytes: &[u8], at: usize) -> Option<Record<'_>> {
     let boot = u32::from_le_bytes(*body.first_chunk()?);
     let seq = u64::from_le_bytes(*body.get(4..)?.first_chunk()?);
     let payload = body.get(FRAME_BYTES..)?;
-    Some(Record { frame: FrameId { boot, seq }, payload, end: at + 8 + length })
+    Some(Record {
+        frame: FrameId { boot, seq },
+        payload,
+        end: at + 8 + length,
+    })
 }
 
 /// Every whole record from the beginning of a segment's bytes.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
-    let mut at = if bytes.starts_with(&HEADER) { HEADER.len() } else { bytes.len() };
+    let mut at = if bytes.starts_with(&HEADER) {
+        HEADER.len()
+    } else {
+        bytes.len()
+    };
     std::iter::from_fn(move || {
         let record = record(bytes, at)?;
         at = record.end;
@@ -75,7 +83,11 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
 
 /// How many bytes of a segment are whole; what follows is a torn tail. 0 where even the header is not there.
 pub fn whole(bytes: &[u8]) -> usize {
-    let header = if bytes.starts_with(&HEADER) { HEADER.len() } else { 0 };
+    let header = if bytes.starts_with(&HEADER) {
+        HEADER.len()
+    } else {
+        0
+    };
     records(bytes).last().map_or(header, |record| record.end)
 }
 
@@ -87,7 +99,14 @@ mod tests {
     fn segment(payloads: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = HEADER.to_vec();
         for (seq, payload) in payloads.iter().enumerate() {
-            append(&mut bytes, FrameId { boot: 7, seq: seq as u64 }, payload);
+            append(
+                &mut bytes,
+                FrameId {
+                    boot: 7,
+                    seq: seq as u64,
+                },
+                payload,
+            );
         }
         bytes
     }

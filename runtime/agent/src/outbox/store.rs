@@ -66,10 +66,15 @@ impl Store {
             .filter_map(|entry| number_of(&entry.ok()?.path()))
             .collect();
         numbers.sort_unstable();
-        let noted = fs::read(folder.join("cursor")).ok().and_then(|bytes| parse_cursor(&bytes));
+        let noted = fs::read(folder.join("cursor"))
+            .ok()
+            .and_then(|bytes| parse_cursor(&bytes));
         // Without a cursor everything that is there waits. A cursor whose segment is gone still says which numbers
         // were used: using one again would let an old cursor vouch for new records.
-        let start = |number| Position { segment: number, offset: HEADER.len() as u64 };
+        let start = |number| Position {
+            segment: number,
+            offset: HEADER.len() as u64,
+        };
         let cursor = noted.unwrap_or(start(numbers.first().copied().unwrap_or(0)));
         let mut repair = Repair::default();
         let mut segments = VecDeque::new();
@@ -78,7 +83,11 @@ impl Store {
                 fs::remove_file(path_of(folder, number))?;
                 continue;
             }
-            let skip = if number == cursor.segment { cursor.offset } else { 0 };
+            let skip = if number == cursor.segment {
+                cursor.offset
+            } else {
+                0
+            };
             let segment = Store::scan(folder, number, skip, &mut repair)?;
             segments.push_back(segment);
         }
@@ -104,10 +113,19 @@ impl Store {
         let whole = segment::whole(&bytes);
         if whole < bytes.len() {
             repair.cut_bytes += (bytes.len() - whole) as u64;
-            OpenOptions::new().write(true).open(&path)?.set_len(whole as u64)?;
+            OpenOptions::new()
+                .write(true)
+                .open(&path)?
+                .set_len(whole as u64)?;
         }
-        let unread = segment::records(&bytes).filter(|record| record.end as u64 > skip).count();
-        Ok(Segment { number, bytes: whole as u64, unread: unread as u64 })
+        let unread = segment::records(&bytes)
+            .filter(|record| record.end as u64 > skip)
+            .count();
+        Ok(Segment {
+            number,
+            bytes: whole as u64,
+            unread: unread as u64,
+        })
     }
 
     pub fn folder(&self) -> &Path {
@@ -122,10 +140,6 @@ impl Store {
         self.segments.iter().map(|segment| segment.unread).sum()
     }
 
-    pub fn is_unsynced(&self) -> bool {
-        self.unsynced
-    }
-
     /// True where nothing lies between what was read and what will be appended next.
     pub fn everything_is_read(&self) -> bool {
         self.unread() == 0
@@ -133,7 +147,10 @@ impl Store {
 
     /// Appends a record and gives the place behind it. After an error the segment is as it was.
     pub fn append(&mut self, frame: FrameId, payload: &[u8]) -> io::Result<Position> {
-        let full = self.segments.back().is_none_or(|last| last.bytes >= self.segment_bytes);
+        let full = self
+            .segments
+            .back()
+            .is_none_or(|last| last.bytes >= self.segment_bytes);
         if full || self.writer.is_none() {
             self.begin_segment()?;
         }
@@ -153,7 +170,10 @@ impl Store {
         last.bytes += record.len() as u64;
         last.unread += 1;
         self.unsynced = true;
-        Ok(Position { segment: last.number, offset: last.bytes })
+        Ok(Position {
+            segment: last.number,
+            offset: last.bytes,
+        })
     }
 
     /// Closes the last segment and begins a new one. A restart always begins one: what a crash left is never written to.
@@ -173,10 +193,17 @@ impl Store {
         }
         let _ = durable::sync_folder_of(&path);
         if self.everything_is_read() && self.segments.is_empty() {
-            self.read = Position { segment: number, offset: HEADER.len() as u64 };
+            self.read = Position {
+                segment: number,
+                offset: HEADER.len() as u64,
+            };
             self.confirmed = self.read;
         }
-        self.segments.push_back(Segment { number, bytes: HEADER.len() as u64, unread: 0 });
+        self.segments.push_back(Segment {
+            number,
+            bytes: HEADER.len() as u64,
+            unread: 0,
+        });
         self.writer = Some(file);
         Ok(())
     }
@@ -184,13 +211,19 @@ impl Store {
     /// The next record that was not read, with the place behind it.
     pub fn read_next(&mut self) -> Option<(FrameId, Vec<u8>, Position)> {
         while self.unread() > 0 {
-            let index = self.segments.iter().position(|segment| segment.number >= self.read.segment)?;
+            let index = self
+                .segments
+                .iter()
+                .position(|segment| segment.number >= self.read.segment)?;
             let (number, bytes, unread) = {
                 let segment = &self.segments[index];
                 (segment.number, segment.bytes, segment.unread)
             };
             if number > self.read.segment {
-                self.read = Position { segment: number, offset: HEADER.len() as u64 };
+                self.read = Position {
+                    segment: number,
+                    offset: HEADER.len() as u64,
+                };
             }
             if unread > 0
                 && let Some((frame, payload, length)) = self.read_at(self.read)
@@ -205,7 +238,10 @@ impl Store {
                 self.read.offset = bytes;
                 return None;
             }
-            self.read = Position { segment: number + 1, offset: HEADER.len() as u64 };
+            self.read = Position {
+                segment: number + 1,
+                offset: HEADER.len() as u64,
+            };
         }
         None
     }
@@ -213,18 +249,28 @@ impl Store {
     /// Reads the record at a place; gives its length too.
     fn read_at(&mut self, at: Position) -> Option<(FrameId, Vec<u8>, u64)> {
         for fresh in [false, true] {
-            if fresh || !self.reader.as_ref().is_some_and(|(number, ..)| *number == at.segment) {
+            if fresh
+                || !self
+                    .reader
+                    .as_ref()
+                    .is_some_and(|(number, ..)| *number == at.segment)
+            {
                 let file = File::open(path_of(&self.folder, at.segment)).ok()?;
                 let mut bytes = vec![0; READ_BYTES.max(segment::MAX_PAYLOAD + 1024)];
                 let mut length = 0;
-                while let Ok(more @ 1..) = file.read_at(&mut bytes[length..], at.offset + length as u64) {
+                while let Ok(more @ 1..) =
+                    file.read_at(&mut bytes[length..], at.offset + length as u64)
+                {
                     length += more;
                 }
                 bytes.truncate(length);
                 self.reader = Some((at.segment, bytes, at.offset));
             }
             let (_, bytes, start) = self.reader.as_ref()?;
-            let inside = at.offset.checked_sub(*start).and_then(|inside| usize::try_from(inside).ok());
+            let inside = at
+                .offset
+                .checked_sub(*start)
+                .and_then(|inside| usize::try_from(inside).ok());
             if let Some(inside) = inside
                 && let Some(record) = segment::record(bytes, inside)
             {
@@ -274,18 +320,25 @@ impl Store {
             self.writer = None;
         }
         let _ = fs::remove_file(path_of(&self.folder, first.number));
-        let next = Position { segment: first.number + 1, offset: HEADER.len() as u64 };
+        let next = Position {
+            segment: first.number + 1,
+            offset: HEADER.len() as u64,
+        };
         self.confirmed = self.confirmed.max(next);
         self.read = self.read.max(next);
         Some((first.number, first.unread))
     }
 
-    pub fn sync(&mut self) -> io::Result<()> {
-        if let Some(file) = self.writer.as_mut().filter(|_| self.unsynced) {
-            file.sync_data()?;
+    /// The file with what was appended since the last call, if anything was.
+    pub fn begin_sync(&mut self) -> io::Result<Option<File>> {
+        match self
+            .writer
+            .as_ref()
+            .filter(|_| std::mem::take(&mut self.unsynced))
+        {
+            Some(file) => file.try_clone().map(Some),
+            None => Ok(None),
         }
-        self.unsynced = false;
-        self.note_cursor()
     }
 
     pub fn note_cursor(&mut self) -> io::Result<()> {
@@ -303,7 +356,9 @@ fn path_of(folder: &Path, number: u64) -> PathBuf {
 
 fn number_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(".seg")?;
-    u64::from_str_radix(name, 16).ok().filter(|_| name.len() == 16)
+    u64::from_str_radix(name, 16)
+        .ok()
+        .filter(|_| name.len() == 16)
 }
 
 fn format_cursor(cursor: Position) -> [u8; 20] {

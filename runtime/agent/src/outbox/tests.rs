@@ -3,7 +3,10 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-const PLENTY: Limits = Limits { bytes: 1 << 20, policy: Policy::DropOldest };
+const PLENTY: Limits = Limits {
+    bytes: 1 << 20,
+    policy: Policy::DropOldest,
+};
 const LATER: Duration = Duration::from_secs(10);
 
 fn frame(seq: u64) -> FrameId {
@@ -11,12 +14,17 @@ fn frame(seq: u64) -> FrameId {
 }
 
 fn open(folder: &Path, limits: Limits) -> Outbox {
-    Outbox::open(folder, limits).expect("a temporary folder is writable").0
+    Outbox::open(folder, limits)
+        .expect("a temporary folder is writable")
+        .0
 }
 
 fn append(outbox: &mut Outbox, seqs: impl IntoIterator<Item = u64>) {
     for seq in seqs {
-        assert!(matches!(outbox.append(frame(seq), &payload(seq)), Kept::OnDisk));
+        assert!(matches!(
+            outbox.append(frame(seq), &payload(seq)),
+            Kept::OnDisk
+        ));
     }
 }
 
@@ -46,7 +54,10 @@ fn results_are_sent_once_until_they_are_late() {
     assert_eq!(outbox.confirm(1, 1, 2), 2);
     assert_eq!(sent_at(&mut outbox, now + LATER), [0, 3, 4, 5]);
     assert_eq!(outbox.confirm(1, 0, 9), 4);
-    assert_eq!((outbox.depth(), sent_at(&mut outbox, now + 3 * LATER)), (0, vec![]));
+    assert_eq!(
+        (outbox.depth(), sent_at(&mut outbox, now + 3 * LATER)),
+        (0, vec![])
+    );
 }
 
 #[test]
@@ -72,7 +83,10 @@ fn a_killed_process_leaves_its_results_to_the_next() {
     let mut outbox = open(folder.path(), PLENTY);
     assert_eq!(outbox.depth(), 200);
     append(&mut outbox, 300..310);
-    assert_eq!(sent_at(&mut outbox, Instant::now()), (100..310).collect::<Vec<_>>());
+    assert_eq!(
+        sent_at(&mut outbox, Instant::now()),
+        (100..310).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -84,7 +98,10 @@ fn an_old_cursor_repeats_results_and_loses_none() {
     outbox.confirm(1, 0, 9);
     std::mem::forget(outbox);
     let mut outbox = open(folder.path(), PLENTY);
-    assert_eq!(sent_at(&mut outbox, Instant::now()), (0..10).collect::<Vec<_>>());
+    assert_eq!(
+        sent_at(&mut outbox, Instant::now()),
+        (0..10).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -103,7 +120,13 @@ fn numbers_of_segments_are_not_used_again() {
 #[test]
 fn confirmed_segments_are_deleted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut outbox = open(folder.path(), Limits { bytes: 32 * 1024, policy: Policy::DropOldest });
+    let mut outbox = open(
+        folder.path(),
+        Limits {
+            bytes: 32 * 1024,
+            policy: Policy::DropOldest,
+        },
+    );
     for round in 0..200u64 {
         append(&mut outbox, round * 10..round * 10 + 10);
         sent_at(&mut outbox, Instant::now());
@@ -117,7 +140,13 @@ fn confirmed_segments_are_deleted() {
 fn at_the_bound_the_policy_decides_and_counts() {
     for policy in [Policy::DropOldest, Policy::DropNewest] {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut outbox = open(folder.path(), Limits { bytes: 32 * 1024, policy });
+        let mut outbox = open(
+            folder.path(),
+            Limits {
+                bytes: 32 * 1024,
+                policy,
+            },
+        );
         for seq in 0..5000 {
             outbox.append(frame(seq), &payload(seq));
         }
@@ -136,7 +165,13 @@ fn at_the_bound_the_policy_decides_and_counts() {
 #[test]
 fn more_results_than_fit_into_memory_are_read_back_in_order() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut outbox = open(folder.path(), Limits { bytes: 64 << 20, policy: Policy::DropOldest });
+    let mut outbox = open(
+        folder.path(),
+        Limits {
+            bytes: 64 << 20,
+            policy: Policy::DropOldest,
+        },
+    );
     append(&mut outbox, 0..20_000);
     let mut seen = Vec::new();
     while outbox.depth() > 0 {
@@ -153,14 +188,21 @@ fn a_disk_that_refuses_leaves_results_in_memory() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut outbox = open(folder.path(), PLENTY);
     append(&mut outbox, 0..2);
-    outbox.sync().expect("writable");
+    let file = outbox
+        .begin_sync()
+        .expect("writable")
+        .expect("something was appended");
+    file.sync_data().expect("writable");
     // A folder in the way of the next segment's file: no right to write would not stop a root user.
     drop(outbox);
     let mut outbox = open(folder.path(), PLENTY);
     for number in 1..10 {
         let _ = std::fs::create_dir(folder.path().join(format!("{number:016x}.seg")));
     }
-    assert!(matches!(outbox.append(frame(2), &payload(2)), Kept::InMemory(_)));
+    assert!(matches!(
+        outbox.append(frame(2), &payload(2)),
+        Kept::InMemory(_)
+    ));
     let mut seqs = sent_at(&mut outbox, Instant::now());
     seqs.sort_unstable();
     assert_eq!(seqs, [0, 1, 2]);

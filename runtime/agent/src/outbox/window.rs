@@ -26,7 +26,13 @@ pub struct Waiting {
 impl Waiting {
     /// A result that is in a segment, which goes on at `end`.
     pub fn stored(frame: FrameId, payload: Vec<u8>, end: Position) -> Waiting {
-        Waiting { frame, payload, end: Some(end), sent: None, confirmed: false }
+        Waiting {
+            frame,
+            payload,
+            end: Some(end),
+            sent: None,
+            confirmed: false,
+        }
     }
 }
 
@@ -54,7 +60,13 @@ impl Window {
     pub fn push_unstored(&mut self, frame: FrameId, payload: Vec<u8>) -> bool {
         let room = self.has_room(payload.len());
         if room {
-            self.push(Waiting { frame, payload, end: None, sent: None, confirmed: false });
+            self.push(Waiting {
+                frame,
+                payload,
+                end: None,
+                sent: None,
+                confirmed: false,
+            });
         }
         room
     }
@@ -63,13 +75,27 @@ impl Window {
         self.waiting.len() as u64 - self.confirmed
     }
 
-    pub fn next_to_send(&mut self, now: Instant, resend_after: Duration) -> Option<(FrameId, Vec<u8>)> {
+    pub fn next_to_send(
+        &mut self,
+        now: Instant,
+        resend_after: Duration,
+    ) -> Option<(FrameId, Vec<u8>)> {
         let late = |waiting: &Waiting| {
-            waiting.sent.is_some_and(|sent| now.saturating_duration_since(sent) >= resend_after)
+            waiting
+                .sent
+                .is_some_and(|sent| now.saturating_duration_since(sent) >= resend_after)
         };
         // The oldest result is the one that waits longest: when it is late, so are those sent along with it.
-        if self.waiting.iter().find(|waiting| !waiting.confirmed).is_some_and(late) {
-            self.waiting.iter_mut().filter(|waiting| late(waiting)).for_each(|waiting| waiting.sent = None);
+        if self
+            .waiting
+            .iter()
+            .find(|waiting| !waiting.confirmed)
+            .is_some_and(late)
+        {
+            self.waiting
+                .iter_mut()
+                .filter(|waiting| late(waiting))
+                .for_each(|waiting| waiting.sent = None);
             self.unsent_from = 0;
         }
         let unsent = |index: &usize| {
@@ -86,7 +112,9 @@ impl Window {
 
     pub fn forget_sent(&mut self) {
         self.unsent_from = 0;
-        self.waiting.iter_mut().for_each(|waiting| waiting.sent = None);
+        self.waiting
+            .iter_mut()
+            .for_each(|waiting| waiting.sent = None);
     }
 
     /// Marks the frames `first..=last` of a boot as confirmed; returns how many had not been.

@@ -1,0 +1,258 @@
+//! One agent: its threads, how they are joined, and how they end.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result, bail};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc as async_mpsc, watch};
+
+use crate::config::Config;
+use crate::infer::{self, Stage};
+use crate::keeper::{self, SharedOutbox};
+use crate::outbox::Outbox;
+use crate::queue::FrameQueue;
+use crate::shared::Shared;
+use crate::update::{self, Driver, Input, Setup};
+use crate::{boot, info, session, source, sys, warn};
+
+/// Answers that may wait for the outbox's thread: some seconds of a slow disk.
+const ANSWERS: usize = 4096;
+
+/// Runs an agent until a signal ends it or, where that was asked, its source does.
+pub fn run(config: Config) -> Result<()> {
+    let config = Arc::new(config);
+    let state_dir = &config.state_dir;
+    std::fs::create_dir_all(state_dir).with_context(|| {
+        format!(
+            "cannot make the folder {}; choose another --state-dir",
+            state_dir.display()
+        )
+    })?;
+    let _lock = only_one(state_dir)?;
+    let boot = boot::next(&state_dir.join("boot"))
+        .with_context(|| format!("cannot keep the boot counter in {}", state_dir.display()))?;
+    let password = match &config.password_file {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the password in {}", path.display()))?,
+        None => String::new(),
+    };
+    let source = source::open(&config.source).with_context(|| {
+        format!(
+            "cannot use the source {}",
+            config
+                .source
+                .path
+                .as_deref()
+                .unwrap_or(Path::new(""))
+                .display()
+        )
+    })?;
+    if config.lock_memory
+        && let Err(error) = sys::lock_memory()
+    {
+        warn!("real time", "{error}");
+    }
+
+    let shared = Arc::new(Shared::new(boot));
+    let queue = Arc::new(FrameQueue::new(config.queue, config.queue_policy));
+    let stage = Arc::new(Stage::default());
+    let (outbox, repair) = Outbox::open(&state_dir.join("outbox"), config.outbox)
+        .with_context(|| format!("cannot open the outbox in {}", state_dir.display()))?;
+    info!(
+        "agent",
+        "{} of fleet {} (group {}), start {boot}, state in {}",
+        config.device,
+        config.fleet,
+        config.group,
+        state_dir.display()
+    );
+    if repair.cut_bytes > 0 {
+        warn!(
+            "outbox",
+            "{} bytes of half-written results were cut off after a crash", repair.cut_bytes
+        );
+    }
+    if repair.waiting > 0 {
+        info!(
+            "outbox",
+            "{} results of earlier starts wait for the fleet", repair.waiting
+        );
+    }
+    let outbox = SharedOutbox::new(outbox);
+
+    let (line, inputs) = mpsc::channel();
+    let (outgoing, outgoing_out) = async_mpsc::unbounded_channel();
+    let seed = (u64::from(boot) << 32) ^ sanderling_slots::crc32(config.device.as_bytes()) as u64;
+    let driver = Driver::open(Setup {
+        config: config.update.clone(),
+        group: config.group.clone(),
+        folder: state_dir.join("slots"),
+        answer: config.answer,
+        local: config.model.clone(),
+        shared: shared.clone(),
+        queue: queue.clone(),
+        stage: stage.clone(),
+        outgoing,
+        line: line.clone(),
+        seed,
+    })
+    .with_context(|| match &config.model {
+        Some(model) => format!(
+            "cannot open {} or the model slots in {}",
+            model.display(),
+            state_dir.display()
+        ),
+        None => format!("cannot open the model slots in {}", state_dir.display()),
+    })?;
+
+    let (answers, answers_out) = mpsc::sync_channel(ANSWERS);
+    let (kept, kept_out) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
+
+    let keeper = {
+        let (outbox, shared, config) = (outbox.clone(), shared.clone(), config.clone());
+        named("outbox", move || {
+            keeper::run(
+                &answers_out,
+                &outbox,
+                &shared,
+                config.results,
+                config.outbox_sync,
+            );
+            let _ = kept.send(true);
+        })?
+    };
+    let inference = {
+        let (queue, stage, shared, config, line) = (
+            queue.clone(),
+            stage.clone(),
+            shared.clone(),
+            config.clone(),
+            line.clone(),
+        );
+        named("inference", move || {
+            prepare_thread(&config);
+            infer::run(&queue, &stage, &shared, &answers, |swapped| {
+                let _ = line.send(Input::Swapped(swapped));
+            });
+        })?
+    };
+    let updating = named("update", move || update::run(driver, &inputs))?;
+    if let Some(source) = source {
+        let (queue, shared, period) = (queue.clone(), shared.clone(), config.source.period);
+        // Not joined at the end: it may be inside a read of standard input.
+        named("source", move || {
+            source::run(source, period, &queue, &shared)
+        })?;
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let parts = session::Parts {
+            config: config.clone(),
+            password: password.trim_end().to_owned(),
+            shared: shared.clone(),
+            outbox,
+            queue: queue.clone(),
+            updates: line.clone(),
+            outgoing: outgoing_out,
+            stopping: stopping.clone(),
+            stop: stop.clone(),
+            kept: kept_out,
+        };
+        let end = end_of_everything(stop.clone(), stopping, shared.clone(), queue.clone());
+        tokio::join!(session::run(parts, seed), end).1
+    })?;
+
+    let _ = line.send(Input::Quit);
+    for thread in [inference, keeper, updating] {
+        if thread.join().is_err() {
+            bail!("a thread panicked; the lines above say where");
+        }
+    }
+    info!(
+        "agent",
+        "ended; {} frames answered, {} dropped",
+        shared.frames_out.get(),
+        queue.dropped()
+    );
+    Ok(())
+}
+
+/// Waits for a signal or another wish to stop, and tells the threads. A second signal ends the process at once.
+async fn end_of_everything(
+    stop: watch::Sender<bool>,
+    mut stopping: watch::Receiver<bool>,
+    shared: Arc<Shared>,
+    queue: Arc<FrameQueue>,
+) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => info!("agent", "SIGTERM: finishing"),
+        _ = interrupt.recv() => info!("agent", "SIGINT: finishing"),
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+    shared.stop();
+    queue.close();
+    queue.nudge();
+    let _ = stop.send(true);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .with_context(|| format!("cannot start the thread {name}"))
+}
+
+/// Asks for what the inference thread was promised; what is refused is said once.
+fn prepare_thread(config: &Config) {
+    if !config.cpus.is_empty()
+        && let Err(error) = sys::bind_thread(&config.cpus)
+    {
+        warn!("real time", "{error}");
+    }
+    if let Some(priority) = config.priority
+        && let Err(error) = sys::raise_thread(priority)
+    {
+        warn!("real time", "{error}");
+    }
+}
+
+/// Locks the state folder: two agents in one would mix up their results.
+fn only_one(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = file.with_context(|| {
+        format!(
+            "cannot write {}; choose another --state-dir",
+            path.display()
+        )
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            bail!(
+                "another agent uses {}; stop it, or give this one another --state-dir",
+                folder.display()
+            )
+        }
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}

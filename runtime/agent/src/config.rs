@@ -1,0 +1,464 @@
+//! The configuration that the agent runs with: every setting has a value here, and every value was checked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sanderling_plan::Target;
+use sanderling_slots::{Policy, TrialLimits};
+use sanderling_wire::{MAX_CHUNK, MAX_TARGETS, MIN_CHUNK, Name};
+
+use crate::outbox;
+use crate::queue;
+use crate::settings::{Answer, Format, Settings, Stdin, Sync};
+
+/// Where the broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Its host name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Everything that was decided before the agent started.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This robot.
+    pub device: Name,
+    /// Its fleet.
+    pub fleet: Name,
+    /// Its group.
+    pub group: Name,
+    /// The broker.
+    pub broker: Broker,
+    /// The user name at the broker.
+    pub user: String,
+    /// Where the password is, if there is one.
+    pub password_file: Option<PathBuf>,
+    /// The folder for everything that must survive.
+    pub state_dir: PathBuf,
+    /// Where the status goes.
+    pub status_file: Option<PathBuf>,
+    /// The beat of health messages.
+    pub health_every: Duration,
+    /// The input.
+    pub source: SourceConfig,
+    /// Frames that may wait.
+    pub queue: usize,
+    /// What happens beyond.
+    pub queue_policy: queue::Policy,
+    /// A model to begin with.
+    pub model: Option<PathBuf>,
+    /// How models come and stay.
+    pub update: UpdateConfig,
+    /// The format of results.
+    pub results: Format,
+    /// What a result holds.
+    pub answer: Answer,
+    /// The outbox's bounds.
+    pub outbox: outbox::Limits,
+    /// When the outbox is synced.
+    pub outbox_sync: Sync,
+    /// When a result without a receipt is sent again.
+    pub resend_after: Duration,
+    /// Whether memory is locked.
+    pub lock_memory: bool,
+    /// Processors for the inference thread; empty: any.
+    pub cpus: Vec<usize>,
+    /// Real-time priority of the inference thread, if any.
+    pub priority: Option<u8>,
+}
+
+/// The input's part of the configuration.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// The recording, or `-`; none: no input.
+    pub path: Option<PathBuf>,
+    /// The time between two frames; zero: none.
+    pub period: Duration,
+    /// Whether it begins again at its end.
+    pub repeat: bool,
+    /// Whether the agent ends with it.
+    pub exit_at_end: bool,
+    /// The array with the frames, where it was named.
+    pub array: Option<String>,
+    /// The array with the labels.
+    pub labels: String,
+    /// The framing of standard input.
+    pub stdin: Stdin,
+}
+
+/// The update's part of the configuration.
+#[derive(Clone, Debug)]
+pub struct UpdateConfig {
+    /// Packing targets, best first.
+    pub targets: Vec<Name>,
+    /// The largest arena, in bytes.
+    pub arena_limit: u64,
+    /// The largest model file, in bytes.
+    pub model_limit: u64,
+    /// The largest chunk, in bytes.
+    pub chunk: u32,
+    /// Chunks on their way at once.
+    pub credit: u16,
+    /// When chunks are asked for again.
+    pub stall: Duration,
+    /// How long a download may take.
+    pub download_limit: Duration,
+    /// How long one check may take.
+    pub check_limit: Duration,
+    /// When a trial is over.
+    pub trial: TrialLimits,
+    /// How often the agent may start during one.
+    pub policy: Policy,
+}
+
+/// A setting that makes no sense; the text names it and says what would.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+const MEBIBYTES_64: u64 = 64 << 20;
+
+/// The settings with a value in every place that has a default. `hostname` is the default device name.
+pub fn complete(settings: Settings, hostname: &str) -> Settings {
+    let defaults = Settings {
+        device: Some(as_name(hostname)),
+        fleet: Some("main".into()),
+        group: Some("all".into()),
+        broker: Some("mqtt://127.0.0.1:1883".into()),
+        state_dir: Some("sanderling-agent".into()),
+        health_seconds: Some(10.0),
+        rate: Some(50.0),
+        repeat: Some(false),
+        exit_at_end: Some(false),
+        labels: Some("label".into()),
+        stdin: Some(Stdin::default()),
+        queue: Some(32),
+        queue_policy: Some(queue::Policy::default()),
+        targets: Some(own_targets()),
+        arena_limit: Some(MEBIBYTES_64),
+        model_limit: Some(MEBIBYTES_64),
+        chunk: Some(sanderling_wire::DEFAULT_CHUNK),
+        credit: Some(16),
+        stall_seconds: Some(5.0),
+        download_seconds: Some(3600.0),
+        check_seconds: Some(60.0),
+        trial_inferences: Some(100),
+        trial_seconds: Some(30.0),
+        trial_failures: Some(0),
+        max_starts: Some(8),
+        results: Some(Format::default()),
+        answer: Some(Answer::default()),
+        outbox_bytes: Some(MEBIBYTES_64),
+        outbox_policy: Some(outbox::Policy::default()),
+        outbox_sync: Some(Sync::default()),
+        resend_seconds: Some(10.0),
+        lock_memory: Some(false),
+        ..Settings::default()
+    };
+    let mut settings = settings.or(defaults);
+    settings.user = settings.user.or(settings.device.clone());
+    settings
+}
+
+/// Checks complete settings.
+pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
+    let s = settings;
+    let name = |key: &str, value: &Option<String>| {
+        let value = value.as_deref().unwrap_or_default();
+        Name::new(value).map_err(|error| ConfigError(format!("{key} {value:?}: {error}")))
+    };
+    let targets = s
+        .targets
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .map(|target| {
+            Name::new(target).map_err(|error| ConfigError(format!("targets {target:?}: {error}")))
+        });
+    let targets: Vec<Name> = targets.collect::<Result<_, _>>()?;
+    if targets.is_empty() || targets.len() > MAX_TARGETS {
+        return Err(ConfigError(format!(
+            "targets: give 1 to {MAX_TARGETS} packing targets"
+        )));
+    }
+    let chunk = s.chunk.unwrap_or_default();
+    if !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk) {
+        return Err(ConfigError(format!(
+            "chunk {chunk}: give {MIN_CHUNK} to {MAX_CHUNK} bytes"
+        )));
+    }
+    if s.priority
+        .is_some_and(|priority| !(1..=99).contains(&priority))
+    {
+        return Err(ConfigError("priority: give 1 (low) to 99 (high)".into()));
+    }
+    let credit = at_least_one("credit", u64::from(s.credit.unwrap_or_default()))? as u16;
+    let outbox_bytes = s.outbox_bytes.unwrap_or_default();
+    if outbox_bytes < 32 * 1024 {
+        return Err(ConfigError(format!(
+            "outbox-bytes {outbox_bytes}: give at least 32768"
+        )));
+    }
+    let rate = s.rate.unwrap_or_default();
+    let period = match rate {
+        0.0 => Duration::ZERO,
+        rate if rate.is_finite() && rate > 0.0 && rate <= 1e6 => {
+            Duration::from_secs_f64(1.0 / rate)
+        }
+        _ => {
+            return Err(ConfigError(format!(
+                "rate {rate}: give frames per second, or 0 for as fast as it goes"
+            )));
+        }
+    };
+    let trial_millis = seconds("trial-seconds", s.trial_seconds)?.as_millis();
+    Ok(Config {
+        device: name("device", &s.device)?,
+        fleet: name("fleet", &s.fleet)?,
+        group: name("group", &s.group)?,
+        broker: broker(s.broker.as_deref().unwrap_or_default())?,
+        user: s.user.clone().unwrap_or_default(),
+        password_file: s.password_file.clone(),
+        state_dir: s.state_dir.clone().unwrap_or_default(),
+        status_file: s.status_file.clone(),
+        health_every: seconds("health-seconds", s.health_seconds)?,
+        source: SourceConfig {
+            path: s.source.clone(),
+            period,
+            repeat: s.repeat.unwrap_or_default(),
+            exit_at_end: s.exit_at_end.unwrap_or_default(),
+            array: s.array.clone(),
+            labels: s.labels.clone().unwrap_or_default(),
+            stdin: s.stdin.unwrap_or_default(),
+        },
+        queue: at_least_one("queue", s.queue.unwrap_or_default() as u64)? as usize,
+        queue_policy: s.queue_policy.unwrap_or_default(),
+        model: s.model.clone(),
+        update: UpdateConfig {
+            targets,
+            arena_limit: s.arena_limit.unwrap_or_default(),
+            model_limit: s.model_limit.unwrap_or_default().min(u64::from(u32::MAX)),
+            chunk,
+            credit,
+            stall: seconds("stall-seconds", s.stall_seconds)?,
+            download_limit: seconds("download-seconds", s.download_seconds)?,
+            check_limit: seconds("check-seconds", s.check_seconds)?,
+            trial: TrialLimits {
+                inferences: at_least_one(
+                    "trial-inferences",
+                    s.trial_inferences.unwrap_or_default(),
+                )?,
+                millis: u64::try_from(trial_millis).unwrap_or(u64::MAX),
+                failures: s.trial_failures.unwrap_or_default(),
+            },
+            policy: Policy {
+                max_starts: s.max_starts.unwrap_or_default(),
+            },
+        },
+        results: s.results.unwrap_or_default(),
+        answer: s.answer.unwrap_or_default(),
+        outbox: outbox::Limits {
+            bytes: outbox_bytes,
+            policy: s.outbox_policy.unwrap_or_default(),
+        },
+        outbox_sync: s.outbox_sync.unwrap_or_default(),
+        resend_after: seconds("resend-seconds", s.resend_seconds)?,
+        lock_memory: s.lock_memory.unwrap_or_default(),
+        cpus: s.cpus.clone().unwrap_or_default(),
+        priority: s.priority,
+    })
+}
+
+fn at_least_one(key: &str, value: u64) -> Result<u64, ConfigError> {
+    match value {
+        0 => Err(ConfigError(format!("{key} 0: give at least 1"))),
+        value => Ok(value),
+    }
+}
+
+fn seconds(key: &str, value: Option<f64>) -> Result<Duration, ConfigError> {
+    let value = value.unwrap_or_default();
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if duration >= Duration::from_millis(1) && value <= 1e9 => Ok(duration),
+        _ => Err(ConfigError(format!(
+            "{key} {value}: give seconds, more than 0"
+        ))),
+    }
+}
+
+fn broker(url: &str) -> Result<Broker, ConfigError> {
+    let wrong = |why: &str| {
+        ConfigError(format!(
+            "broker {url:?}: {why}; write it like mqtt://192.168.1.10:1883"
+        ))
+    };
+    let rest = match url.split_once("://") {
+        Some(("mqtt" | "tcp", rest)) => rest,
+        Some(("mqtts" | "ssl", _)) => return Err(wrong("this build has no TLS yet")),
+        Some(_) => return Err(wrong("only mqtt:// is spoken")),
+        None => url,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.rsplit_once(':') {
+        // A bare IPv6 address has colons and no brackets.
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (
+            host,
+            port.parse().map_err(|_| wrong("the port is no number"))?,
+        ),
+        _ => (rest, 1883),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || host.contains(['/', '@', ' ']) {
+        return Err(wrong("there is no host name in it"));
+    }
+    Ok(Broker {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+/// The packing targets that this build's engine runs, its own before the one that every engine runs.
+fn own_targets() -> Vec<String> {
+    let own = Target::ALL
+        .into_iter()
+        .filter(|&target| target != Target::Generic && sanderling_engine::runs(target));
+    own.chain([Target::Generic])
+        .map(|target| target.name().to_owned())
+        .collect()
+}
+
+/// A host's name with everything that names must not hold taken out.
+fn as_name(hostname: &str) -> String {
+    let kept: String = hostname
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(sanderling_wire::MAX_NAME)
+        .collect();
+    if kept.is_empty() {
+        "robot".into()
+    } else {
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(settings: Settings) -> Result<Config, ConfigError> {
+        check(&complete(settings, "robot-1"))
+    }
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let config = config(Settings::default()).expect("the defaults are sound");
+        assert_eq!(config.device.as_str(), "robot-1");
+        assert_eq!(config.user, "robot-1");
+        assert_eq!(
+            config.broker,
+            Broker {
+                host: "127.0.0.1".into(),
+                port: 1883
+            }
+        );
+        assert_eq!(config.source.period, Duration::from_millis(20));
+        assert!(
+            config
+                .update
+                .targets
+                .iter()
+                .any(|target| target.as_str() == "generic")
+        );
+    }
+
+    #[test]
+    fn brokers() {
+        let port = |url: &str| broker(url).map(|broker| (broker.host, broker.port));
+        assert_eq!(port("mqtt://h:1"), Ok(("h".into(), 1)));
+        assert_eq!(port("h"), Ok(("h".into(), 1883)));
+        assert_eq!(port("mqtt://[::1]:99/"), Ok(("::1".into(), 99)));
+        for wrong in [
+            "mqtts://h",
+            "http://h",
+            "mqtt://",
+            "mqtt://h:port",
+            "mqtt://a@b",
+        ] {
+            assert!(broker(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_key() {
+        let wrong = [
+            (
+                Settings {
+                    rate: Some(f64::NAN),
+                    ..Settings::default()
+                },
+                "rate",
+            ),
+            (
+                Settings {
+                    queue: Some(0),
+                    ..Settings::default()
+                },
+                "queue",
+            ),
+            (
+                Settings {
+                    stall_seconds: Some(-1.0),
+                    ..Settings::default()
+                },
+                "stall-seconds",
+            ),
+            (
+                Settings {
+                    chunk: Some(1),
+                    ..Settings::default()
+                },
+                "chunk",
+            ),
+            (
+                Settings {
+                    device: Some("a/b".into()),
+                    ..Settings::default()
+                },
+                "device",
+            ),
+            (
+                Settings {
+                    priority: Some(100),
+                    ..Settings::default()
+                },
+                "priority",
+            ),
+            (
+                Settings {
+                    outbox_bytes: Some(5),
+                    ..Settings::default()
+                },
+                "outbox-bytes",
+            ),
+        ];
+        for (settings, key) in wrong {
+            let error = config(settings).expect_err(key).to_string();
+            assert!(error.starts_with(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn any_hostname_gives_a_name() {
+        for (hostname, name) in [
+            ("pi4", "pi4"),
+            ("-böt 1", "bt1"),
+            ("", "robot"),
+            ("..", "robot"),
+        ] {
+            assert_eq!(as_name(hostname), name);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The connection to the broker: the only file that names the MQTT client.
+//!
+//! What was learned about `rumqttc` 0.25 and is held here:
+//!
+//! - Its event loop is polled in a task of its own; publishing from the task that polls would deadlock.
+//! - It is made anew for each connection. A loop that reconnects keeps packets of the old session or drops them,
+//!   depending on what the broker remembers; here the outbox alone knows what must be sent again.
+//! - Its table of packets in flight is as long as the inflight limit, and a packet id that is still in use wedges it.
+//!   So no more packets are handed over than fit between the oldest unacknowledged one and its id's next turn.
+//! - A broker that acknowledges nothing does not end the connection: [`Link::is_stuck`] tells, and the owner reconnects.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectReturnCode, Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttOptions, StateError};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// QoS 1 packets that may wait for their acknowledgement.
+const MAX_INFLIGHT: u16 = 16;
+/// The largest packet in either direction, in bytes: a chunk of 64 KiB and everything around it.
+const MAX_PACKET: u32 = 128 * 1024;
+/// Requests between the two tasks; more than can be in flight, so that handing one over never waits.
+const REQUESTS: usize = 64;
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const CONNECT_SECONDS: u64 = 10;
+
+/// Where to connect, and as whom.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The client's id.
+    pub client: String,
+    /// User name and password; the name is sent without a password too.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// Whether the broker keeps it for those who come later.
+    pub retain: bool,
+}
+
+/// What a connection brings.
+#[derive(Debug)]
+pub enum LinkEvent<T> {
+    /// It is up.
+    Up,
+    /// A message.
+    Message {
+        /// Its topic.
+        topic: String,
+        /// Its bytes.
+        payload: Vec<u8>,
+    },
+    /// The broker has the message that was posted with this token.
+    Acked(T),
+    /// The broker refused it, in words.
+    Refused(T, String),
+    /// It is over, in words. Nothing more comes.
+    Down(String),
+}
+
+/// One connection. Dropping it closes it without a farewell, and the broker publishes the will.
+#[derive(Debug)]
+pub struct Link<T> {
+    client: AsyncClient,
+    events: mpsc::Receiver<Polled>,
+    task: JoinHandle<()>,
+    /// Handed to the client, not yet given an id. In order.
+    requested: VecDeque<T>,
+    /// Sent and not acknowledged, oldest first; a `None` was acknowledged out of order.
+    sent: VecDeque<(u16, Option<T>)>,
+    limit: usize,
+    progress: Instant,
+}
+
+/// What the polling task passes on.
+#[derive(Debug)]
+enum Polled {
+    Event(Box<Event>),
+    Over(String),
+}
+
+impl<T> Link<T> {
+    /// Begins to connect. `will` is published by the broker when the connection ends without [`Link::leave`].
+    pub fn connect(address: &Address, will: &Post, subscriptions: &[String]) -> Link<T> {
+        let mut options = MqttOptions::new(&address.client, &address.host, address.port);
+        options.set_clean_start(true);
+        options.set_keep_alive(KEEP_ALIVE);
+        options.set_connection_timeout(CONNECT_SECONDS);
+        options.set_max_packet_size(Some(MAX_PACKET));
+        options.set_receive_maximum(Some(MAX_INFLIGHT));
+        options.set_outgoing_inflight_upper_limit(MAX_INFLIGHT);
+        options.set_credentials(&address.user, &address.password);
+        options.set_last_will(LastWill::new(
+            &will.topic,
+            will.payload.clone(),
+            QoS::AtLeastOnce,
+            will.retain,
+            None,
+        ));
+        let (client, mut poller) = AsyncClient::new(options, REQUESTS);
+        let filters = subscriptions
+            .iter()
+            .map(|topic| Filter::new(topic, QoS::AtLeastOnce));
+        // The channel is empty and has room; the request waits there for the connection.
+        let _ = client.try_subscribe_many(filters.collect::<Vec<_>>());
+        let (events, receiver) = mpsc::channel(REQUESTS);
+        let task = tokio::spawn(async move {
+            loop {
+                let polled = match poller.poll().await {
+                    Ok(event) => Polled::Event(Box::new(event)),
+                    Err(error) => Polled::Over(words(&error)),
+                };
+                let over = matches!(polled, Polled::Over(_));
+                if events.send(polled).await.is_err() || over {
+                    return;
+                }
+            }
+        });
+        Link {
+            client,
+            events: receiver,
+            task,
+            requested: VecDeque::new(),
+            sent: VecDeque::new(),
+            limit: usize::from(MAX_INFLIGHT),
+            progress: Instant::now(),
+        }
+    }
+
+    /// True when another [`Link::post`] may be called.
+    pub fn has_room(&self) -> bool {
+        self.requested.len() + self.sent.len() < self.limit
+    }
+
+    /// Posts a message at QoS 1; `token` comes back when the broker has it. Call only while there is room.
+    pub fn post(&mut self, post: Post, token: T) {
+        if self.sent.is_empty() && self.requested.is_empty() {
+            self.progress = Instant::now();
+        }
+        let Post {
+            topic,
+            payload,
+            retain,
+        } = post;
+        // The channel is longer than what may be in flight. Were it full all the same, the message would count as
+        // one that is never acknowledged, and the connection would be given up as stuck.
+        let _ = self
+            .client
+            .try_publish(topic, QoS::AtLeastOnce, retain, payload);
+        self.requested.push_back(token);
+    }
+
+    /// Posts a message at QoS 0, without promise.
+    pub fn mention(&mut self, post: Post) {
+        let Post {
+            topic,
+            payload,
+            retain,
+        } = post;
+        // Losing one is allowed.
+        let _ = self
+            .client
+            .try_publish(topic, QoS::AtMostOnce, retain, payload);
+    }
+
+    /// True when something was posted and no acknowledgement came for `limit`.
+    pub fn is_stuck(&self, now: Instant, limit: Duration) -> bool {
+        let waits = !self.sent.is_empty() || !self.requested.is_empty();
+        waits && now.saturating_duration_since(self.progress) > limit
+    }
+
+    /// True when everything that was posted is acknowledged.
+    pub fn is_clear(&self) -> bool {
+        self.sent.is_empty() && self.requested.is_empty()
+    }
+
+    /// The next thing that happens. May be dropped at any moment without losing anything.
+    pub async fn next(&mut self) -> LinkEvent<T> {
+        loop {
+            let event = match self.events.recv().await {
+                Some(Polled::Event(event)) => *event,
+                Some(Polled::Over(why)) => return LinkEvent::Down(why),
+                None => return LinkEvent::Down("the connection ended".into()),
+            };
+            match event {
+                Event::Incoming(Packet::ConnAck(ack)) => {
+                    let theirs = ack.properties.and_then(|properties| properties.receive_max);
+                    self.limit = usize::from(theirs.unwrap_or(MAX_INFLIGHT).clamp(1, MAX_INFLIGHT));
+                    return LinkEvent::Up;
+                }
+                Event::Incoming(Packet::Publish(publish)) => {
+                    return LinkEvent::Message {
+                        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                        payload: publish.payload.to_vec(),
+                    };
+                }
+                Event::Incoming(Packet::SubAck(ack)) => {
+                    let refused = |code: &SubscribeReasonCode| {
+                        !matches!(code, SubscribeReasonCode::Success(_))
+                    };
+                    if ack.return_codes.iter().any(refused) {
+                        return LinkEvent::Down(format!(
+                            "the broker refuses the subscriptions ({:?}); let this robot read its own topics",
+                            ack.return_codes
+                        ));
+                    }
+                }
+                Event::Incoming(Packet::PubAck(ack)) => {
+                    self.progress = Instant::now();
+                    if let Some(token) = self.acknowledged(ack.pkid) {
+                        use PubAckReason::{NoMatchingSubscribers, Success};
+                        return match ack.reason {
+                            Success | NoMatchingSubscribers => LinkEvent::Acked(token),
+                            other => LinkEvent::Refused(token, format!("{other:?}")),
+                        };
+                    }
+                }
+                Event::Outgoing(Outgoing::Publish(id)) if id != 0 => {
+                    if let Some(token) = self.requested.pop_front() {
+                        self.sent.push_back((id, Some(token)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the token of a packet id, and forgets the acknowledged ones at the front.
+    fn acknowledged(&mut self, id: u16) -> Option<T> {
+        let token = self
+            .sent
+            .iter_mut()
+            .find(|(sent, token)| *sent == id && token.is_some())?
+            .1
+            .take();
+        while self
+            .sent
+            .pop_front_if(|(_, token)| token.is_none())
+            .is_some()
+        {}
+        token
+    }
+
+    /// Says goodbye, so that the broker does not publish the will, and waits for the end, at most `limit`.
+    pub async fn leave(mut self, limit: Duration) {
+        let _ = self.client.try_disconnect();
+        let over = async { while !matches!(self.next().await, LinkEvent::Down(_)) {} };
+        // A broker that does not close the connection is left all the same.
+        let _ = tokio::time::timeout(limit, over).await;
+    }
+}
+
+impl<T> Drop for Link<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A connection's end in words that say what to do.
+fn words(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::Io(error) => format!("the broker cannot be reached ({error})"),
+        ConnectionError::Timeout(_) => "the broker does not answer".into(),
+        ConnectionError::ConnectionRefused(code) => refused(*code),
+        ConnectionError::MqttState(StateError::ConnFail { reason }) => refused(*reason),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            "the broker closed the connection".into()
+        }
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code,
+            reason_string,
+        }) => {
+            let why = reason_string
+                .clone()
+                .unwrap_or_else(|| format!("{reason_code:?}"));
+            let hint = match format!("{reason_code:?}").as_str() {
+                "SessionTakenOver" => "; does another agent use the same --device?",
+                _ => "",
+            };
+            format!("the broker ended the connection ({why}){hint}")
+        }
+        ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker went silent".into(),
+        other => format!("the connection failed ({other})"),
+    }
+}
+
+fn refused(code: ConnectReturnCode) -> String {
+    use ConnectReturnCode::{BadUserNamePassword, NotAuthorized, UnsupportedProtocolVersion};
+    let hint = match code {
+        BadUserNamePassword | NotAuthorized => "; check --user and --password-file",
+        UnsupportedProtocolVersion => "; it must speak MQTT 5",
+        _ => "",
+    };
+    format!("the broker refuses the connection ({code:?}){hint}")
+}

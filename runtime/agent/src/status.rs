@@ -1,0 +1,111 @@
+//! The status file: one JSON object about the agent, replaced whole, for people, tests and scripts to wait on.
+
+use std::time::Instant;
+
+use sanderling_wire::{Digest, Phase};
+use serde_json::{Value, json};
+
+use crate::latency::{Quantiles, between};
+use crate::shared::Shared;
+
+/// What the session knows and the threads do not share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// True while a connection is up.
+    pub connected: bool,
+    /// The number of the last connection.
+    pub session: u64,
+    /// Results that wait for the fleet.
+    pub outbox_depth: u64,
+    /// Their bytes on disk.
+    pub outbox_bytes: u64,
+    /// Results that were lost at the outbox's bound.
+    pub outbox_dropped: u64,
+    /// Results that the fleet confirmed in this run.
+    pub confirmed: u64,
+    /// Frames that wait for the model.
+    pub waiting: usize,
+    /// Frames that the queue dropped.
+    pub dropped: u64,
+    /// True in the last status of a clean end.
+    pub ended: bool,
+}
+
+/// The whole status.
+pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Instant) -> Value {
+    let standing = shared.standing();
+    let latency = between(&[], &shared.latencies.counts());
+    let running = standing.running.as_ref().map(|running| {
+        json!({
+            "model": running.model.as_str(),
+            "version": running.version,
+            "digest": running.digest.to_string(),
+            "executor": standing.executor,
+        })
+    });
+    let models: Vec<Value> = shared
+        .tallies()
+        .iter()
+        .map(|tally| {
+            json!({
+                "digest": Digest(tally.model).to_string(),
+                "frames": tally.frames,
+                "first_seq": tally.first_seq,
+                "last_seq": tally.last_seq,
+                "labelled": tally.labelled,
+                "right": tally.right,
+            })
+        })
+        .collect();
+    json!({
+        "device": device,
+        "pid": std::process::id(),
+        "boot": shared.boot,
+        "uptime_s": started.elapsed().as_secs(),
+        "ended": standings.ended,
+        "connected": standings.connected,
+        "session": standings.session,
+        "phase": standing.phase.map(phase),
+        "serial": standing.serial,
+        "running": running,
+        "progress": standing.progress.map(|(held, size)| json!({"held": held, "size": size})),
+        "failure": standing.failure,
+        "swaps": shared.swaps.get(),
+        "frames_in": shared.frames_in.get(),
+        "frames_out": shared.frames_out.get(),
+        "frames_dropped": standings.dropped,
+        "frames_waiting": standings.waiting,
+        "bad_frames": shared.bad_frames.get(),
+        "failed_frames": shared.failed_frames.get(),
+        "source_ended": shared.has_source_ended(),
+        "paused": shared.paused.get(),
+        "latency_p50_us": latency.p50_us,
+        "latency_p99_us": latency.p99_us,
+        "arena_bytes": shared.arena_bytes.get(),
+        "allocations": shared.allocations.get(),
+        "outbox_depth": standings.outbox_depth,
+        "outbox_bytes": standings.outbox_bytes,
+        "outbox_dropped": standings.outbox_dropped + shared.results_lost.get(),
+        "confirmed": standings.confirmed,
+        "models": models,
+    })
+}
+
+/// The health message's quantiles for the time since `before`, and the counts to compare with next time.
+pub fn period(shared: &Shared, before: &[u32]) -> (Quantiles, Vec<u32>) {
+    let now = shared.latencies.counts();
+    (between(before, &now), now)
+}
+
+/// A phase as the status file and the coordinator's API spell it.
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Empty => "empty",
+        Phase::Active => "active",
+        Phase::Downloading => "downloading",
+        Phase::Verifying => "verifying",
+        Phase::SelfTest => "self_test",
+        Phase::Trial => "trial",
+        Phase::FellBack => "fell_back",
+    }
+}
