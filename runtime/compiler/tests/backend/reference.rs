@@ -299,6 +299,30 @@ fn softmax_looks_up_the_distance_from_the_maximum() {
 }
 
 #[test]
+fn softmax_sums_in_order() {
+    // Beside 2^24 a 1 is lost, unless enough of them were added up before.
+    let mut table = vec![1.0f32; 256];
+    table[127] = 16_777_216.0;
+    let parameters = Softmax {
+        table: 0,
+        inverse_scale: 101.5,
+        zero_point: 0,
+    };
+    let program = one(
+        Operation::Softmax { parameters, table },
+        &[&[2, 40]],
+        &[2, 40],
+    );
+    let (mut first, mut last) = ([0i8; 40], [0i8; 40]);
+    (first[0], last[39]) = (9, 9);
+    let answer = run(&program, &[bytes(&[first, last].concat())]);
+    // 101.5 to even, and a little less than 101.5.
+    (first[0], last[39]) = (102, 101);
+    assert_eq!(answer, [bytes(&[first, last].concat())]);
+    crate::run::assert_engine_agrees(&program, 0);
+}
+
+#[test]
 fn quantization_saturates_and_turns_no_number_into_the_lowest() {
     let parameters = Quantize {
         scale: 0.5,
