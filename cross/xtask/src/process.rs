@@ -224,11 +224,18 @@ impl Job {
         })
     }
 
-    /// Starts it in the background. Dropping the handle ends it and everything it started.
-    pub fn spawn_logging(self, log: &Path) -> anyhow::Result<Running> {
+    /// Starts it in the background, all it says in a file. Dropping the handle ends it and
+    /// everything it started.
+    pub fn spawn(self, log: &Path) -> anyhow::Result<Running> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let again = file.try_clone().context("cannot share a log file")?;
         self.start(file.into(), again.into())
+    }
+
+    /// Like [`spawn`](Self::spawn), with its standard output left to [`Running::first_line`].
+    pub fn spawn_that_says_when_ready(self, log: &Path) -> anyhow::Result<Running> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        self.start(Stdio::piped(), file.into())
     }
 
     fn start(mut self, stdout: Stdio, stderr: Stdio) -> anyhow::Result<Running> {
@@ -281,7 +288,6 @@ impl Job {
             id,
             ended,
             status: None,
-            deadline: self.deadline,
             stdout,
             stderr,
         })
@@ -323,15 +329,31 @@ pub struct Running {
     id: u32,
     ended: Receiver<std::io::Result<ExitStatus>>,
     status: Option<ExitStatus>,
-    deadline: Duration,
     stdout: Option<Box<dyn Read + Send>>,
     stderr: Option<Box<dyn Read + Send>>,
 }
 
 impl Running {
-    /// Its process number.
-    pub fn id(&self) -> u32 {
-        self.id
+    /// The first line that it prints, within `seconds`. What it prints after that is dropped.
+    pub fn first_line(&mut self, seconds: u64) -> anyhow::Result<String> {
+        let pipe = self
+            .stdout
+            .take()
+            .with_context(|| format!("{}: its output was taken already", self.what))?;
+        let (sender, line) = channel();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(pipe);
+            let mut first = String::new();
+            let read = reader.read_line(&mut first).map(|_| first);
+            // Nobody listens any more after the deadline; reading goes on so that the child never blocks.
+            let _ = sender.send(read);
+            let _ = std::io::copy(&mut reader, &mut std::io::sink());
+        });
+        match line.recv_timeout(Duration::from_secs(seconds)) {
+            Ok(Ok(line)) if !line.is_empty() => Ok(line),
+            Ok(_) => bail!("{} ended before it was ready", self.what),
+            Err(_) => bail!("{} was not ready within {seconds} s", self.what),
+        }
     }
 
     /// How it ended; `None` while it runs.
@@ -340,11 +362,6 @@ impl Running {
             self.status = self.ended.try_recv().ok().and_then(Result::ok);
         }
         self.status
-    }
-
-    /// Waits for its end within its deadline, counted from now.
-    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
-        self.wait_until(Instant::now() + self.deadline)
     }
 
     /// Asks it to stop, and ends it when it has not after `grace`.

@@ -1,0 +1,307 @@
+//! `cargo xtask demo`: the main job on one machine, with real parts: a coordinator,
+//! two robots, a microcontroller, and a model that is replaced while they work.
+
+mod api;
+mod cast;
+mod data;
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, bail};
+
+use crate::firmware::{self, Board};
+use crate::npz::{self, Array};
+use crate::process::Running;
+use crate::terminal::{say, thousands};
+use crate::{compare, python, setup};
+use api::Api;
+use cast::{Programs, Ready, Robot};
+use data::Recording;
+use show::Stage;
+
+/// The robots' names.
+const ROBOTS: [&str; 2] = ["robot-1", "robot-2"];
+/// Frames a second that each robot sees.
+const RATE: u32 = 50;
+/// Frames that the microcontroller runs.
+const BOARD_FRAMES: usize = 24;
+/// Seconds within which robots must have come, or switched.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// Seconds that QEMU may take.
+const QEMU_DEADLINE: u64 = 60;
+/// Seconds that a program may take to stop when asked.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long to show it.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Leave everything running after the summary, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Seconds of inference with each of the two versions
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u64).range(3..=600))]
+    seconds: u64,
+}
+
+/// Sets up, builds, and runs the demo; an error when something did not happen.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    setup::run(&setup::Options::default())?;
+    let python = python::environment(false)?;
+    say("building (the first time takes some minutes)");
+    let programs = Programs::build()?;
+    let folder = tempfile::Builder::new()
+        .prefix("sanderling-demo-")
+        .tempdir()
+        .context("cannot make a folder")?;
+    let recording = Recording::choose(&python, folder.path(), ROBOTS.len())?;
+    say(format!("data: {}", recording.description));
+    let boards = [1, 2].map(|version| BoardRun::prepare(&recording, version, folder.path()));
+    let [first, second] = boards;
+    let boards = [first?, second?];
+    say("built; the demo begins");
+
+    let outcome = play(options, &programs, &recording, boards, folder.path());
+    if outcome.is_err() {
+        let kept = folder.keep();
+        eprintln!("logs and state are kept in {}", kept.display());
+    }
+    outcome
+}
+
+fn play(
+    options: &Options,
+    programs: &Programs,
+    recording: &Recording,
+    boards: [BoardRun; 2],
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let (mut coordinator, ready) = cast::coordinator(programs, folder)?;
+    say(format!(
+        "coordinator: API {}, broker {}",
+        ready.http, ready.mqtt
+    ));
+    let api = Api::at(&ready.http)?;
+    let mut stage = Stage::new(&api, &recording.labels)?;
+
+    let bytes = [1, 2].map(|version| register(programs, &ready, recording, version));
+    let [first, second] = bytes;
+    let update_bytes = (first?, second?).1;
+    push(programs, &ready, recording, 1)?;
+
+    let mut robots = Vec::new();
+    for (name, frames) in ROBOTS.iter().zip(&recording.frames) {
+        robots.push(cast::robot(
+            programs,
+            &Robot {
+                name,
+                frames,
+                rate: RATE,
+            },
+            &ready.mqtt,
+            folder,
+        )?);
+        say(format!("{name}: started, {RATE} recorded frames a second"));
+    }
+    stage.until("every robot runs v1", PATIENCE, |devices| {
+        in_step(devices, 1)
+    })?;
+
+    let [first, second] = boards;
+    let first = thread::spawn(move || first.run());
+    stage.play(Duration::from_secs(options.seconds))?;
+    finish("v1", first)?;
+
+    say("pushing v2 over MQTT; inference goes on");
+    let (pushed, pushed_at) = (Instant::now(), SystemTime::now());
+    push(programs, &ready, recording, 2)?;
+    stage.until("every robot runs v2", PATIENCE, |devices| {
+        in_step(devices, 2)
+    })?;
+    let update = pushed.elapsed();
+    let second = thread::spawn(move || second.run());
+    stage.play(Duration::from_secs(options.seconds))?;
+    finish("v2", second)?;
+
+    if !options.keep {
+        stop(&mut robots)?;
+    }
+    let summary = stage.settled(options.keep)?;
+    show::summary(
+        &summary,
+        &show::Update {
+            took: update,
+            bytes: update_bytes,
+            switches: stage.switches(),
+        },
+    );
+    show::verdict(&summary, &ROBOTS)?;
+    say(format!(
+        "everything happened, {:.0} s after the build",
+        began.elapsed().as_secs_f64()
+    ));
+
+    if options.keep {
+        keep(&ready, folder, &mut coordinator)?;
+        stop(&mut robots)?;
+    }
+    coordinator.stop(GRACE)?;
+    Ok(())
+}
+
+/// Whether all robots are there and run `version`, as their group should.
+fn in_step(devices: &[api::Device], version: u32) -> bool {
+    ROBOTS.iter().all(|name| {
+        devices.iter().any(|device| {
+            device.name == *name
+                && device.standing == "in_step"
+                && device
+                    .running
+                    .as_ref()
+                    .is_some_and(|running| running.version == version)
+                && device.results > 0
+        })
+    })
+}
+
+/// Registers a version for Linux robots and the microcontroller; gives the bytes that a robot pulls.
+fn register(
+    programs: &Programs,
+    ready: &Ready,
+    recording: &Recording,
+    version: u32,
+) -> anyhow::Result<u64> {
+    let onnx = recording.onnx(version);
+    let path = onnx.to_str().context("the checkout's path is not UTF-8")?;
+    let number = version.to_string();
+    let arguments = [
+        "register",
+        path,
+        "--name",
+        recording.model,
+        "--version",
+        &number,
+        "--targets",
+        "generic,cortex-m4",
+    ];
+    programs.sanderling(&ready.http, &arguments, 60)?;
+    let models = programs.sanderling(&ready.http, &["models"], 30)?;
+    let bytes = data::plan_bytes(&models, recording.model, version).with_context(|| {
+        format!("the registry does not list the plan that was registered: {models}")
+    })?;
+    say(format!(
+        "registered {} v{version}: {} bytes for a robot",
+        recording.model,
+        thousands(bytes)
+    ));
+    Ok(bytes)
+}
+
+fn push(
+    programs: &Programs,
+    ready: &Ready,
+    recording: &Recording,
+    version: u32,
+) -> anyhow::Result<()> {
+    let number = version.to_string();
+    programs.sanderling(
+        &ready.http,
+        &[
+            "push",
+            recording.model,
+            "--version",
+            &number,
+            "--group",
+            "all",
+        ],
+        30,
+    )?;
+    Ok(())
+}
+
+fn stop(robots: &mut [Running]) -> anyhow::Result<()> {
+    for robot in robots {
+        robot.stop(GRACE)?;
+    }
+    Ok(())
+}
+
+/// Says how to look around, and waits until the coordinator ends or the user interrupts.
+fn keep(ready: &Ready, folder: &Path, coordinator: &mut Running) -> anyhow::Result<()> {
+    println!();
+    println!("Still running, until Ctrl-C. In another terminal:");
+    println!("    export SANDERLING_COORDINATOR={}", ready.http);
+    println!("    cargo run -q -p sanderling-cli -- watch");
+    println!("    cargo run -q -p sanderling-cli -- devices");
+    println!(
+        "The API: {}/openapi.json; the broker: {}; logs and state: {}",
+        ready.http,
+        ready.mqtt,
+        folder.display()
+    );
+    while coordinator.ended().is_none() {
+        thread::sleep(Duration::from_millis(500));
+    }
+    bail!(
+        "the coordinator ended; its log: {}",
+        folder.join("coordinator.log").display()
+    )
+}
+
+/// The microcontroller's part: one version of the model on some frames, and what this
+/// machine computes for them.
+struct BoardRun {
+    image: PathBuf,
+    input: Array,
+    host: Array,
+}
+
+impl BoardRun {
+    fn prepare(recording: &Recording, version: u32, folder: &Path) -> anyhow::Result<Self> {
+        let board = Board::named("mps2-an386")?;
+        let onnx = recording.onnx(version);
+        let folder = folder.join(format!("board-v{version}"));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let frames = recording.frames.first().context("no frames")?;
+        let input = npz::read(frames, "input")?.head(BOARD_FRAMES);
+        say(format!(
+            "building the firmware for {} around {} v{version}",
+            board.name, recording.model
+        ));
+        let plan = firmware::compile(&onnx, board.packing, &folder)?;
+        Ok(BoardRun {
+            image: firmware::build(board, &plan, &folder)?,
+            host: firmware::host_outputs(&onnx, &input)?,
+            input,
+        })
+    }
+
+    /// Runs the frames under QEMU and compares; gives a line that says what was seen.
+    fn run(self) -> anyhow::Result<String> {
+        let board = Board::named("mps2-an386")?;
+        let run = firmware::run(board, &self.image, Some(&self.input), QEMU_DEADLINE)?;
+        let output = run
+            .output
+            .with_context(|| format!("status {}:\n{}", run.status, run.log))?;
+        compare::equal(&output, &self.host).context("against this machine")?;
+        Ok(format!(
+            "Cortex-M4 ({} under QEMU): {} frames, {} output bytes, all equal to this machine's",
+            board.name,
+            self.input.frames(),
+            thousands(output.bytes.len() as u64)
+        ))
+    }
+}
+
+fn finish(version: &str, board: thread::JoinHandle<anyhow::Result<String>>) -> anyhow::Result<()> {
+    let line = board
+        .join()
+        .map_err(|_| anyhow::anyhow!("the microcontroller's thread panicked"))?
+        .with_context(|| format!("{version} on the microcontroller"))?;
+    say(format!("{version}: {line}"));
+    Ok(())
+}
