@@ -1,4 +1,4 @@
-"""Fills the cost on the engine into the models' cards: MACs, arena and flash, from `sanderling compile --json`."""
+"""Fills the cost on the engine into the cards and the index: MACs, arena and flash, from `sanderling compile --json`."""
 
 import argparse
 import json
@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent
 MODELS = ("digits", "terrain", "map")
 FIGURES = ("macs", "arena_bytes", "flash_bytes")
 DEADLINE_S = 120
+# Between these marks stands the table of the index, README.md.
+BEGIN, END = "<!-- figures, by `python models/card.py` -->", "<!-- end of figures -->"
 
 
 def measure(command, model, target):
@@ -51,6 +53,9 @@ def main():
             version["engine"] = {t: measure([args.sanderling], folder / version["file"], t) for t in args.target or ["cortex-m4"]}
             print(name, version["file"], version["engine"])
         card.write(folder, facts)
+    index = ROOT / "README.md"
+    before, _, after = index.read_text().partition(BEGIN)
+    index.write_text(before + BEGIN + "\n" + card.summary([card.read(ROOT / name) for name in MODELS]) + "\n" + END + after.partition(END)[2])
 
 
 if __name__ == "__main__":

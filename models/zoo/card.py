@@ -81,3 +81,16 @@ def _confusion(labels, confusion):
 
 def _number(value):
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def summary(cards):
+    """A table over all models for the index: accuracy (or IoU) in float and int8, and what it costs on the engine."""
+    rows = []
+    for facts in cards:
+        for name, v in facts["versions"].items():
+            metric = next(iter(v["int8"]))
+            cost = v.get("engine", {}).get("cortex-m4", {})
+            known = [f"{cost[k]:,}" if k in cost else "not measured yet" for k in ("macs", "arena_bytes", "flash_bytes")]
+            rows.append([facts["name"], name, metric, _number(v["float"][metric]), _number(v["int8"][metric]), f"{v['int8']['frames']:,}", f"{v['parameters']:,}", *known])
+    head = ["model", "version", "measure, held-out data", "float", "int8", "frames", "parameters", "MACs", "arena, Cortex-M4", "flash, Cortex-M4"]
+    return "\n".join(_table(head, rows))
