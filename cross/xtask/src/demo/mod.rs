@@ -129,13 +129,17 @@ fn play(
     if !options.keep {
         stop(&mut robots)?;
     }
-    let summary = stage.settled(options.keep)?;
+    let summary = stage.settled()?;
+    let switched = ROBOTS
+        .iter()
+        .map(|name| (name.to_string(), stage.switched(name, pushed_at)))
+        .collect();
     show::summary(
         &summary,
         &show::Update {
             took: update,
             bytes: update_bytes,
-            switches: stage.switches(),
+            switched,
         },
     );
     show::verdict(&summary, &ROBOTS)?;
