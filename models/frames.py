@@ -24,13 +24,15 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help=".npz to write")
     parser.add_argument("--frames", type=int, help="how many (default: all there are)")
     parser.add_argument("--seed", type=int, help="draw them at random with this seed (default: in recorded order)")
+    parser.add_argument("--everything", action="store_true",
+                        help="also runs and maps named like those of the training: for other recordings than those the models were trained on")
     args = parser.parse_args()
     if args.frames is not None and args.frames < 1:
         sys.exit(f"frames: --frames {args.frames} asks for nothing; give 1 or more")
 
     try:
         data = importlib.import_module(f"{args.model}.data")
-        inputs, labels = data.held_out(args.shared)
+        inputs, labels = data.held_out(args.shared, args.everything)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"frames: {error}")
     pick = np.arange(len(inputs))
@@ -38,9 +40,9 @@ def main():
         pick = np.random.default_rng(args.seed).permutation(pick)
     pick = pick[: args.frames]
     np.savez(args.out, input=inputs[pick].astype(np.float32), label=np.asarray(labels)[pick].astype(np.int64))
-    print(f"{args.out}: {len(pick)} of {len(inputs)} held-out frames of {args.model}, each float32{list(inputs.shape[1:])}")
+    print(f"{args.out}: {len(pick)} of {len(inputs)} {'' if args.everything else 'held-out '}frames of {args.model}, each float32{list(inputs.shape[1:])}")
     if args.frames is not None and args.frames > len(inputs):
-        print(f"frames: only {len(inputs)} held-out frames exist", file=sys.stderr)
+        print(f"frames: only {len(inputs)} frames exist", file=sys.stderr)
 
 
 if __name__ == "__main__":
