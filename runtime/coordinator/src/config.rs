@@ -12,6 +12,7 @@ use serde::Deserialize;
 #[command(
     name = "sanderling-coordinator",
     version,
+    args_override_self = true,
     about = "The fleet's one process: broker, registry, updates and HTTP API",
     long_about = "The fleet's one process: it runs an MQTT broker (or uses yours), keeps the registry of models \
         in SQLite, tells robots what to run, sends them model files when they ask, counts their results, \
@@ -123,12 +124,16 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("the configuration file {path} is wrong: {error}")]
+    #[error(
+        "the configuration file {path} is wrong at line {line}: {why}; --help lists the settings"
+    )]
     Parse {
         /// Which file.
         path: String,
+        /// The line, from 1.
+        line: usize,
         /// Why.
-        error: toml::de::Error,
+        why: String,
     },
     /// The broker's URL is not one.
     #[error("{url:?} is not a broker's address: {why}; write mqtt://HOST:PORT")]
@@ -196,9 +201,15 @@ impl Options {
             path: name(),
             error,
         })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Parse {
-            path: name(),
-            error,
+        toml::from_str(&text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = 1 + text.bytes().take(start).filter(|b| *b == b'\n').count();
+            let why = error.message().lines().collect::<Vec<_>>().join(" ");
+            ConfigError::Parse {
+                path: name(),
+                line,
+                why,
+            }
         })
     }
 }
@@ -311,7 +322,8 @@ mod tests {
         .unwrap();
         let path = path.to_str().unwrap();
         let parse = |args: &[&str]| {
-            let args = ["x", "--config", path].iter().chain(args);
+            let all = ["x", "--config", path];
+            let args = all.iter().chain(args);
             Options::try_parse_from(args).unwrap().complete().unwrap()
         };
         let config = parse(&[]);

@@ -141,7 +141,8 @@ impl Fleet {
             else {
                 continue;
             };
-            if fleet != self.fleet {
+            // An empty message on a retained topic only clears what the broker kept there.
+            if fleet != self.fleet || (payload.is_empty() && kind.is_retained()) {
                 continue;
             }
             let read = match kind {

@@ -1,6 +1,8 @@
 //! The coordinator as a program: options, logs, signals.
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use clap::Parser;
 use sanderling_coordinator::config::Options;
@@ -17,6 +19,7 @@ fn main() -> std::process::ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match run(options) {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -36,10 +36,12 @@ impl fmt::Display for NameError {
             NameError::Empty => f.write_str("a name must not be empty"),
             NameError::TooLong => write!(f, "a name has at most {MAX_NAME} bytes; shorten it"),
             NameError::BadStart => f.write_str("a name starts with a letter or a digit"),
-            NameError::BadCharacter(c) => write!(
-                f,
-                "{c:?} cannot stand in a name; use letters, digits, '-', '_' and '.'"
-            ),
+            NameError::BadCharacter(c) => {
+                write!(
+                    f,
+                    "{c:?} cannot stand in a name; use letters, digits, '-', '_' and '.'"
+                )
+            }
         }
     }
 }

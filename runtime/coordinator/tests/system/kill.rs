@@ -1,0 +1,141 @@
+//! Whatever is killed, whenever: no result that was acknowledged is lost, none is counted twice, and
+//! what robots should run is still said.
+
+use std::time::Duration;
+
+use crate::support::broker::Mosquitto;
+use crate::support::plan::plan;
+use crate::support::process::Coordinator;
+use crate::support::robot::{Robot, Setup};
+use sanderling_plan::Target;
+
+const FRAMES: usize = 1500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coordinator_with_the_embedded_broker() {
+    kill_the_coordinator(Coordinator::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coordinator_beside_mosquitto() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mosquitto) = Mosquitto::start(dir.path()).await else {
+        return;
+    };
+    kill_the_coordinator(Coordinator::start_with(&["--broker-url", &mosquitto.url()]).await).await;
+}
+
+async fn kill_the_coordinator(mut coordinator: Coordinator) {
+    coordinator
+        .register("terrain", 1, &plan(Target::Generic, 64, 200_000, 1))
+        .await;
+    coordinator.push("all", "terrain", 1).await;
+    let mut robot = Robot::connect(&coordinator.mqtt, Setup::new("robot")).await;
+
+    // In the middle of a download.
+    robot.until("some chunks came", |r| r.chunks > 10).await;
+    coordinator.kill().await;
+    coordinator.restart().await;
+    robot
+        .until("the download is finished", |r| r.running.is_some())
+        .await;
+    coordinator
+        .until_device("robot", |d| {
+            d["standing"] == "in_step" && d["online"] == true
+        })
+        .await;
+
+    // In the middle of results, at moments that differ from round to round.
+    for round in 0..5 {
+        for i in 0..FRAMES / 5 {
+            robot.result(1, None, 100).await;
+            if i == 60 * round {
+                robot.live(Duration::from_millis(round as u64 * 3)).await;
+                coordinator.kill().await;
+                coordinator.restart().await;
+                let safe = robot.receipted.len() as u64;
+                let counted = coordinator.counted().await;
+                assert!(
+                    counted >= safe,
+                    "round {round}: {counted} counted, {safe} acknowledged"
+                );
+            }
+        }
+        robot.live(Duration::from_millis(5)).await;
+    }
+    robot
+        .until("every result has its receipt", |r| r.outbox.is_empty())
+        .await;
+    assert_eq!(robot.receipted.len(), FRAMES);
+    assert_eq!(coordinator.counted().await, FRAMES as u64);
+    let summary = coordinator.get("/v1/results/summary").await;
+    assert_eq!(summary["coverage"][0]["missing"], 0);
+    assert_eq!(summary["coverage"][0]["counted"], FRAMES);
+
+    // A robot that was never seen before learns what to run from a coordinator that was killed.
+    coordinator.kill().await;
+    coordinator.restart().await;
+    let mut late = Robot::connect(&coordinator.mqtt, Setup::new("late")).await;
+    late.until("v1 runs", |r| r.running.is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_vanishes_is_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut mosquitto) = Mosquitto::start(dir.path()).await else {
+        return;
+    };
+    let coordinator = Coordinator::start_with(&["--broker-url", &mosquitto.url()]).await;
+    coordinator
+        .register("terrain", 1, &plan(Target::Generic, 64, 1000, 1))
+        .await;
+    coordinator.push("all", "terrain", 1).await;
+    let mut robot = Robot::connect(&coordinator.mqtt, Setup::new("robot")).await;
+    robot.until("v1 runs", |r| r.running.is_some()).await;
+
+    mosquitto.kill().await;
+    crate::support::within("the API says so", async {
+        while coordinator.request("GET", "/healthz", b"").await.0 != 503 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Meanwhile work goes on: the push is taken and said when the broker is back.
+    coordinator
+        .register("terrain", 2, &plan(Target::Generic, 64, 1000, 2))
+        .await;
+    coordinator.push("all", "terrain", 2).await;
+    robot.result(1, None, 100).await;
+    mosquitto.restart().await;
+    robot
+        .until("v2 runs", |r| {
+            r.running.as_ref().is_some_and(|m| m.version == 2)
+        })
+        .await;
+    robot
+        .until("the result has its receipt", |r| r.outbox.is_empty())
+        .await;
+    assert_eq!(coordinator.counted().await, 1);
+    coordinator
+        .until_device("robot", |d| d["standing"] == "in_step")
+        .await;
+    let said = coordinator
+        .log()
+        .matches("no connection to the broker")
+        .count();
+    assert_eq!(said, 1, "one line for one outage");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_it_in_order() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator
+        .register("terrain", 1, &plan(Target::Generic, 64, 1000, 1))
+        .await;
+    assert!(coordinator.terminate().await.success());
+    coordinator.restart().await;
+    assert_eq!(
+        coordinator.get("/v1/models").await["models"][0]["name"],
+        "terrain"
+    );
+}

@@ -1,0 +1,9 @@
+//! The coordinator as robots, brokers and people meet it: real processes, real files, real sockets.
+//!
+//! One program, because each test program of this crate takes its time to link.
+
+mod api;
+mod kill;
+mod main_job;
+mod robots;
+mod support;

@@ -1,0 +1,185 @@
+//! A coordinator as a process of its own, with its data in a directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::{http, within};
+
+pub struct Coordinator {
+    pub http: String,
+    pub mqtt: String,
+    dir: TempDir,
+    args: Vec<String>,
+    child: Child,
+}
+
+impl Coordinator {
+    /// With its embedded broker, on free ports.
+    pub async fn start() -> Coordinator {
+        Coordinator::start_with(&[]).await
+    }
+
+    /// With more arguments, such as `--broker-url URL`.
+    pub async fn start_with(args: &[&str]) -> Coordinator {
+        let dir = TempDir::new().unwrap();
+        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        let (child, ready) = launch(dir.path(), &args).await;
+        let (http, mqtt) = addresses(&ready);
+        Coordinator {
+            http,
+            mqtt,
+            dir,
+            args,
+            child,
+        }
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// SIGKILL: it has no chance to put anything in order.
+    pub async fn kill(&mut self) {
+        within("the coordinator dies", self.child.kill())
+            .await
+            .unwrap();
+    }
+
+    /// Starts it again with the same data; it comes back on the same ports.
+    pub async fn restart(&mut self) {
+        let (child, ready) = launch(self.dir.path(), &self.args).await;
+        self.child = child;
+        assert_eq!(addresses(&ready), (self.http.clone(), self.mqtt.clone()));
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(sent.success());
+        within("the coordinator ends", self.child.wait())
+            .await
+            .unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        http::get(&self.http, path).await
+    }
+
+    pub async fn request(&self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+        http::request(&self.http, method, path, body).await
+    }
+
+    /// Registers a plan; gives its digest.
+    pub async fn register(&self, name: &str, version: u32, plan: &[u8]) -> String {
+        let path = format!("/v1/models?name={name}&version={version}");
+        let (status, body) = self.request("POST", &path, plan).await;
+        assert_eq!(status, 201, "{body}");
+        body["artifact"]["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// Sets what a group should run; gives the serial.
+    pub async fn push(&self, group: &str, model: &str, version: u32) -> u64 {
+        let body = serde_json::json!({"model": model, "version": version, "chunk_size": 4096});
+        let path = format!("/v1/groups/{group}/desired");
+        let (status, body) = self
+            .request("PUT", &path, body.to_string().as_bytes())
+            .await;
+        assert_eq!(status, 200, "{body}");
+        body["serial"].as_u64().unwrap()
+    }
+
+    /// Waits, event by event, until `done` holds for a device.
+    pub async fn until_device(&self, name: &str, done: impl Fn(&Value) -> bool) -> Value {
+        within(&format!("{name} comes so far"), async {
+            let mut after = 0;
+            loop {
+                let (status, device) = self
+                    .request("GET", &format!("/v1/devices/{name}"), b"")
+                    .await;
+                if status == 200 && done(&device) {
+                    return device;
+                }
+                let events = self
+                    .get(&format!("/v1/events?after={after}&wait_s=1"))
+                    .await;
+                after = events["next"].as_i64().unwrap();
+            }
+        })
+        .await
+    }
+
+    /// How many results were counted in all.
+    pub async fn counted(&self) -> u64 {
+        self.get("/v1/results/summary").await["total"]["frames"]
+            .as_u64()
+            .unwrap()
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the coordinator's log ---\n{}", self.log());
+        }
+    }
+}
+
+fn addresses(ready: &Value) -> (String, String) {
+    let text = |key: &str| ready[key].as_str().expect(key).to_owned();
+    (text("http"), text("mqtt"))
+}
+
+/// The program, ready to start with these arguments.
+pub fn command(dir: &Path, args: &[String]) -> Command {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sanderling-coordinator"));
+    command
+        .env_clear()
+        .args(["--http", "127.0.0.1:0", "--log", "debug", "--data-dir"])
+        .arg(dir.join("data"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::from(log))
+        .kill_on_drop(true);
+    if !args.iter().any(|a| a == "--broker-url") {
+        command.args(["--mqtt", "127.0.0.1:0"]);
+    }
+    command
+}
+
+async fn launch(dir: &Path, args: &[String]) -> (Child, Value) {
+    let mut child = command(dir, args).spawn().expect("the coordinator starts");
+    let stdout = child.stdout.take().expect("its output is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    let line = within("the coordinator is ready", lines.next_line())
+        .await
+        .unwrap();
+    let Some(line) = line else {
+        let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+        panic!("the coordinator ended before it was ready:\n{log}");
+    };
+    (
+        child,
+        serde_json::from_str(&line).expect("the ready line is JSON"),
+    )
+}
