@@ -23,10 +23,9 @@
 //!
 //! # Stack
 //!
-//! No recursion. The largest buffers on the stack at any time are a pooling block of
-//! 64 accumulators and 64 bytes; with the operands of a step, all frames of the engine
-//! together stay below 2 KB (measured on Cortex-M4 by a test of this crate's sources
-//! and again by the firmware's stack paint).
+//! No recursion. The largest buffers on the stack are a block of 64 accumulators and 64
+//! bytes. By the compiler's own figures for Cortex-M4, all frames of a self-test together
+//! take 1.6 KB at optimization level 3 and 2.5 KB at level `s`; `Plan::new` takes 1.2 KB.
 //!
 //! # Panics
 //!

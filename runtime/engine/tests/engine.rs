@@ -179,3 +179,14 @@ fn an_arena_that_shrinks_under_the_engine_ends_the_run_with_an_error() {
     len.set(need);
     engine.run().unwrap();
 }
+
+/// The smallest stack that a Linux thread can have; its own start takes a part of it.
+#[test]
+fn a_run_needs_little_stack() {
+    let thread = std::thread::Builder::new().stack_size(16 * 1024);
+    let tested = thread.spawn(|| {
+        let mut engine = Engine::new(plan(), arena(0)).unwrap();
+        engine.self_test()
+    });
+    assert_eq!(tested.unwrap().join().unwrap(), Ok(()));
+}

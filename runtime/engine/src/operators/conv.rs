@@ -1,6 +1,6 @@
 //! Convolution with groups.
 
-use super::window::Axis;
+use super::window::{Axis, Image, each_pixel};
 use crate::kernels::{Linear, linear_row};
 use crate::memory::{Operands, copy, signed_mut};
 use crate::numerics::Requantize;
@@ -14,54 +14,50 @@ pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
         scratch,
         constants,
     } = operands;
-    let [_, h, w, channels_in] = x.shape.nhwc()?;
-    let [_, out_h, out_w, channels_out] = output_shape.nhwc()?;
-    let (groups, channels_in) = (p.groups.max(1) as usize, channels_in as usize);
-    let (group_in, group_out) = (channels_in / groups, channels_out as usize / groups);
+    let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
+    let ([_, h, w, channels_in], [.., channels_out]) = (from, to);
+    let groups = p.groups.max(1);
+    let (group_in, group_out) = (
+        (channels_in / groups) as usize,
+        (channels_out / groups) as usize,
+    );
     let k = (p.kernel_h as usize)
         .checked_mul(p.kernel_w as usize)?
         .checked_mul(group_in)?;
-    let requantize = Requantize::new(p.low, p.high, p.zero_point);
     let linear = Linear::of(
         &constants,
         [p.weights, p.bias, p.multipliers],
         channels_out as usize,
         k,
         p.weight_zero_point,
-        requantize,
+        Requantize::new(p.low, p.high, p.zero_point),
     )?;
-    let image = Image {
+    let window = Window {
         rows: rows(p, h),
         columns: columns(p, w),
-        width: w as usize,
-        channels: channels_in,
         group: group_in,
+        dense: p.dilation_w == 1 && groups == 1,
         zero_point: p.input_zero_point as i8,
     };
-    let image_bytes = (h as usize)
-        .checked_mul(w as usize)?
-        .checked_mul(channels_in)?;
-    let pixels_out = (out_h as usize).checked_mul(out_w as usize)?;
-    let batches =
-        signed_mut(output).chunks_exact_mut(pixels_out.checked_mul(channels_out as usize)?.max(1));
-    for (y, x) in batches.zip(x.i8()?.chunks_exact(image_bytes.max(1))) {
-        let mut pixels = y.chunks_exact_mut((channels_out as usize).max(1));
-        for oy in 0..out_h {
-            for (ox, y) in (0..out_w).zip(&mut pixels) {
-                for (g, y) in y.chunks_exact_mut(group_out.max(1)).enumerate() {
-                    let linear = linear.channels(g * group_out, group_out, k)?;
-                    if p.is_pointwise() {
-                        linear_row(image.point(x, oy, ox, g)?, &linear, y);
-                    } else {
-                        let patch = signed_mut(scratch.get_mut(..k)?);
-                        image.patch(x, oy, ox, g, patch)?;
-                        linear_row(patch, &linear, y);
-                    }
+    each_pixel(
+        (x.i8()?, from),
+        (signed_mut(output), to),
+        |image, oy, ox, y| {
+            for (g, y) in y.chunks_exact_mut(group_out.max(1)).enumerate() {
+                let linear = linear.channels(g * group_out, group_out, k)?;
+                if p.is_pointwise() {
+                    let (iy, ix) = (oy.wrapping_mul(p.stride_h), ox.wrapping_mul(p.stride_w));
+                    let x = image.values(iy as usize, ix as usize, g * group_in, group_in)?;
+                    linear_row(x, &linear, y);
+                } else {
+                    let patch = signed_mut(scratch.get_mut(..k)?);
+                    window.gather(image, oy, ox, g * group_in, patch)?;
+                    linear_row(patch, &linear, y);
                 }
             }
-        }
-    }
-    Some(())
+            Some(())
+        },
+    )
 }
 
 /// The vertical axis of a convolution's window over `height` rows.
@@ -86,41 +82,32 @@ pub(super) fn columns(p: &Conv, width: u32) -> Axis {
     }
 }
 
-/// How windows read an NHWC image.
-struct Image {
+/// How a window reads an image.
+struct Window {
     rows: Axis,
     columns: Axis,
-    width: usize,
-    channels: usize,
     /// Channels of a group.
     group: usize,
+    /// Whether neighbouring taps of a row are neighbours in memory.
+    dense: bool,
     /// What padding reads.
     zero_point: i8,
 }
 
-impl Image {
-    /// The group `g` of the one pixel that a point kernel reads.
-    fn point<'a>(&self, x: &'a [i8], oy: u32, ox: u32, g: usize) -> Option<&'a [i8]> {
-        let iy = oy.wrapping_mul(self.rows.stride) as usize;
-        let ix = ox.wrapping_mul(self.columns.stride) as usize;
-        self.pixel(x, iy, ix, g)
-    }
-
-    fn pixel<'a>(&self, x: &'a [i8], iy: usize, ix: usize, g: usize) -> Option<&'a [i8]> {
-        let pixel = iy.checked_mul(self.width)?.checked_add(ix)?;
-        let start = pixel
-            .checked_mul(self.channels)?
-            .checked_add(g * self.group)?;
-        x.get(start..start.checked_add(self.group)?)
-    }
-
-    /// Gathers the window of an output pixel, `[kh][kw][group]`.
-    fn patch(&self, x: &[i8], oy: u32, ox: u32, g: usize, patch: &mut [i8]) -> Option<()> {
+impl Window {
+    /// Gathers the group from `channel` on of an output pixel's window, `[kh][kw][group]`.
+    fn gather(
+        &self,
+        image: Image<'_>,
+        oy: u32,
+        ox: u32,
+        channel: usize,
+        patch: &mut [i8],
+    ) -> Option<()> {
         let (taps_y, taps_x) = (self.rows.taps(oy), self.columns.taps(ox));
-        let row_bytes = (self.columns.kernel as usize).checked_mul(self.group)?;
+        let row = (self.columns.kernel as usize).checked_mul(self.group)?;
         let (first, end) = (taps_x.inside.start as usize, taps_x.inside.end as usize);
-        let dense = self.columns.dilation == 1 && self.group == self.channels;
-        for (ky, row) in (0..).zip(patch.chunks_exact_mut(row_bytes.max(1))) {
+        for (ky, row) in (0..).zip(patch.chunks_exact_mut(row.max(1))) {
             if !taps_y.inside.contains(&ky) || first == end {
                 row.fill(self.zero_point);
                 continue;
@@ -130,19 +117,16 @@ impl Image {
             let (inside, after) = rest.split_at_mut_checked((end - first) * self.group)?;
             before.fill(self.zero_point);
             after.fill(self.zero_point);
-            if dense {
-                // Neighbouring taps are neighbours in memory.
+            if self.dense {
                 let ix = taps_x.position(taps_x.inside.start);
-                let start = iy.checked_mul(self.width)?.checked_add(ix)?;
-                let start = start.checked_mul(self.channels)?;
-                copy(inside, x.get(start..start.checked_add(inside.len())?)?);
+                copy(inside, image.values(iy, ix, 0, inside.len())?);
             } else {
-                let taps = taps_x
-                    .inside
-                    .clone()
-                    .zip(inside.chunks_exact_mut(self.group.max(1)));
-                for (kx, tap) in taps {
-                    copy(tap, self.pixel(x, iy, taps_x.position(kx), g)?);
+                let taps = taps_x.inside.clone();
+                for (kx, tap) in taps.zip(inside.chunks_exact_mut(self.group.max(1))) {
+                    copy(
+                        tap,
+                        image.values(iy, taps_x.position(kx), channel, self.group)?,
+                    );
                 }
             }
         }

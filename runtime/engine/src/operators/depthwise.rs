@@ -1,8 +1,9 @@
 //! Convolution with one input channel per group.
 
 use super::conv::{columns, rows};
+use super::window::each_pixel;
 use crate::kernels::{BLOCK, depthwise_tap};
-use crate::memory::{Operands, signed_mut};
+use crate::memory::{Operands, copy, signed_mut};
 use crate::numerics::Requantize;
 use sanderling_plan::step::Conv;
 
@@ -14,78 +15,69 @@ pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
         constants,
         ..
     } = operands;
-    let [_, h, w, channels_in] = x.shape.nhwc()?;
-    let [_, out_h, out_w, channels_out] = output_shape.nhwc()?;
+    let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
+    let ([_, h, w, channels_in], [.., channels_out]) = (from, to);
     let (channels_in, outputs) = (channels_in as usize, channels_out as usize);
     let taps = (p.kernel_h as usize).checked_mul(p.kernel_w as usize)?;
     let weights: &[i8] = constants.slice(p.weights, taps.checked_mul(outputs)?)?;
     let bias: &[i32] = constants.slice(p.bias, outputs)?;
     let multipliers: &[f32] = constants.slice(p.multipliers, outputs)?;
     let requantize = Requantize::new(p.low, p.high, p.zero_point);
-    let multiplier = outputs / channels_in.max(1);
+    let times = outputs / channels_in.max(1);
     let (rows, columns) = (rows(p, h), columns(p, w));
     // What a tap in the padding reads, of every channel.
     let padding = [p.input_zero_point as i8; BLOCK];
-    let image_bytes = (h as usize)
-        .checked_mul(w as usize)?
-        .checked_mul(channels_in)?;
-    let image_out = (out_h as usize)
-        .checked_mul(out_w as usize)?
-        .checked_mul(outputs)?;
 
-    let batches = signed_mut(output).chunks_exact_mut(image_out.max(1));
-    for (y, x) in batches.zip(x.i8()?.chunks_exact(image_bytes.max(1))) {
-        let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for oy in 0..out_h {
-            let taps_y = rows.taps(oy);
-            for (ox, y) in (0..out_w).zip(&mut pixels) {
-                let taps_x = columns.taps(ox);
-                for (block, y) in y.chunks_mut(BLOCK).enumerate() {
-                    let (from, len) = (block * BLOCK, y.len());
-                    let mut acc = [0i32; BLOCK];
-                    let acc = acc.get_mut(..len)?;
-                    crate::memory::copy(acc, bias.get(from..from.checked_add(len)?)?);
-                    let mut tap = from;
-                    for ky in 0..p.kernel_h {
-                        for kx in 0..p.kernel_w {
-                            let w = weights.get(tap..tap.checked_add(len)?)?;
-                            tap = tap.checked_add(outputs)?;
-                            if !(taps_y.inside.contains(&ky) && taps_x.inside.contains(&kx)) {
-                                depthwise_tap(acc, &padding, w, p.weight_zero_point);
-                                continue;
-                            }
-                            let pixel = taps_y.position(ky).checked_mul(columns.size as usize)?;
-                            let pixel = pixel.checked_add(taps_x.position(kx))?;
-                            let start = pixel.checked_mul(channels_in)?;
-                            let x = x.get(start..start.checked_add(channels_in)?)?;
-                            if multiplier == 1 {
-                                depthwise_tap(acc, x.get(from..)?, w, p.weight_zero_point);
-                            } else {
-                                let repeated = repeat(x, multiplier, from, len);
-                                depthwise_tap(acc, &repeated, w, p.weight_zero_point);
-                            }
+    each_pixel(
+        (x.i8()?, from),
+        (signed_mut(output), to),
+        |image, oy, ox, y| {
+            let (taps_y, taps_x) = (rows.taps(oy), columns.taps(ox));
+            for (block, y) in y.chunks_mut(BLOCK).enumerate() {
+                let (first, len) = (block * BLOCK, y.len());
+                let channels = first..first.checked_add(len)?;
+                let mut acc = [0i32; BLOCK];
+                let acc = acc.get_mut(..len)?;
+                copy(acc, bias.get(channels.clone())?);
+                let mut weights = weights.chunks_exact(outputs.max(1));
+                for ky in 0..p.kernel_h {
+                    for kx in 0..p.kernel_w {
+                        let w = weights.next()?.get(channels.clone())?;
+                        let inside = taps_y.inside.contains(&ky) && taps_x.inside.contains(&kx);
+                        if !inside {
+                            depthwise_tap(acc, &padding, w, p.weight_zero_point);
+                            continue;
+                        }
+                        let (iy, ix) = (taps_y.position(ky), taps_x.position(kx));
+                        if times == 1 {
+                            let x = image.values(iy, ix, first, len)?;
+                            depthwise_tap(acc, x, w, p.weight_zero_point);
+                        } else {
+                            let x = image.values(iy, ix, 0, channels_in)?;
+                            let x = repeat(x, times, first, len);
+                            depthwise_tap(acc, &x, w, p.weight_zero_point);
                         }
                     }
-                    let scales = multipliers.get(from..from.checked_add(len)?)?;
-                    for ((y, &acc), &multiplier) in y.iter_mut().zip(&*acc).zip(scales) {
-                        *y = requantize.accumulator(acc, multiplier);
-                    }
+                }
+                let multipliers = multipliers.get(channels)?;
+                for ((y, &acc), &multiplier) in y.iter_mut().zip(&*acc).zip(multipliers) {
+                    *y = requantize.accumulator(acc, multiplier);
                 }
             }
-        }
-    }
-    Some(())
+            Some(())
+        },
+    )
 }
 
-/// The `len` inputs of the output channels from `from` on, where `times` consecutive
+/// The `len` inputs of the output channels from `first` on, where `times` consecutive
 /// outputs read one input.
-fn repeat(x: &[i8], times: usize, from: usize, len: usize) -> [i8; BLOCK] {
+fn repeat(x: &[i8], times: usize, first: usize, len: usize) -> [i8; BLOCK] {
     let mut repeated = [0i8; BLOCK];
     let times = times.max(1);
-    let outputs = x.get(from / times..).unwrap_or(&[]).iter();
+    let outputs = x.get(first / times..).unwrap_or(&[]).iter();
     let outputs = outputs
         .flat_map(|&x| core::iter::repeat_n(x, times))
-        .skip(from % times);
+        .skip(first % times);
     for (slot, x) in repeated.iter_mut().take(len).zip(outputs) {
         *slot = x;
     }

@@ -1,4 +1,4 @@
-//! Where a window over an image reaches inside it.
+//! Windows over NHWC images: which taps lie inside, and one call per output pixel.
 
 use core::ops::Range;
 
@@ -43,4 +43,55 @@ impl Taps {
         self.start
             .wrapping_add((tap as i32).wrapping_mul(self.dilation)) as usize
     }
+}
+
+/// An image of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Image<'a> {
+    x: &'a [i8],
+    width: usize,
+    channels: usize,
+}
+
+impl<'a> Image<'a> {
+    /// `count` values from channel `channel` on of the pixel in row `iy`, column `ix`;
+    /// they go on into the next pixels of the row.
+    pub(super) fn values(
+        &self,
+        iy: usize,
+        ix: usize,
+        channel: usize,
+        count: usize,
+    ) -> Option<&'a [i8]> {
+        let pixel = iy.checked_mul(self.width)?.checked_add(ix)?;
+        let start = pixel.checked_mul(self.channels)?.checked_add(channel)?;
+        self.x.get(start..start.checked_add(count)?)
+    }
+}
+
+/// Calls `pixel(image, oy, ox, y)` for every output pixel of every image of a batch, in
+/// the order of `y`, with the channels of that pixel.
+pub(super) fn each_pixel(
+    (x, [_, h, w, channels_in]): (&[i8], [u32; 4]),
+    (y, [_, out_h, out_w, channels_out]): (&mut [i8], [u32; 4]),
+    mut pixel: impl FnMut(Image<'_>, u32, u32, &mut [i8]) -> Option<()>,
+) -> Option<()> {
+    let (width, channels, outputs) = (w as usize, channels_in as usize, channels_out as usize);
+    let image = (h as usize).checked_mul(width)?.checked_mul(channels)?;
+    let image_out = (out_h as usize)
+        .checked_mul(out_w as usize)?
+        .checked_mul(outputs)?;
+    let batch = y
+        .chunks_exact_mut(image_out.max(1))
+        .zip(x.chunks_exact(image.max(1)));
+    for (y, x) in batch {
+        let image = Image { x, width, channels };
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for oy in 0..out_h {
+            for (ox, y) in (0..out_w).zip(&mut pixels) {
+                pixel(image, oy, ox, y)?;
+            }
+        }
+    }
+    Some(())
 }
