@@ -6,11 +6,13 @@ use sanderling_plan::step::{Conv, FullyConnected, Lookup, ResizeNearest, Softmax
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Operator, Place, Shape, Target, tensor};
 
+/// The bytes of every input, and of every output that the reference gave for them.
+pub type GoldenVector = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
 /// The plan of `program` with its arena laid out as `memory` says.
 ///
 /// Constants are packed for `target`; all targets take the generic packing today.
-/// `golden` holds the inputs of each golden vector and the outputs that the reference
-/// gave for them. Tensors that no step, input or output names are left out, so ids in
+/// Tensors that no step, input or output names are left out, so ids in
 /// the plan differ from those in the program.
 ///
 /// # Panics
@@ -22,7 +24,7 @@ pub fn emit(
     memory: &MemoryPlan,
     target: Target,
     source_sha256: [u8; 32],
-    golden: &[(Vec<Vec<u8>>, Vec<Vec<u8>>)],
+    golden: &[GoldenVector],
 ) -> Vec<u8> {
     let mut writer = Writer::new(target, source_sha256);
     let ids = write_tensors(program, memory, &mut writer);

@@ -10,7 +10,6 @@
 use super::bound::lower_bound;
 use super::lifetime::Block;
 use crate::random::SplitMix64;
-use std::cmp::Reverse;
 
 /// Where each block lies.
 #[derive(Clone, Debug, Default)]
@@ -180,38 +179,26 @@ fn gap(taken: &[(usize, usize)], size: usize, fit: Fit) -> usize {
     tightest.map_or(end, |(_, offset)| offset)
 }
 
+/// What decides a block's position in an order: lower ones go first.
+type Key = dyn Fn(&Block) -> [i128; 3];
+
 /// Orders that do well on networks.
 fn orders(blocks: &[Block]) -> Vec<Vec<usize>> {
-    let span = |b: &Block| b.lifetime.last - b.lifetime.first + 1;
-    let keys: [&dyn Fn(&Block) -> (Reverse<usize>, Reverse<usize>, usize); 6] = [
-        // Large ones first, the earliest of equal ones first.
-        &|b| (Reverse(b.bytes), Reverse(span(b)), b.lifetime.first),
-        &|b| {
-            (
-                Reverse(b.bytes),
-                Reverse(usize::MAX - span(b)),
-                b.lifetime.first,
-            )
-        },
+    let bytes = |b: &Block| b.bytes as i128;
+    let first = |b: &Block| b.lifetime.first as i128;
+    let last = |b: &Block| b.lifetime.last as i128;
+    let span = |b: &Block| last(b) - first(b) + 1;
+    let keys: [&Key; 6] = [
+        // Large ones first; of equal ones the long-lived first, or the short-lived.
+        &|b| [-bytes(b), -span(b), first(b)],
+        &|b| [-bytes(b), span(b), first(b)],
         // Those that occupy most bytes for most steps first.
-        &|b| {
-            (
-                Reverse(b.bytes.saturating_mul(span(b))),
-                Reverse(b.bytes),
-                b.lifetime.first,
-            )
-        },
+        &|b| [-bytes(b) * span(b), -bytes(b), first(b)],
         // Long-lived ones first.
-        &|b| (Reverse(span(b)), Reverse(b.bytes), b.lifetime.first),
+        &|b| [-span(b), -bytes(b), first(b)],
         // In the order of time, forwards and backwards.
-        &|b| {
-            (
-                Reverse(usize::MAX - b.lifetime.first),
-                Reverse(b.bytes),
-                span(b),
-            )
-        },
-        &|b| (Reverse(b.lifetime.last), Reverse(b.bytes), span(b)),
+        &|b| [first(b), -bytes(b), -span(b)],
+        &|b| [-last(b), -bytes(b), -span(b)],
     ];
     let mut orders: Vec<Vec<usize>> = keys
         .iter()

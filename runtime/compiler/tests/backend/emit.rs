@@ -3,7 +3,7 @@
 use crate::make::Maker;
 use crate::network::network;
 use crate::run::Aligned;
-use sanderling_compiler::emit::emit;
+use sanderling_compiler::emit::{GoldenVector, emit};
 use sanderling_compiler::memory::plan_memory;
 use sanderling_compiler::program::{Operation, Program};
 use sanderling_compiler::reference;
@@ -24,7 +24,7 @@ fn small() -> Program {
     maker.program
 }
 
-fn emitted(program: &Program, golden: &[(Vec<Vec<u8>>, Vec<Vec<u8>>)]) -> Aligned {
+fn emitted(program: &Program, golden: &[GoldenVector]) -> Aligned {
     Aligned::of(&emit(
         program,
         &plan_memory(program),

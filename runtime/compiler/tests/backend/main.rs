@@ -5,6 +5,7 @@ mod chance;
 mod emit;
 mod engine_agrees;
 mod make;
+mod models;
 mod network;
 mod reference;
 mod report;
