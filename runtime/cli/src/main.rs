@@ -1,2 +1,57 @@
 //! The `sanderling` command: compile, inspect, run, bench, push, watch.
-fn main() {}
+//!
+//! One file per subcommand under `command`; each gives an [`answer::Answer`] that is
+//! printed here, as text or, with `--json`, as one JSON object on one line.
+#![deny(unsafe_code)]
+
+mod allocations;
+mod answer;
+mod args;
+mod command;
+mod coordinator;
+mod steps;
+mod table;
+mod text;
+mod write;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let answer = match &args.command {
+        #[cfg(feature = "tract")]
+        Command::Compile(compile) => compile.run(),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Run(run) => run.run(),
+        Command::Bench(bench) => bench.run(),
+        Command::Register(register) => register.run(),
+        Command::Push(push) => push.run(),
+        Command::Devices(devices) => devices.run(),
+        Command::Models(models) => models.run(),
+        Command::Watch(watch) => watch.run(args.json),
+        Command::Completions(completions) => completions.run(),
+    };
+    match answer.and_then(|answer| answer.print(args.json)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes in one line; a cause that its effect repeats is left out.
+fn chain(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}

@@ -1,0 +1,144 @@
+//! `sanderling compile`: ONNX to plan.
+
+use crate::answer::Answer;
+use crate::steps::{self, StepRow};
+use crate::{text, write};
+use anyhow::Context;
+use clap::Args;
+use sanderling_compiler::Options;
+use sanderling_compiler::report::{Port, Report, StepReport};
+use sanderling_plan::Target;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  sanderling compile terrain.onnx
+      makes terrain.plan, which every board runs
+  sanderling compile terrain.onnx --target cortex-m4 -o terrain-m4.plan
+      packs the weights for one kind of board
+  sanderling compile terrain.onnx --json | jq .arena_bytes";
+
+/// Compile a quantized ONNX model to a plan
+///
+/// Takes a model that onnxruntime.quantization or the like has quantized to 8 bits, in QDQ
+/// or in QOperator form. Where a node cannot run as integers, nothing is written, and
+/// every such node is listed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Compile {
+    /// The quantized ONNX model
+    model: PathBuf,
+    /// The board: generic, cortex-m4, cortex-m55, aarch64, aarch64-dotprod, or x86-64
+    #[arg(long, default_value = "generic", value_parser = super::target)]
+    target: Target,
+    /// Where to write the plan [default: the model's name with .plan]
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+    /// Golden vectors to put into the plan, for self-tests on the robot
+    #[arg(long, default_value_t = 1)]
+    golden: usize,
+}
+
+impl Compile {
+    /// Compiles and writes.
+    pub fn run(&self) -> anyhow::Result<Answer> {
+        let (plan, report) = compile(&self.model, self.target, self.golden)?;
+        let output = self
+            .output
+            .clone()
+            .unwrap_or_else(|| self.model.with_extension("plan"));
+        write::replace(&output, &plan)?;
+        let text = format!(
+            "{} → {} for {}\n\n{}",
+            self.model.display(),
+            output.display(),
+            self.target,
+            describe(&report)
+        );
+        let mut json = serde_json::to_value(&report)?;
+        if let Value::Object(object) = &mut json {
+            object.insert("plan".to_owned(), json!(output));
+        }
+        Ok(Answer::new(text, json))
+    }
+}
+
+/// Compiles the file `model`.
+pub fn compile(model: &Path, target: Target, golden: usize) -> anyhow::Result<(Vec<u8>, Report)> {
+    let onnx = fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
+    if sanderling_executor::is_plan(&onnx) {
+        anyhow::bail!("{} is a plan already; give the ONNX model", model.display());
+    }
+    let options = Options {
+        target,
+        golden,
+        ..Options::default()
+    };
+    let compiled = sanderling_compiler::compile(&onnx, &options)
+        .with_context(|| model.display().to_string())?;
+    Ok((compiled.plan, compiled.report))
+}
+
+/// The report as people read it.
+pub fn describe(report: &Report) -> String {
+    let rows: Vec<StepRow> = report.steps.iter().map(row).collect();
+    let mut text = steps::table(&rows, report.arena_bytes);
+    text.push('\n');
+    for (kind, ports) in [("input", &report.inputs), ("output", &report.outputs)] {
+        for port in ports {
+            text.push_str(&describe_port(kind, port));
+        }
+    }
+    text.push_str(&format!("MACs    {}\n", text::count(report.macs)));
+    text.push_str(&format!(
+        "flash   {}, of which weights {}\n",
+        text::bytes(report.flash_bytes),
+        text::bytes(report.weight_bytes)
+    ));
+    text.push_str(&format!(
+        "arena   {}; no order of the same steps needs less than {}\n",
+        text::bytes(report.arena_bytes),
+        text::bytes(report.arena_lower_bound)
+    ));
+    if let Some(peak) = &report.peak_tensor {
+        text.push_str(&format!(
+            "peak    step {}, where `{}` {} takes {}\n",
+            peak.step,
+            peak.name,
+            text::shape(&peak.shape),
+            text::bytes(peak.bytes)
+        ));
+    }
+    text
+}
+
+fn describe_port(kind: &str, port: &Port) -> String {
+    let quantization = if port.scale == 0.0 {
+        String::new()
+    } else {
+        format!(", scale {}, zero point {}", port.scale, port.zero_point)
+    };
+    format!(
+        "{kind:<7} `{}` {} {}{quantization}\n",
+        port.name,
+        port.dtype,
+        text::shape(&port.shape)
+    )
+}
+
+fn row(step: &StepReport) -> StepRow {
+    StepRow {
+        index: step.index,
+        name: step.name.clone(),
+        operator: step.operator.to_owned(),
+        inputs: step.inputs.clone(),
+        output: step.output.clone(),
+        macs: step.macs,
+        weight_bytes: step.weight_bytes,
+        scratch_bytes: step.scratch_bytes,
+        in_place: step.in_place,
+        live_bytes: step.live_bytes,
+    }
+}

@@ -1,0 +1,131 @@
+//! `sanderling devices`: who is there, what it runs, and where it stands.
+
+use crate::answer::Answer;
+use crate::coordinator::{At, Coordinator, Device, field};
+use crate::table::{Align, Table};
+use crate::text;
+use clap::Args;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const EXAMPLES: &str = "\
+Examples:
+  sanderling devices
+  sanderling devices --group hall-2
+  sanderling devices --json | jq -r '.devices[] | select(.standing != \"in_step\") | .name'
+
+Standings: in_step runs what its group should; behind and updating are on their way;
+fell_back tried and went back to what worked; cannot_run is refused before a byte is sent.";
+
+/// List the devices
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Devices {
+    #[command(flatten)]
+    at: At,
+    /// Only those of this group
+    #[arg(long)]
+    group: Option<String>,
+}
+
+impl Devices {
+    /// Asks and lists.
+    pub fn run(&self) -> anyhow::Result<Answer> {
+        let query: Vec<(&str, &str)> = self
+            .group
+            .iter()
+            .map(|group| ("group", group.as_str()))
+            .collect();
+        let answer = Coordinator::at(&self.at)?.get("/v1/devices", &query)?;
+        let devices: Vec<Device> = field(&answer, "devices")?;
+        if devices.is_empty() {
+            return Ok(Answer::new(
+                "no devices; an agent that connects is listed here",
+                answer,
+            ));
+        }
+        Ok(Answer::new(table(&devices), answer))
+    }
+}
+
+/// The table that `devices` and `watch` show.
+pub fn table(devices: &[Device]) -> String {
+    let mut table = Table::new(&[
+        ("device", Align::Left),
+        ("board", Align::Left),
+        ("group", Align::Left),
+        ("", Align::Left),
+        ("running", Align::Left),
+        ("standing", Align::Left),
+        ("results", Align::Right),
+        ("p50", Align::Right),
+        ("p99", Align::Right),
+        ("heard", Align::Right),
+    ]);
+    for device in devices {
+        let microseconds = |pick: fn(&crate::coordinator::Health) -> u32| {
+            device.health.as_ref().map_or(String::new(), |health| {
+                format!("{} µs", text::count(pick(health).into()))
+            })
+        };
+        table.row([
+            device.name.clone(),
+            device.board.clone().unwrap_or_default(),
+            device.group.clone().unwrap_or_default(),
+            if device.online { "online" } else { "offline" }.to_owned(),
+            running(device),
+            standing(device),
+            text::count(device.results),
+            microseconds(|health| health.latency_p50_us),
+            microseconds(|health| health.latency_p99_us),
+            ago(device.seen_ms),
+        ]);
+    }
+    table.render()
+}
+
+/// `terrain v2 (a1b2c3d4)`.
+fn running(device: &Device) -> String {
+    match &device.running {
+        Some(running) => {
+            let digest: String = running.digest.chars().take(8).collect();
+            format!("{} v{} ({digest})", running.model, running.version)
+        }
+        None => "nothing".to_owned(),
+    }
+}
+
+/// The standing with how far the update is, or why it went wrong.
+pub fn standing(device: &Device) -> String {
+    let word = device.standing.replace('_', " ");
+    match (
+        &device.progress,
+        &device.standing_text,
+        device.phase.as_deref(),
+    ) {
+        (Some(progress), _, _) if progress.size > 0 => {
+            format!("{word} {} %", progress.held * 100 / progress.size)
+        }
+        (_, Some(text), _) => format!("{word}: {text}"),
+        (_, _, Some(phase)) if device.standing == "updating" => {
+            format!("{word}, {}", phase.replace('_', " "))
+        }
+        _ => word,
+    }
+}
+
+fn ago(seen_ms: i64) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let seen = u64::try_from(seen_ms).unwrap_or(0);
+    let seconds = u64::try_from(now.as_millis())
+        .unwrap_or(0)
+        .saturating_sub(seen)
+        / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,68 @@
+//! The subcommands, one file each.
+
+pub mod bench;
+#[cfg(feature = "tract")]
+pub mod compile;
+pub mod completions;
+pub mod devices;
+pub mod inspect;
+pub mod models;
+pub mod push;
+pub mod register;
+pub mod run;
+pub mod watch;
+
+use clap::ValueEnum;
+use sanderling_executor::{Choice, Model};
+use serde_json::{Value, json};
+
+/// Which executor is asked for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Executor {
+    /// The engine for plans and quantized models, tract for float ones
+    Auto,
+    /// The integer engine, or an error
+    Engine,
+    /// tract, which computes quantized models in float, or an error
+    Tract,
+}
+
+impl From<Executor> for Choice {
+    fn from(executor: Executor) -> Self {
+        match executor {
+            Executor::Auto => Choice::Auto,
+            Executor::Engine => Choice::Engine,
+            Executor::Tract => Choice::Tract,
+        }
+    }
+}
+
+/// A name that some target has.
+fn target(name: &str) -> Result<sanderling_plan::Target, String> {
+    use sanderling_plan::Target;
+    Target::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Target::ALL.iter().map(|t| t.name()).collect();
+        format!("the targets are {}", known.join(", "))
+    })
+}
+
+/// Says on standard error what runs the model, and why.
+fn say_executor(model: &Model) {
+    eprintln!("executor: {}, because {}", model.executor(), model.reason());
+}
+
+/// The inputs or outputs of a model for `--json`.
+fn ports(infos: &[sanderling_executor::TensorInfo]) -> Value {
+    infos
+        .iter()
+        .map(|info| {
+            json!({
+                "name": info.name,
+                "dtype": info.dtype.name(),
+                "shape": info.shape,
+                "scale": info.scale,
+                "zero_point": info.zero_point,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,189 @@
+//! `sanderling register`: compiles a model and gives its plans to the coordinator.
+
+use crate::answer::Answer;
+use crate::coordinator::{At, Coordinator, field};
+use crate::text;
+use anyhow::{Context, bail};
+use clap::Args;
+use sanderling_executor::is_plan;
+use sanderling_plan::Target;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  sanderling register terrain.onnx --name terrain
+      compiles for every board and registers as the next version
+  sanderling register terrain.onnx --name terrain --version 2 --targets generic,cortex-m4 \\
+      --label floor=hall-2 --metric accuracy=0.981
+  sanderling register terrain-m4.plan --name terrain --version 2
+      adds a plan that was compiled before";
+
+/// Compile a model and register it with the coordinator
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Register {
+    #[command(flatten)]
+    at: At,
+    /// The quantized ONNX model, or a plan
+    model: PathBuf,
+    /// The name to register it under
+    #[arg(long)]
+    name: String,
+    /// Its version, from 1 [default: one more than the newest]
+    #[arg(long)]
+    version: Option<u32>,
+    /// The boards to compile it for
+    #[arg(long, value_delimiter = ',', default_value = "generic", value_parser = super::target)]
+    targets: Vec<Target>,
+    /// Golden vectors to put into each plan
+    #[arg(long, default_value_t = 1)]
+    golden: usize,
+    /// staging, production, or archived [default: staging]
+    #[arg(long)]
+    stage: Option<String>,
+    /// What you call it; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// How it was measured; may be given several times
+    #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = pair)]
+    metrics: Vec<(String, String)>,
+}
+
+/// A plan to upload, with what to say about it.
+struct Upload {
+    plan: Vec<u8>,
+    text: String,
+    report: Value,
+}
+
+impl Register {
+    /// Compiles everything first, then uploads.
+    pub fn run(&self) -> anyhow::Result<Answer> {
+        let coordinator = Coordinator::at(&self.at)?;
+        let about = self.about()?;
+        let uploads = self.uploads()?;
+        let mut version = self.version;
+        let mut text = String::new();
+        let mut plans = Vec::new();
+        let mut model = Value::Null;
+        for upload in uploads {
+            let number = version.map(|v| v.to_string());
+            let mut query = vec![("name", self.name.as_str())];
+            query.extend(number.as_deref().map(|v| ("version", v)));
+            query.extend(about.iter().map(|(key, value)| (*key, value.as_str())));
+            let answer = coordinator.post("/v1/models", &query, &upload.plan)?;
+            model = field(&answer, "model")?;
+            // Plans for further boards belong to the version that the first one made.
+            let registered: u32 = field(&model, "version")?;
+            version = Some(registered);
+            let artifact: Value = field(&answer, "artifact")?;
+            let created: bool = field(&answer, "created")?;
+            text.push_str(&upload.text);
+            text.push_str(&format!(
+                "{} v{registered} for {}: {}, {}\n",
+                self.name,
+                field::<String>(&artifact, "target")?,
+                field::<String>(&artifact, "digest")?,
+                if created {
+                    "registered"
+                } else {
+                    "was registered before"
+                },
+            ));
+            plans
+                .push(json!({ "artifact": artifact, "created": created, "report": upload.report }));
+        }
+        let json = json!({ "model": model, "plans": plans });
+        Ok(Answer::new(text, json))
+    }
+
+    /// One plan per target, or the plan that was given.
+    fn uploads(&self) -> anyhow::Result<Vec<Upload>> {
+        let name = self.model.display();
+        let bytes = fs::read(&self.model).with_context(|| format!("cannot read {name}"))?;
+        if !is_plan(&bytes) {
+            return self
+                .targets
+                .iter()
+                .map(|&target| compiled(&self.model, target, self.golden))
+                .collect();
+        }
+        if self.targets != [Target::Generic] {
+            bail!("{name} is a plan already; --targets is for ONNX models");
+        }
+        let text = format!("{name}: {}\n", text::bytes(bytes.len()));
+        Ok(vec![Upload {
+            plan: bytes,
+            text,
+            report: Value::Null,
+        }])
+    }
+
+    /// The query parameters that describe the model, each a word or a JSON object.
+    fn about(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut about = Vec::new();
+        about.extend(self.stage.clone().map(|stage| ("stage", stage)));
+        if !self.labels.is_empty() {
+            let labels: Map<String, Value> = self
+                .labels
+                .iter()
+                .map(|(key, value)| (key.clone(), json!(value)))
+                .collect();
+            about.push(("labels", Value::Object(labels).to_string()));
+        }
+        if !self.metrics.is_empty() {
+            let mut metrics = Map::new();
+            for (key, value) in &self.metrics {
+                let number: f64 = value
+                    .parse()
+                    .with_context(|| format!("metric `{key}` is no number: `{value}`"))?;
+                metrics.insert(key.clone(), json!(number));
+            }
+            about.push(("metrics", Value::Object(metrics).to_string()));
+        }
+        let file = self
+            .model
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let provenance =
+            json!({ "file": file, "by": concat!("sanderling ", env!("CARGO_PKG_VERSION")) });
+        about.push(("provenance", provenance.to_string()));
+        Ok(about)
+    }
+}
+
+#[cfg(feature = "tract")]
+fn compiled(model: &Path, target: Target, golden: usize) -> anyhow::Result<Upload> {
+    let (plan, report) = super::compile::compile(model, target, golden)?;
+    let text = format!(
+        "{} for {target}: {} steps, {} MACs, flash {}, arena {}\n",
+        model.display(),
+        report.steps.len(),
+        text::count(report.macs),
+        text::bytes(report.flash_bytes),
+        text::bytes(report.arena_bytes),
+    );
+    Ok(Upload {
+        plan,
+        text,
+        report: serde_json::to_value(&report)?,
+    })
+}
+
+#[cfg(not(feature = "tract"))]
+fn compiled(model: &Path, _: Target, _: usize) -> anyhow::Result<Upload> {
+    bail!(
+        "{} is no plan, and this build does not compile; make a plan of it elsewhere with \
+         `sanderling compile`",
+        model.display()
+    )
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
