@@ -170,7 +170,8 @@ fn an_arena_that_shrinks_under_the_engine_ends_the_run_with_an_error() {
     };
     let mut engine = Engine::new(plan(), arena).unwrap();
     engine.run().unwrap();
-    for shorter in 0..need - 16 {
+    // Miri, which interprets, gets few of the lengths.
+    for shorter in (0..need - 16).step_by(if cfg!(miri) { 211 } else { 1 }) {
         len.set(shorter);
         let error = engine.run().unwrap_err();
         assert!(error.to_string().contains("load the plan again"));

@@ -12,6 +12,9 @@ use sanderling_plan::{Plan, header, step};
 const MOST_ARENA: usize = 1 << 16;
 const MOST_WORK: u64 = 1 << 20;
 
+/// Bytes from one to the next that is changed; Miri, which interprets, gets few.
+const STRIDE: usize = if cfg!(miri) { 151 } else { 1 };
+
 /// Runs what is accepted; says whether it was.
 fn run(bytes: &[u8]) -> bool {
     let Ok(plan) = Plan::new(Aligned::new(bytes)) else {
@@ -53,7 +56,7 @@ fn every_flipped_bit_of_header_tensors_and_steps_runs_or_is_refused() {
     let mut bytes = good();
     let (described, _) = section(&bytes, header::Section::Constants);
     let mut accepted = 0;
-    for at in 0..described {
+    for at in (0..described).step_by(STRIDE) {
         for bit in 0..8 {
             bytes[at] ^= 1 << bit;
             accepted += usize::from(run(&bytes));
@@ -62,7 +65,7 @@ fn every_flipped_bit_of_header_tensors_and_steps_runs_or_is_refused() {
     }
     // Names, scales, and digests may be anything; sizes may not.
     assert!(
-        (1000..described * 8).contains(&accepted),
+        (1000 / STRIDE..described * 8).contains(&accepted),
         "{accepted} of {}",
         described * 8
     );
@@ -72,7 +75,7 @@ fn every_flipped_bit_of_header_tensors_and_steps_runs_or_is_refused() {
 fn every_byte_of_constants_runs() {
     let mut bytes = good();
     let (start, len) = section(&bytes, header::Section::Constants);
-    for at in start..start + len {
+    for at in (start..start + len).step_by(STRIDE) {
         let before = bytes[at];
         for byte in [0, 0x7f, 0x80, 0xff] {
             bytes[at] = byte;
@@ -91,7 +94,7 @@ fn word() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 20 } else { 4000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn changed_words_of_one_step_run_or_are_refused(

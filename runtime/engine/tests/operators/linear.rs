@@ -169,7 +169,7 @@ fn check_conv(e: Extents, depthwise: bool, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::single::cases(600), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn conv_is_the_sum_over_its_window(e in extents(), seed: u64) {

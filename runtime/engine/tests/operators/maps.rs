@@ -13,7 +13,7 @@ fn exponentials(scale: f32) -> Vec<f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::single::cases(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn lookup_reads_the_table_whatever_the_signedness(

@@ -66,7 +66,7 @@ fn order() -> impl Strategy<Value = Vec<usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::single::cases(500), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn transposes(shape in [1u32..=4, 1u32..=4, 1u32..=4, 1u32..=4, 1u32..=4, 1u32..=4], order in order(), dtype in dtype(), seed: u64) {

@@ -199,6 +199,11 @@ fn tensor(writer: &mut Writer, dtype: Dtype, dims: &[u32], place: Place, offset:
     })
 }
 
+/// How many random cases to try; Miri, which interprets, gets few.
+pub const fn cases(native: u32) -> u32 {
+    if cfg!(miri) { 3 } else { native }
+}
+
 /// Numbers that follow from a seed alone, extremes among them.
 pub struct Draw(u64);
 

@@ -72,7 +72,7 @@ impl Extents {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::single::cases(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn max_pool_is_the_greatest_tap_inside(e in extents(), seed: u64) {
