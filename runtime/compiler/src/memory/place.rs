@@ -179,32 +179,35 @@ fn gap(taken: &[(usize, usize)], size: usize, fit: Fit) -> usize {
     tightest.map_or(end, |(_, offset)| offset)
 }
 
-/// What decides a block's position in an order: lower ones go first.
-type Key = dyn Fn(&Block) -> [i128; 3];
+/// What decides a block's place in an order, lower ones going first, from its bytes, its
+/// first and last point, and the number of points between.
+type Key = fn([i128; 4]) -> [i128; 3];
 
 /// Orders that do well on networks.
+const KEYS: [Key; 6] = [
+    // Large ones first; of equal ones the long-lived first, or the short-lived.
+    |[bytes, first, _, span]| [-bytes, -span, first],
+    |[bytes, first, _, span]| [-bytes, span, first],
+    // Those that occupy most bytes for most steps first.
+    |[bytes, first, _, span]| [-bytes * span, -bytes, first],
+    // Long-lived ones first.
+    |[bytes, first, _, span]| [-span, -bytes, first],
+    // In the order of time, forwards and backwards.
+    |[bytes, first, _, span]| [first, -bytes, -span],
+    |[bytes, _, last, span]| [-last, -bytes, -span],
+];
+
 fn orders(blocks: &[Block]) -> Vec<Vec<usize>> {
-    let bytes = |b: &Block| b.bytes as i128;
-    let first = |b: &Block| b.lifetime.first as i128;
-    let last = |b: &Block| b.lifetime.last as i128;
-    let span = |b: &Block| last(b) - first(b) + 1;
-    let keys: [&Key; 6] = [
-        // Large ones first; of equal ones the long-lived first, or the short-lived.
-        &|b| [-bytes(b), -span(b), first(b)],
-        &|b| [-bytes(b), span(b), first(b)],
-        // Those that occupy most bytes for most steps first.
-        &|b| [-bytes(b) * span(b), -bytes(b), first(b)],
-        // Long-lived ones first.
-        &|b| [-span(b), -bytes(b), first(b)],
-        // In the order of time, forwards and backwards.
-        &|b| [first(b), -bytes(b), -span(b)],
-        &|b| [-last(b), -bytes(b), -span(b)],
-    ];
-    let mut orders: Vec<Vec<usize>> = keys
+    let measures = |&block: &usize| {
+        let Block { bytes, lifetime } = blocks[block];
+        let [bytes, first, last] = [bytes, lifetime.first, lifetime.last].map(|n| n as i128);
+        [bytes, first, last, last - first + 1]
+    };
+    let mut orders: Vec<Vec<usize>> = KEYS
         .iter()
         .map(|key| {
             let mut order: Vec<usize> = (0..blocks.len()).collect();
-            order.sort_by_key(|&block| key(&blocks[block]));
+            order.sort_by_key(|block| key(measures(block)));
             order
         })
         .collect();
