@@ -12,6 +12,10 @@ use crate::process::Job;
 use crate::terminal::say;
 use crate::workspace;
 
+/// Builds every program of the workspace. All of them at once, for then each dependency
+/// gets the same features as in the tests and is compiled once.
+pub const PROGRAMS: [&str; 3] = ["build", "--workspace", "--bins"];
+
 /// Seconds that building the command line may take, tract included.
 const CLI_DEADLINE: u64 = 3000;
 /// Seconds that building an image may take.
@@ -66,8 +70,9 @@ pub struct BoardRun {
 /// Builds the command line and gives the path of the `sanderling` program.
 pub fn command_line() -> anyhow::Result<PathBuf> {
     let program = workspace::target()?.join("debug/sanderling");
-    Job::cargo("building the command line", &workspace::root())
-        .args(["build", "-q", "-p", "sanderling-cli"])
+    Job::cargo("building the programs", &workspace::root())
+        .args(PROGRAMS)
+        .arg("-q")
         .deadline(CLI_DEADLINE)
         .run()?;
     if !program.is_file() {

@@ -69,11 +69,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         });
         match workspace::shared().map(|folder| folder.join("models")) {
             Some(models) if models.is_dir() => {
-                suite("firmware, reference networks", &|| oracle::run(&models));
+                suite("reference networks under QEMU", &|| oracle::run(&models));
             }
-            _ if wanted("firmware, reference networks") => {
+            _ if wanted("reference networks under QEMU") => {
                 report.skip(
-                    "firmware, reference networks",
+                    "reference networks under QEMU",
                     "no shared models (set SANDERLING_SHARED)",
                 );
             }
@@ -85,6 +85,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             }
         };
         suite("aarch64 under QEMU", &aarch64::tests);
+        suite("aarch64 under QEMU, models", &aarch64::zoo);
         suite("agent within its size budget", &|| {
             agent_build::build("aarch64-unknown-linux-musl")?;
             Ok(Tally {

@@ -28,15 +28,7 @@ impl Programs {
             "building coordinator, agent and command line",
             &workspace::root(),
         )
-        .args([
-            "build",
-            "-p",
-            "sanderling-cli",
-            "-p",
-            "sanderling-agent",
-            "-p",
-            "sanderling-coordinator",
-        ])
+        .args(firmware::PROGRAMS)
         .env("CARGO_TERM_COLOR", "never")
         .echo(|line| {
             line.trim_start().starts_with("Compiling sanderling") || line.starts_with("error")
@@ -113,6 +105,51 @@ pub struct Robot<'a> {
     pub rate: u32,
 }
 
+/// What an agent tells of itself in its status file.
+#[derive(Deserialize)]
+pub struct Status {
+    /// Frames that the source gave.
+    pub frames_in: u64,
+    /// Frames that were answered.
+    pub frames_out: u64,
+    /// Frames that the queue let go because the model was slower than the source.
+    pub frames_dropped: u64,
+    /// Calls to the allocator while inferring.
+    pub allocations: u64,
+    /// The models that answered, in order.
+    pub models: Vec<Answered>,
+}
+
+impl Status {
+    /// The last frame of the first model and the first frame of the second one; `None`
+    /// unless exactly two models answered.
+    pub fn turn(&self) -> Option<[u64; 2]> {
+        let [first, second] = self.models.as_slice() else {
+            return None;
+        };
+        Some([first.last_seq, second.first_seq])
+    }
+}
+
+/// A model's share of a robot's frames.
+#[derive(Deserialize)]
+pub struct Answered {
+    /// Frames that it answered.
+    pub frames: u64,
+    /// The first one's number.
+    pub first_seq: u64,
+    /// The last one's number.
+    pub last_seq: u64,
+}
+
+/// Reads a robot's status file.
+pub fn status(name: &str, folder: &Path) -> anyhow::Result<Status> {
+    let path = folder.join(name).join("status.json");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} says: {text}", path.display()))
+}
+
 /// Starts a robot's agent.
 pub fn robot(
     programs: &Programs,
@@ -144,5 +181,7 @@ pub fn robot(
         .arg(robot.frames)
         .arg("--state-dir")
         .arg(&state)
+        .arg("--status-file")
+        .arg(state.join("status.json"))
         .spawn(&folder.join(format!("{}.log", robot.name)))
 }

@@ -5,6 +5,7 @@ mod api;
 mod cast;
 mod data;
 mod show;
+mod summary;
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -21,6 +22,7 @@ use api::Api;
 use cast::{Programs, Ready, Robot};
 use data::Recording;
 use show::Stage;
+use summary::{Report, RobotReport};
 
 /// The robots' names.
 const ROBOTS: [&str; 2] = ["robot-1", "robot-2"];
@@ -129,20 +131,22 @@ fn play(
     if !options.keep {
         stop(&mut robots)?;
     }
-    let summary = stage.settled()?;
-    let switched = ROBOTS
-        .iter()
-        .map(|name| (name.to_string(), stage.switched(name, pushed_at)))
-        .collect();
-    show::summary(
-        &summary,
-        &show::Update {
-            took: update,
-            bytes: update_bytes,
-            switched,
-        },
-    );
-    show::verdict(&summary, &ROBOTS)?;
+    let counted = stage.settled()?;
+    let robots_told = ROBOTS.map(|name| {
+        cast::status(name, folder).map(|status| RobotReport {
+            name,
+            status,
+            switched: stage.switched(name, pushed_at),
+        })
+    });
+    let report = Report {
+        counted,
+        robots: robots_told.into_iter().collect::<anyhow::Result<_>>()?,
+        update,
+        update_bytes,
+    };
+    report.print();
+    report.verdict()?;
     say(format!(
         "everything happened, {:.0} s after the build",
         began.elapsed().as_secs_f64()

@@ -1,8 +1,8 @@
-//! What the demo shows: live lines while it plays, the summary, and whether all of it happened.
+//! What the demo shows while it plays: events, and a live line for each robot.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::api::{Api, Device, Event, Summary};
 use crate::terminal::{say, thousands};
@@ -153,89 +153,4 @@ fn standing(device: &Device) -> String {
         device.name,
         if device.online { "online" } else { "offline" }
     )
-}
-
-/// What is known of the update.
-pub struct Update {
-    /// From the push until every robot reported the new digest.
-    pub took: Duration,
-    /// Bytes that each robot pulled.
-    pub bytes: u64,
-    /// Each robot, and seconds from the push until it ran the new model.
-    pub switched: Vec<(String, Option<f64>)>,
-}
-
-/// Prints the summary.
-pub fn summary(summary: &Summary, update: &Update) {
-    let micros = |value: Option<f64>| value.map_or("-".to_string(), |us| format!("{us:.0}"));
-    println!();
-    println!(
-        "{:<10} {:<8} {:>8} {:>10} {:>12} {:>12}",
-        "robot", "version", "frames", "accuracy", "p50 us", "p99 us"
-    );
-    for tally in &summary.results {
-        let accuracy = match tally.labelled {
-            0 => "-".to_string(),
-            n => format!("{:.1} %", 100.0 * tally.correct as f64 / n as f64),
-        };
-        println!(
-            "{:<10} {:<8} {:>8} {:>10} {:>12} {:>12}",
-            tally.device,
-            tally.version.map_or("?".to_string(), |v| format!("v{v}")),
-            thousands(tally.frames),
-            accuracy,
-            micros(tally.latency_p50_us),
-            micros(tally.latency_p99_us)
-        );
-    }
-    println!();
-    for c in &summary.coverage {
-        println!(
-            "{:<10} {} frames numbered at the source, {} results counted, {} missing",
-            c.device,
-            thousands(c.numbered),
-            thousands(c.counted),
-            thousands(c.missing)
-        );
-    }
-    println!(
-        "update     {} bytes a robot, {:.1} s from the push until the fleet was in step",
-        thousands(update.bytes),
-        update.took.as_secs_f64()
-    );
-    for (robot, seconds) in &update.switched {
-        let when = seconds.map_or("at a time that was not seen".to_string(), |s| {
-            format!("{s:.2} s after the push")
-        });
-        println!("{robot:<10} ran the new model {when}");
-    }
-    println!();
-}
-
-/// An error unless every robot ran both versions and no frame is missing.
-pub fn verdict(summary: &Summary, robots: &[&str]) -> anyhow::Result<()> {
-    for robot in robots {
-        for version in [1, 2] {
-            let ran = summary
-                .results
-                .iter()
-                .any(|t| t.device == *robot && t.version == Some(version) && t.frames > 0);
-            if !ran {
-                bail!("{robot} gave no result with v{version}");
-            }
-        }
-        let coverage = summary
-            .coverage
-            .iter()
-            .find(|c| c.device == *robot)
-            .with_context(|| format!("nothing is known of {robot}'s frames"))?;
-        if coverage.missing > 0 || coverage.counted == 0 {
-            bail!(
-                "{} of {robot}'s {} frames have no result",
-                coverage.missing,
-                coverage.numbered
-            );
-        }
-    }
-    Ok(())
 }
