@@ -8,13 +8,14 @@ use sanderling_engine::{Engine, EngineError, RunError, SelfTestError, runs};
 use sanderling_plan::{Plan, Target, header};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 fn plan() -> Plan<Aligned> {
-    Plan::new(Aligned::new(&with_answers())).unwrap()
+    Plan::new(Aligned::new(&WITH_ANSWERS)).unwrap()
 }
 
 /// The plan of every operator with golden vectors that hold.
-fn with_answers() -> Vec<u8> {
+static WITH_ANSWERS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     every_operator::plan(|input| {
         let plan = Plan::new(Aligned::new(&every_operator::plan(|_| vec![0; 12]))).unwrap();
         let mut engine = Engine::new(plan, arena(0)).unwrap();
@@ -22,7 +23,7 @@ fn with_answers() -> Vec<u8> {
         engine.run().unwrap();
         engine.output(0).unwrap().to_vec()
     })
-}
+});
 
 fn arena(pattern: u8) -> Aligned {
     Aligned::new(&[pattern; 4096])
@@ -50,7 +51,7 @@ fn every_operator_in_one_plan_passes_its_golden_vectors() {
 
 #[test]
 fn a_wrong_golden_byte_is_found_and_named() {
-    let mut bytes = with_answers();
+    let mut bytes = WITH_ANSWERS.clone();
     // The output stands at the end of the golden section: 12 bytes and 4 of padding.
     let at = header::field::SECTIONS + 8 * header::Section::Golden as usize;
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
@@ -102,7 +103,7 @@ fn a_plan_for_another_processor_is_refused() {
     assert!(runs(Target::Generic));
     let mut refused = 0;
     for target in Target::ALL {
-        let mut bytes = with_answers();
+        let mut bytes = WITH_ANSWERS.clone();
         bytes[header::field::TARGET] = target as u8;
         let plan = Plan::new(Aligned::new(&bytes)).unwrap();
         match Engine::new(plan, arena(0)) {
