@@ -37,12 +37,22 @@ fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, usize, Pair)>
     if self_node.operator != "DequantizeLinear" {
         return None;
     }
-    let q1 = graph.nodes.iter().position(|node| Some(node.outputs[0]) == self_node.input(0))?;
+    let q1 = graph
+        .nodes
+        .iter()
+        .position(|node| Some(node.outputs[0]) == self_node.input(0))?;
     let q2 = only_reader(graph, self_node.outputs[0])?;
     let dq2 = only_reader(graph, graph.nodes[q2].outputs[0])?;
     only_reader(graph, graph.nodes[q1].outputs[0])?;
-    let kinds = [(q1, "QuantizeLinear"), (q2, "QuantizeLinear"), (dq2, "DequantizeLinear")];
-    if kinds.iter().any(|&(node, kind)| graph.nodes[node].operator != kind) {
+    let kinds = [
+        (q1, "QuantizeLinear"),
+        (q2, "QuantizeLinear"),
+        (dq2, "DequantizeLinear"),
+    ];
+    if kinds
+        .iter()
+        .any(|&(node, kind)| graph.nodes[node].operator != kind)
+    {
         return None;
     }
     let (first, second) = (parameters(graph, q1)?, parameters(graph, q2)?);
@@ -56,12 +66,20 @@ fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, usize, Pair)>
 /// The range that both pairs can represent, over all 256 values. `f32` throughout, and
 /// `round` is half away from zero, as ONNX Runtime computes it.
 fn common_range(first: Pair, second: Pair) -> Pair {
-    let (low, high) = if first.2 == Element::U8 { (0, 255) } else { (-128, 127) };
+    let (low, high) = if first.2 == Element::U8 {
+        (0, 255)
+    } else {
+        (-128, 127)
+    };
     let real = |value: i32, (scale, zero_point, _): Pair| (value - zero_point) as f32 * scale;
     let real_low = real(low, first).max(real(low, second));
     let real_high = real(high, first).min(real(high, second));
     let scale = (real_high - real_low) / (high - low) as f32;
-    (scale, (low as f32 - real_low / scale).round() as i32, first.2)
+    (
+        scale,
+        (low as f32 - real_low / scale).round() as i32,
+        first.2,
+    )
 }
 
 fn only_reader(graph: &Graph, value: ValueId) -> Option<usize> {
@@ -99,7 +117,10 @@ fn replace(graph: &mut Graph, q1: usize, dq2: usize, (scale, zero_point, element
             name: format!("{name}/merged_{what}"),
             element,
             shape: Vec::new(),
-            constant: Some(Arc::new(Constant { shape: Vec::new(), data })),
+            constant: Some(Arc::new(Constant {
+                shape: Vec::new(),
+                data,
+            })),
         });
         id
     };

@@ -20,7 +20,11 @@ impl Refusal {
         operator: impl Into<String>,
         why: impl Into<String>,
     ) -> Self {
-        Refusal { node: node.into(), operator: operator.into(), why: why.into() }
+        Refusal {
+            node: node.into(),
+            operator: operator.into(),
+            why: why.into(),
+        }
     }
 }
 

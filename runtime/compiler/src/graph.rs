@@ -171,7 +171,10 @@ impl Node {
     }
 
     fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.attributes
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 }
 

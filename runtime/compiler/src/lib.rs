@@ -44,7 +44,11 @@ pub struct Options {
 impl Default for Options {
     /// For every engine, with two golden vectors.
     fn default() -> Self {
-        Options { target: Target::Generic, golden: 2, seed: 1 }
+        Options {
+            target: Target::Generic,
+            golden: 2,
+            seed: 1,
+        }
     }
 }
 
@@ -93,5 +97,7 @@ fn check(plan: &[u8]) -> Result<(), CompileError> {
     let mut aligned = vec![0u128; plan.len().div_ceil(size_of::<u128>())];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
     bytes[..plan.len()].copy_from_slice(plan);
-    Plan::new(&*bytes).map(|_| ()).map_err(CompileError::Invalid)
+    Plan::new(&*bytes)
+        .map(|_| ())
+        .map_err(CompileError::Invalid)
 }

@@ -201,8 +201,18 @@ impl Program {
     ) -> TensorId {
         let bytes = shape.iter().product::<usize>() * dtype.bytes();
         let buffer = BufferId(self.buffers.len());
-        self.buffers.push(Buffer { bytes, constant: None });
-        self.push(Tensor { name: name.to_owned(), dtype, shape, buffer, scale, zero_point })
+        self.buffers.push(Buffer {
+            bytes,
+            constant: None,
+        });
+        self.push(Tensor {
+            name: name.to_owned(),
+            dtype,
+            shape,
+            buffer,
+            scale,
+            zero_point,
+        })
     }
 
     /// Adds a constant `i8` tensor.
@@ -232,8 +242,11 @@ impl Program {
 
     /// Drops the steps whose results nothing reads.
     pub fn prune(&mut self) {
-        let mut read: std::collections::HashSet<BufferId> =
-            self.outputs.iter().map(|&id| self.tensor(id).buffer).collect();
+        let mut read: std::collections::HashSet<BufferId> = self
+            .outputs
+            .iter()
+            .map(|&id| self.tensor(id).buffer)
+            .collect();
         let mut keep = vec![false; self.steps.len()];
         for (i, step) in self.steps.iter().enumerate().rev() {
             if read.contains(&self.tensor(step.output).buffer) {
@@ -261,12 +274,17 @@ impl Program {
                 .try_fold(tensor.dtype.bytes(), |n, &extent| n.checked_mul(extent))
                 .filter(|&bytes| (1..=largest).contains(&bytes));
             if tensor.shape.len() > MAX_RANK || bytes.is_none() {
-                return too_large(format!("tensor `{}` has shape {:?}", tensor.name, tensor.shape));
+                return too_large(format!(
+                    "tensor `{}` has shape {:?}",
+                    tensor.name, tensor.shape
+                ));
             }
         }
         if self.tensors.len() > usize::from(u16::MAX) || self.steps.len() > usize::from(u16::MAX) {
             let (tensors, steps) = (self.tensors.len(), self.steps.len());
-            return too_large(format!("{tensors} tensors and {steps} steps; 65,535 are possible"));
+            return too_large(format!(
+                "{tensors} tensors and {steps} steps; 65,535 are possible"
+            ));
         }
         let not_finite: Vec<Refusal> = self
             .steps
@@ -280,9 +298,17 @@ impl Program {
         if !not_finite.is_empty() {
             return Err(CompileError::Unplaced(not_finite));
         }
-        let constants: usize =
-            self.buffers.iter().filter(|b| b.constant.is_some()).map(|b| b.bytes).sum();
-        let weights: usize = self.steps.iter().map(|step| step.operation.constant_bytes()).sum();
+        let constants: usize = self
+            .buffers
+            .iter()
+            .filter(|b| b.constant.is_some())
+            .map(|b| b.bytes)
+            .sum();
+        let weights: usize = self
+            .steps
+            .iter()
+            .map(|step| step.operation.constant_bytes())
+            .sum();
         if constants.saturating_add(weights) > largest / 2 {
             return too_large("more than 1 GB of constants".to_owned());
         }

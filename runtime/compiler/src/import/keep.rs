@@ -106,15 +106,24 @@ fn keep(
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let (inner, closures) = match node.op_type.as_str() {
         // tract refuses dtypes and blocks it cannot run; the engine's own checks come later.
-        "QuantizeLinear" | "DequantizeLinear" => {
-            (expand(BorderShape { quantize: node.op_type == "QuantizeLinear" }), vec![])
-        }
+        "QuantizeLinear" | "DequantizeLinear" => (
+            expand(BorderShape {
+                quantize: node.op_type == "QuantizeLinear",
+            }),
+            vec![],
+        ),
         operator => match STOCK.op_register.0.get(operator) {
             Some(stock) => stock(context, node)?,
             None => bail!("tract has no rules for {operator}"),
         },
     };
-    Ok((Box::new(Kept { inner, proto: Arc::new(node.clone()) }), closures))
+    Ok((
+        Box::new(Kept {
+            inner,
+            proto: Arc::new(node.clone()),
+        }),
+        closures,
+    ))
 }
 
 /// Inference stage: shapes by tract's rules, the node as it was.
@@ -156,7 +165,11 @@ impl InferenceOp for Kept {
         inputs: TVec<&InferenceFact>,
         outputs: TVec<&InferenceFact>,
         observed: TVec<&InferenceFact>,
-    ) -> TractResult<(TVec<InferenceFact>, TVec<InferenceFact>, TVec<InferenceFact>)> {
+    ) -> TractResult<(
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+    )> {
         self.inner.infer_facts(inputs, outputs, observed)
     }
 
@@ -185,7 +198,14 @@ impl InferenceOp for Kept {
             .map(|output| TypedFact::try_from(&output.fact))
             .collect::<TractResult<TVec<TypedFact>>>()?;
         let inputs: TVec<OutletId> = node.inputs.iter().map(|outlet| mapping[outlet]).collect();
-        target.wire_node(&node.name, KeptNode { proto: self.proto.clone(), facts }, &inputs)
+        target.wire_node(
+            &node.name,
+            KeptNode {
+                proto: self.proto.clone(),
+                facts,
+            },
+            &inputs,
+        )
     }
 }
 
@@ -209,7 +229,12 @@ impl KeptNode {
 
     /// The ONNX name of output `slot`.
     pub fn output_name(&self, slot: usize) -> Option<&str> {
-        self.proto.output.iter().filter(|name| !name.is_empty()).nth(slot).map(String::as_str)
+        self.proto
+            .output
+            .iter()
+            .filter(|name| !name.is_empty())
+            .nth(slot)
+            .map(String::as_str)
     }
 
     /// Puts the inputs, of which tract keeps only those that are there, in ONNX's places.
@@ -259,7 +284,11 @@ struct BorderShape {
 
 impl Expansion for BorderShape {
     fn name(&self) -> StaticName {
-        if self.quantize { "QuantizeLinear".into() } else { "DequantizeLinear".into() }
+        if self.quantize {
+            "QuantizeLinear".into()
+        } else {
+            "DequantizeLinear".into()
+        }
     }
 
     fn rules<'r, 'p: 'r, 's: 'r>(

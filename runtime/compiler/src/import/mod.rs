@@ -95,10 +95,15 @@ fn close_batch(graph: &mut pb::GraphProto) -> Result<(), CompileError> {
 }
 
 fn walk(model: &TypedModel, opset: i64, names: Vec<String>) -> Result<Graph, CompileError> {
-    let mut graph = Graph { opset, ..Graph::default() };
+    let mut graph = Graph {
+        opset,
+        ..Graph::default()
+    };
     let mut ids: HashMap<OutletId, ValueId> = HashMap::new();
     let mut leftover = Vec::new();
-    let order = model.eval_order().map_err(|error| CompileError::Shapes(chain(&error)))?;
+    let order = model
+        .eval_order()
+        .map_err(|error| CompileError::Shapes(chain(&error)))?;
     for index in order {
         let node = model.node(index);
         let constant = node.op_as::<Const>().map(|op| op.val());
@@ -119,7 +124,9 @@ fn walk(model: &TypedModel, opset: i64, names: Vec<String>) -> Result<Graph, Com
                 name: name.to_owned(),
                 element: element(output.fact.datum_type),
                 shape,
-                constant: constant.and_then(|tensor| read_constant(tensor)).map(Arc::new),
+                constant: constant
+                    .and_then(|tensor| read_constant(tensor))
+                    .map(Arc::new),
             });
             ids.insert(outlet, id);
         }
@@ -130,7 +137,9 @@ fn walk(model: &TypedModel, opset: i64, names: Vec<String>) -> Result<Graph, Com
                 operator: kept.operator().to_owned(),
                 attributes: kept.attributes().iter().filter_map(attribute).collect(),
                 inputs: kept.place_inputs(inputs),
-                outputs: (0..node.outputs.len()).map(|o| ids[&OutletId::new(index, o)]).collect(),
+                outputs: (0..node.outputs.len())
+                    .map(|o| ids[&OutletId::new(index, o)])
+                    .collect(),
             });
         } else if constant.is_none() && node.op_as::<TypedSource>().is_none() {
             let why = "it is not one of the engine's operators, and it does not fold to a constant";
@@ -173,7 +182,10 @@ fn read_constant(tensor: &Arc<Tensor>) -> Option<Constant> {
         Element::I64 => Data::I64(elements(tensor)?),
         Element::Other => return None,
     };
-    Some(Constant { shape: tensor.shape().to_vec(), data })
+    Some(Constant {
+        shape: tensor.shape().to_vec(),
+        data,
+    })
 }
 
 fn attribute(proto: &pb::AttributeProto) -> Option<(String, Attribute)> {

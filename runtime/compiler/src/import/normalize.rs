@@ -20,7 +20,11 @@ pub fn qoperators_to_qdq(graph: &mut GraphProto) -> Result<(), CompileError> {
         }
     }
     graph.node = nodes;
-    if refusals.is_empty() { Ok(()) } else { Err(CompileError::Unplaced(refusals)) }
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(CompileError::Unplaced(refusals))
+    }
 }
 
 fn rewrite(node: &NodeProto) -> Result<Option<Vec<NodeProto>>, String> {
@@ -89,20 +93,33 @@ struct QdqForm<'a> {
 
 impl<'a> QdqForm<'a> {
     fn new(node: &'a NodeProto) -> Self {
-        QdqForm { node, name: node_name(node), nodes: Vec::new(), operands: Vec::new() }
+        QdqForm {
+            node,
+            name: node_name(node),
+            nodes: Vec::new(),
+            operands: Vec::new(),
+        }
     }
 
     fn has(&self, input: usize) -> bool {
-        self.node.input.get(input).is_some_and(|name| !name.is_empty())
+        self.node
+            .input
+            .get(input)
+            .is_some_and(|name| !name.is_empty())
     }
 
     fn int(&self, attribute: &str) -> Option<i64> {
-        self.node.attribute.iter().find(|a| a.name == attribute).map(|a| a.i)
+        self.node
+            .attribute
+            .iter()
+            .find(|a| a.name == attribute)
+            .map(|a| a.i)
     }
 
     fn input(&self, index: usize) -> Result<String, String> {
         let name = self.node.input.get(index).filter(|name| !name.is_empty());
-        name.cloned().ok_or_else(|| format!("input {index} is missing"))
+        name.cloned()
+            .ok_or_else(|| format!("input {index} is missing"))
     }
 
     /// Adds an operand: value, scale, zero point by their input numbers, and the axis
@@ -139,7 +156,10 @@ impl<'a> QdqForm<'a> {
             op_type: "DequantizeLinear".into(),
             input: inputs,
             output: vec![output.clone()],
-            attribute: axis.map(|axis| int_attribute("axis", axis)).into_iter().collect(),
+            attribute: axis
+                .map(|axis| int_attribute("axis", axis))
+                .into_iter()
+                .collect(),
             ..NodeProto::default()
         });
         self.operands.push(output);
@@ -164,7 +184,13 @@ impl<'a> QdqForm<'a> {
         if let Some((scale, zero_point)) = quantization {
             let mut input = vec![float];
             input.extend(self.node.input.get(scale).cloned());
-            input.extend(self.node.input.get(zero_point).filter(|n| !n.is_empty()).cloned());
+            input.extend(
+                self.node
+                    .input
+                    .get(zero_point)
+                    .filter(|n| !n.is_empty())
+                    .cloned(),
+            );
             self.nodes.push(NodeProto {
                 name: format!("{}/quantize", self.name),
                 op_type: "QuantizeLinear".into(),

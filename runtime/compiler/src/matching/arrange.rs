@@ -52,12 +52,20 @@ impl Matcher<'_> {
         order: &[usize],
     ) -> Result<Stored, Why> {
         if stored.lies_in(order) {
-            let arranged = Stored { order: order.to_vec(), ..stored.clone() };
-            let tensor = self.program.add_view(stored.tensor, arranged.stored_shape());
+            let arranged = Stored {
+                order: order.to_vec(),
+                ..stored.clone()
+            };
+            let tensor = self
+                .program
+                .add_view(stored.tensor, arranged.stored_shape());
             return Ok(Stored { tensor, ..arranged });
         }
         let source = self.program.tensor(stored.tensor).clone();
-        let arranged = Stored { order: order.to_vec(), ..stored.clone() };
+        let arranged = Stored {
+            order: order.to_vec(),
+            ..stored.clone()
+        };
         let tensor = self.program.add_tensor(
             &source.name,
             source.dtype,
@@ -87,7 +95,10 @@ impl Matcher<'_> {
         let order = image_order(stored.shape.len())?;
         let arranged = self.arrange(node, stored, &order)?;
         let nhwc = nhwc(&arranged.shape);
-        Ok(Image { tensor: self.program.add_view(arranged.tensor, nhwc.to_vec()), nhwc })
+        Ok(Image {
+            tensor: self.program.add_view(arranged.tensor, nhwc.to_vec()),
+            nhwc,
+        })
     }
 }
 
@@ -104,7 +115,9 @@ pub fn image_order(rank: usize) -> Result<Vec<usize>, Why> {
     match rank {
         3 => Ok(vec![0, 2, 1]),
         4 => Ok(vec![0, 2, 3, 1]),
-        _ => Err(format!("{rank} dimensions; only images of one or two dimensions are supported")),
+        _ => Err(format!(
+            "{rank} dimensions; only images of one or two dimensions are supported"
+        )),
     }
 }
 

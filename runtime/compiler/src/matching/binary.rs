@@ -43,21 +43,33 @@ impl<'a> Matcher<'a> {
                 for (x, &y) in table.iter_mut().zip(b.table.iter()) {
                     *x = function(*x, y);
                 }
-                return Ok(Meaning::Mapped(Mapped { table: Arc::new(table), linear: None, ..a }));
+                return Ok(Meaning::Mapped(Mapped {
+                    table: Arc::new(table),
+                    linear: None,
+                    ..a
+                }));
             }
             _ => {}
         }
         if !matches!(node.operator.as_str(), "Add" | "Mul") {
-            return Err(format!("{} of two tensors has no integer form", node.operator));
+            return Err(format!(
+                "{} of two tensors has no integer form",
+                node.operator
+            ));
         }
-        let constants =
-            (0..2).filter(|&i| matches!(self.meaning(node, i), Some(Meaning::Weights(_)))).count();
+        let constants = (0..2)
+            .filter(|&i| matches!(self.meaning(node, i), Some(Meaning::Weights(_))))
+            .count();
         for input in 0..2 {
             if !matches!(self.meaning(node, input), Some(Meaning::Weights(_))) || constants == 2 {
                 self.operand(node, input)?;
             }
         }
-        Ok(Meaning::Pending { node: index, low: f32::NEG_INFINITY, high: f32::INFINITY })
+        Ok(Meaning::Pending {
+            node: index,
+            low: f32::NEG_INFINITY,
+            high: f32::INFINITY,
+        })
     }
 
     pub(super) fn add(
@@ -69,7 +81,10 @@ impl<'a> Matcher<'a> {
         let (a, b, output) = self.pair(node, to)?;
         let ratio_a = a.quantization.scale / to.scale;
         let ratio_b = b.quantization.scale / to.scale;
-        let (zero_a, zero_b) = (a.quantization.zero_point as f32, b.quantization.zero_point as f32);
+        let (zero_a, zero_b) = (
+            a.quantization.zero_point as f32,
+            b.quantization.zero_point as f32,
+        );
         let parameters = step::Add {
             ratio_a,
             ratio_b,
@@ -111,7 +126,11 @@ impl<'a> Matcher<'a> {
         let shape = self.output_shape(node);
         let full = |stored: &Stored| stored.shape == shape;
         let order = (0..2)
-            .find_map(|input| self.operand(node, input).ok().filter(|(stored, _)| full(stored)))
+            .find_map(|input| {
+                self.operand(node, input)
+                    .ok()
+                    .filter(|(stored, _)| full(stored))
+            })
             .map_or_else(|| (0..shape.len()).collect(), |(stored, _)| stored.order);
         let a = self.broadcast(node, 0, &shape, &order)?;
         let b = self.broadcast(node, 1, &shape, &order)?;
@@ -131,7 +150,10 @@ impl<'a> Matcher<'a> {
         }
         let (stored, quantization) = self.operand(node, input)?;
         let stored = self.expand(node, &stored, shape, order)?;
-        Ok(Operand { tensor: stored.tensor, quantization })
+        Ok(Operand {
+            tensor: stored.tensor,
+            quantization,
+        })
     }
 
     /// `stored` repeated along the axes where it has extent 1 (or none) and `shape` has more.
@@ -145,10 +167,17 @@ impl<'a> Matcher<'a> {
         if stored.shape == shape {
             return self.arrange(node, stored, order);
         }
-        let missing = shape.len().checked_sub(stored.shape.len()).ok_or("ranks do not fit")?;
+        let missing = shape
+            .len()
+            .checked_sub(stored.shape.len())
+            .ok_or("ranks do not fit")?;
         let strides = stored.strides();
         let source = self.program.tensor(stored.tensor).clone();
-        let expanded = Stored { shape: shape.to_vec(), order: order.to_vec(), ..stored.clone() };
+        let expanded = Stored {
+            shape: shape.to_vec(),
+            order: order.to_vec(),
+            ..stored.clone()
+        };
         let tensor = self.program.add_tensor(
             &source.name,
             source.dtype,
@@ -183,17 +212,31 @@ impl<'a> Matcher<'a> {
             return Err("a constant operand with several scales is not supported".into());
         };
         if !matches!(weights.element, Element::I8 | Element::U8) {
-            return Err(format!("a constant operand of {} is not supported", weights.element));
+            return Err(format!(
+                "a constant operand of {} is not supported",
+                weights.element
+            ));
         }
-        let quantization = Quantization { scale, zero_point, element: weights.element };
-        let missing = shape.len().checked_sub(weights.shape.len()).ok_or("ranks do not fit")?;
+        let quantization = Quantization {
+            scale,
+            zero_point,
+            element: weights.element,
+        };
+        let missing = shape
+            .len()
+            .checked_sub(weights.shape.len())
+            .ok_or("ranks do not fit")?;
         let stored_shape: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
         let mut values = Vec::with_capacity(shape.iter().product());
         let mut index = vec![0usize; shape.len()];
         for _ in 0..shape.iter().product::<usize>() {
             let mut at = 0;
             for (axis, &extent) in weights.shape.iter().enumerate() {
-                let i = if extent == 1 { 0 } else { index[axis + missing] };
+                let i = if extent == 1 {
+                    0
+                } else {
+                    index[axis + missing]
+                };
                 at = at * extent + i;
             }
             values.push((weights.values[at] - quantization.bias()) as i8);
@@ -212,7 +255,10 @@ impl<'a> Matcher<'a> {
             scale,
             quantization.zero_point_i8(),
         );
-        Ok(Operand { tensor, quantization })
+        Ok(Operand {
+            tensor,
+            quantization,
+        })
     }
 
     fn mapped(&self, node: &Node, input: usize) -> Option<Mapped> {

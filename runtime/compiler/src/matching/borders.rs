@@ -28,7 +28,8 @@ impl<'a> Matcher<'a> {
             let order = (0..shape.len()).collect();
             let (scale, zero_point) = self.input_quantization(id).unwrap_or((0.0, 0));
             let mut tensor =
-                self.program.add_tensor(&value.name, dtype, shape.clone(), scale, zero_point);
+                self.program
+                    .add_tensor(&value.name, dtype, shape.clone(), scale, zero_point);
             self.program.inputs.push(tensor);
             if dtype == Dtype::U8 {
                 let node = border_node(&value.name, id);
@@ -39,10 +40,20 @@ impl<'a> Matcher<'a> {
                     scale,
                     zero_point - 128,
                 );
-                self.step(&node, Operation::Lookup { table: flip_sign() }, vec![tensor], signed);
+                self.step(
+                    &node,
+                    Operation::Lookup { table: flip_sign() },
+                    vec![tensor],
+                    signed,
+                );
                 tensor = signed;
             }
-            let stored = Stored { tensor, element: value.element, shape, order };
+            let stored = Stored {
+                tensor,
+                element: value.element,
+                shape,
+                order,
+            };
             self.meanings.insert(id, Meaning::Stored(stored));
         }
     }
@@ -50,7 +61,11 @@ impl<'a> Matcher<'a> {
     /// Scale and zero point of an integer input: those of its DequantizeLinear, through
     /// movements that leave them.
     fn input_quantization(&self, id: ValueId) -> Option<(f32, i32)> {
-        let reader = self.graph.nodes.iter().find(|node| node.input(0) == Some(id))?;
+        let reader = self
+            .graph
+            .nodes
+            .iter()
+            .find(|node| node.input(0) == Some(id))?;
         match reader.operator.as_str() {
             "DequantizeLinear" => {
                 let quantization = self.parameters(reader).ok()?;
@@ -100,15 +115,27 @@ impl<'a> Matcher<'a> {
                 self.step(node, flip, vec![stored.tensor], tensor);
                 Ok(Stored { tensor, ..stored })
             }
-            Some(Meaning::Mapped(Mapped { stored, linear: Some(from), .. })) => {
+            Some(Meaning::Mapped(Mapped {
+                stored,
+                linear: Some(from),
+                ..
+            })) => {
                 let stored = self.row_major(node, &stored)?;
                 let shape = self.program.tensor(stored.tensor).shape.clone();
-                let tensor = self.program.add_tensor(&node.name, Dtype::F32, shape, 0.0, 0);
-                let dequantize =
-                    step::Dequantize { scale: from.scale, zero_point: from.zero_point_i8() };
+                let tensor = self
+                    .program
+                    .add_tensor(&node.name, Dtype::F32, shape, 0.0, 0);
+                let dequantize = step::Dequantize {
+                    scale: from.scale,
+                    zero_point: from.zero_point_i8(),
+                };
                 let operation = Operation::Plain(Operator::Dequantize(dequantize));
                 self.step(node, operation, vec![stored.tensor], tensor);
-                Ok(Stored { tensor, element: Element::F32, ..stored })
+                Ok(Stored {
+                    tensor,
+                    element: Element::F32,
+                    ..stored
+                })
             }
             Some(Meaning::Mapped(_)) => Err(Some(
                 "it is the float output of an activation function; end the model with \
@@ -148,7 +175,11 @@ impl<'a> Matcher<'a> {
             tensor.scale = quantization.scale;
             tensor.zero_point = quantization.zero_point_i8();
         }
-        Ok(Meaning::Mapped(Mapped { stored, table: Arc::new(table), linear: Some(quantization) }))
+        Ok(Meaning::Mapped(Mapped {
+            stored,
+            table: Arc::new(table),
+            linear: Some(quantization),
+        }))
     }
 
     pub(super) fn quantize(&mut self, node: &'a Node) -> Result<Meaning, Why> {
@@ -157,7 +188,10 @@ impl<'a> Matcher<'a> {
             Some(Meaning::Stored(stored)) if stored.element == Element::F32 => {
                 let output =
                     self.new_stored(node, stored.shape, stored.order, to.element, Some(to));
-                let quantize = step::Quantize { scale: to.scale, zero_point: to.zero_point_i8() };
+                let quantize = step::Quantize {
+                    scale: to.scale,
+                    zero_point: to.zero_point_i8(),
+                };
                 let operation = Operation::Plain(Operator::Quantize(quantize));
                 self.step(node, operation, vec![stored.tensor], output.tensor);
                 Ok(Meaning::Stored(output))
@@ -169,13 +203,18 @@ impl<'a> Matcher<'a> {
                 }
                 Ok(Meaning::Stored(self.lookup(node, &mapped, to)))
             }
-            Some(Meaning::Pending { node: pending, low, high }) => {
+            Some(Meaning::Pending {
+                node: pending,
+                low,
+                high,
+            }) => {
                 match self.emit(pending, to, to.clamp(low, high)) {
                     Ok(stored) => Ok(Meaning::Stored(stored)),
                     Err((index, why)) => {
                         // The fault lies with the operator, not with its QuantizeLinear.
                         let at = &self.graph.nodes[index];
-                        self.refusals.push(Refusal::new(&at.name, &at.operator, why));
+                        self.refusals
+                            .push(Refusal::new(&at.name, &at.operator, why));
                         Ok(Meaning::Refused)
                     }
                 }
@@ -196,7 +235,12 @@ impl<'a> Matcher<'a> {
         }
         let from = mapped.stored.clone();
         let output = self.new_stored(node, from.shape, from.order, to.element, Some(to));
-        self.step(node, Operation::Lookup { table }, vec![from.tensor], output.tensor);
+        self.step(
+            node,
+            Operation::Lookup { table },
+            vec![from.tensor],
+            output.tensor,
+        );
         output
     }
 
@@ -212,7 +256,9 @@ impl<'a> Matcher<'a> {
         let (element, zero_point) = match self.graph.constant(node, 2) {
             Some(constant) => {
                 let id = node.input(2).ok_or("its zero point is missing")?;
-                let points = constant.integers().ok_or("its zero point is not an integer")?;
+                let points = constant
+                    .integers()
+                    .ok_or("its zero point is not an integer")?;
                 let &[point] = points.as_slice() else {
                     return Err("it has several zero points".into());
                 };
@@ -224,15 +270,24 @@ impl<'a> Matcher<'a> {
             None => (Element::U8, 0),
         };
         match element {
-            Element::I8 | Element::U8 => Ok(Quantization { scale, zero_point, element }),
-            other => Err(format!("{other} activations are not supported, only int8 and uint8")),
+            Element::I8 | Element::U8 => Ok(Quantization {
+                scale,
+                zero_point,
+                element,
+            }),
+            other => Err(format!(
+                "{other} activations are not supported, only int8 and uint8"
+            )),
         }
     }
 
     /// The integer constant behind a DequantizeLinear.
     fn weights(&self, node: &Node) -> Result<Weights, Why> {
         let id = node.input(0).ok_or("its input is missing")?;
-        let constant = self.graph.constant(node, 0).ok_or("its input is not a constant")?;
+        let constant = self
+            .graph
+            .constant(node, 0)
+            .ok_or("its input is not a constant")?;
         let values = constant.integers().ok_or("it dequantizes floats")?;
         let scales = self.graph.constant(node, 1).and_then(|c| c.floats());
         let scales = scales.ok_or("its scale is not a constant")?.to_vec();

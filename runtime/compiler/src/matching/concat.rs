@@ -26,7 +26,11 @@ impl Matcher<'_> {
                 for (byte, real) in table.iter_mut().enumerate() {
                     *real = quantization.dequantize(byte as u8 as i8);
                 }
-                let mapped = Mapped { stored, table: table.into(), linear: Some(quantization) };
+                let mapped = Mapped {
+                    stored,
+                    table: table.into(),
+                    linear: Some(quantization),
+                };
                 self.lookup(node, &mapped, to)
             });
         }
@@ -51,7 +55,8 @@ impl Matcher<'_> {
         if parts.iter().any(|part| part.element != element) {
             return Err("its inputs differ in type".into());
         }
-        self.join(node, &parts, element, None).map(|stored| Some(Meaning::Stored(stored)))
+        self.join(node, &parts, element, None)
+            .map(|stored| Some(Meaning::Stored(stored)))
     }
 
     fn join(

@@ -51,7 +51,9 @@ impl Matcher<'_> {
             }
         }
         let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
-            signed.values[o * inputs * taps..][..inputs * taps].iter().copied()
+            signed.values[o * inputs * taps..][..inputs * taps]
+                .iter()
+                .copied()
         });
         let parameters = step::Conv {
             kernel_h: window.kernel[0] as u32,
@@ -80,12 +82,20 @@ impl Matcher<'_> {
         let scratch = if depthwise {
             0
         } else {
-            parameters.scratch_bytes(channels_in as u32).ok_or("it is too large")?
+            parameters
+                .scratch_bytes(channels_in as u32)
+                .ok_or("it is too large")?
         };
         let macs = (n * out_h * out_w * channels_out * inputs * taps) as u64;
         let output = self.new_stored(node, shape, order, to.element, Some(to));
-        let target = self.program.add_view(output.tensor, vec![n, out_h, out_w, channels_out]);
-        let operation = Operation::Conv { parameters, depthwise, affine };
+        let target = self
+            .program
+            .add_view(output.tensor, vec![n, out_h, out_w, channels_out]);
+        let operation = Operation::Conv {
+            parameters,
+            depthwise,
+            affine,
+        };
         self.step_with(node, operation, vec![image.tensor], target, scratch, macs);
         Ok(output)
     }
@@ -131,7 +141,9 @@ impl Matcher<'_> {
         match values.len() {
             1 => Ok(vec![values[0]; channels]),
             n if n == channels => Ok(values),
-            n => Err(format!("a bias of {n} values for {channels} outputs is not supported")),
+            n => Err(format!(
+                "a bias of {n} values for {channels} outputs is not supported"
+            )),
         }
     }
 }
@@ -153,7 +165,9 @@ impl SignedWeights {
             Element::I8 => 0,
             Element::U8 => 128,
             other => {
-                return Err(format!("its weights are {other}; only int8 and uint8 are supported"));
+                return Err(format!(
+                    "its weights are {other}; only int8 and uint8 are supported"
+                ));
             }
         };
         let zero_point = weights.zero_points.first().copied().unwrap_or(0);
@@ -164,10 +178,16 @@ impl SignedWeights {
             &[scale] => vec![scale; channels],
             many if many.len() == channels && weights.axis == output_axis => many.to_vec(),
             many => {
-                return Err(format!("{} scales do not fit its {channels} outputs", many.len()));
+                return Err(format!(
+                    "{} scales do not fit its {channels} outputs",
+                    many.len()
+                ));
             }
         };
-        if scales.iter().any(|scale| !(*scale >= 0.0 && scale.is_finite())) {
+        if scales
+            .iter()
+            .any(|scale| !(*scale >= 0.0 && scale.is_finite()))
+        {
             return Err("a weight scale is negative or not finite".into());
         }
         Ok(SignedWeights {
@@ -179,7 +199,10 @@ impl SignedWeights {
 
     /// `f32((input scale · weight scale) / output scale)`, as ONNX Runtime rounds it.
     pub fn multipliers(&self, input_scale: f32, output_scale: f32) -> Vec<f32> {
-        self.scales.iter().map(|&scale| (input_scale * scale) / output_scale).collect()
+        self.scales
+            .iter()
+            .map(|&scale| (input_scale * scale) / output_scale)
+            .collect()
     }
 
     /// The bias with everything that does not depend on the input folded in:
@@ -192,7 +215,9 @@ impl SignedWeights {
     ) -> Vec<i32> {
         (bias.iter().enumerate())
             .map(|(o, &bias)| {
-                let sum: i32 = channel(o).map(|w| i32::from(w) - i32::from(self.zero_point)).sum();
+                let sum: i32 = channel(o)
+                    .map(|w| i32::from(w) - i32::from(self.zero_point))
+                    .sum();
                 bias.wrapping_sub(input_zero_point.wrapping_mul(sum))
             })
             .collect()

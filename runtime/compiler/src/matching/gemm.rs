@@ -27,7 +27,11 @@ impl Matcher<'_> {
         if flag("transA") {
             return Err("transA is not supported".into());
         }
-        let alpha = if gemm { node.float("alpha").unwrap_or(1.0) } else { 1.0 };
+        let alpha = if gemm {
+            node.float("alpha").unwrap_or(1.0)
+        } else {
+            1.0
+        };
         if gemm && node.float("beta").unwrap_or(1.0) != 1.0 && node.input(2).is_some() {
             return Err("beta other than 1 is not supported".into());
         }
@@ -38,7 +42,11 @@ impl Matcher<'_> {
             return Err("its weights have other than two dimensions".into());
         };
         let transposed = flag("transB");
-        let (k, outputs) = if transposed { (columns, rows) } else { (rows, columns) };
+        let (k, outputs) = if transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
         let shape = self.output_shape(node);
         if x.shape.last() != Some(&k) || shape.last() != Some(&outputs) {
             return Err("its weights do not fit the input".into());
@@ -46,18 +54,26 @@ impl Matcher<'_> {
         let signed = SignedWeights::of(&weights, outputs, usize::from(!transposed))?;
         let bias = self.node_bias(node, 2, from.scale, &signed)?;
         let at = |o: usize, i: usize| {
-            if transposed { o * k + i } else { i * outputs + o }
+            if transposed {
+                o * k + i
+            } else {
+                i * outputs + o
+            }
         };
         let packed: Vec<i8> = (0..outputs)
             .flat_map(|o| (0..k).map(move |i| (o, i)))
             .map(|(o, i)| signed.values[at(o, i)])
             .collect();
-        let folded =
-            signed.fold(from.zero_point_i8(), &bias, |o| packed[o * k..][..k].iter().copied());
+        let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
+            packed[o * k..][..k].iter().copied()
+        });
         let mut multipliers = signed.multipliers(from.scale, to.scale);
         if alpha != 1.0 {
-            multipliers =
-                signed.scales.iter().map(|&s| (alpha * from.scale * s) / to.scale).collect();
+            multipliers = signed
+                .scales
+                .iter()
+                .map(|&s| (alpha * from.scale * s) / to.scale)
+                .collect();
         }
 
         let x = self.row_major(node, &x)?;
@@ -75,9 +91,20 @@ impl Matcher<'_> {
             high: clamp.1,
             weight_zero_point: signed.zero_point.into(),
         };
-        let affine = Affine { weights: packed, bias: folded, multipliers };
+        let affine = Affine {
+            weights: packed,
+            bias: folded,
+            multipliers,
+        };
         let operation = Operation::FullyConnected { parameters, affine };
-        self.step_with(node, operation, vec![input], target, 0, (rows * k * outputs) as u64);
+        self.step_with(
+            node,
+            operation,
+            vec![input],
+            target,
+            0,
+            (rows * k * outputs) as u64,
+        );
         Ok(output)
     }
 }

@@ -11,7 +11,13 @@ pub fn logistic(x: f32) -> f32 {
     let square = x * x;
     let numerator = x * horner(
         square,
-        &[4.370_310_1e-11, 1.156_272_6e-7, 6.085_748_6e-5, 8.513_771e-3, 2.482_879_5e-1],
+        &[
+            4.370_310_1e-11,
+            1.156_272_6e-7,
+            6.085_748_6e-5,
+            8.513_771e-3,
+            2.482_879_5e-1,
+        ],
     );
     let denominator = horner(
         square,
@@ -43,8 +49,10 @@ pub fn tanh(x: f32) -> f32 {
             4.893_524_6e-3,
         ],
     );
-    let denominator =
-        horner(square, &[1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3]);
+    let denominator = horner(
+        square,
+        &[1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3],
+    );
     numerator / denominator
 }
 
@@ -64,7 +72,10 @@ mod tests {
         for i in -2000..=2000 {
             let x = i as f32 / 100.0;
             let exact = f64::from(x);
-            assert!((f64::from(logistic(x)) - 1.0 / (1.0 + (-exact).exp())).abs() < 1e-6, "{x}");
+            assert!(
+                (f64::from(logistic(x)) - 1.0 / (1.0 + (-exact).exp())).abs() < 1e-6,
+                "{x}"
+            );
             assert!((f64::from(tanh(x)) - exact.tanh()).abs() < 1e-6, "{x}");
         }
     }

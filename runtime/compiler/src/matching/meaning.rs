@@ -35,7 +35,10 @@ impl Quantization {
     /// even, add the zero point. The result is the plan's `i8` value; NaN gives the lowest.
     pub fn quantize(&self, real: f32) -> i8 {
         let (low, high) = self.limits();
-        let (low, high) = ((low - self.zero_point) as f32, (high - self.zero_point) as f32);
+        let (low, high) = (
+            (low - self.zero_point) as f32,
+            (high - self.zero_point) as f32,
+        );
         let steps = (real / self.scale).max(low).min(high).round_ties_even();
         (steps as i32 + self.zero_point - self.bias()) as i8
     }
@@ -48,7 +51,11 @@ impl Quantization {
     /// Where the plan clamps a result that lies in `low..=high` of the reals.
     pub fn clamp(&self, low: f32, high: f32) -> (i32, i32) {
         let edge = |real: f32, open: i8| {
-            if real.is_finite() { self.quantize(real) } else { open }
+            if real.is_finite() {
+                self.quantize(real)
+            } else {
+                open
+            }
         };
         (edge(low, i8::MIN).into(), edge(high, i8::MAX).into())
     }

@@ -81,25 +81,32 @@ impl<'a> Matcher<'a> {
             self.sizes(node).and_then(|()| self.place(index, node))
         };
         let meanings = outcome.unwrap_or_else(|why| {
-            self.refusals.push(Refusal::new(&node.name, &node.operator, why));
+            self.refusals
+                .push(Refusal::new(&node.name, &node.operator, why));
             vec![Meaning::Refused]
         });
         for (i, &output) in node.outputs.iter().enumerate() {
             let meaning = meanings.get(i).or(meanings.last()).cloned();
-            self.meanings.insert(output, meaning.unwrap_or(Meaning::Refused));
+            self.meanings
+                .insert(output, meaning.unwrap_or(Meaning::Refused));
         }
     }
 
     /// Every output has elements, and no more than a plan can count.
     fn sizes(&self, node: &Node) -> Result<(), Why> {
-        node.outputs.iter().map(|&id| &self.graph.value(id).shape).try_for_each(|shape| {
-            let elements = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
-            match elements {
-                Some(0) => Err(format!("its output {shape:?} is empty")),
-                Some(n) if n <= i32::MAX as usize => Ok(()),
-                _ => Err(format!("its output {shape:?} is too large")),
-            }
-        })
+        node.outputs
+            .iter()
+            .map(|&id| &self.graph.value(id).shape)
+            .try_for_each(|shape| {
+                let elements = shape
+                    .iter()
+                    .try_fold(1usize, |n, &extent| n.checked_mul(extent));
+                match elements {
+                    Some(0) => Err(format!("its output {shape:?} is empty")),
+                    Some(n) if n <= i32::MAX as usize => Ok(()),
+                    _ => Err(format!("its output {shape:?} is too large")),
+                }
+            })
     }
 
     fn place(&mut self, index: usize, node: &'a Node) -> Result<Vec<Meaning>, Why> {
@@ -113,7 +120,11 @@ impl<'a> Matcher<'a> {
                     return one(moved);
                 }
                 self.quantized_operands(node)?;
-                one(Meaning::Pending { node: index, low: f32::NEG_INFINITY, high: f32::INFINITY })
+                one(Meaning::Pending {
+                    node: index,
+                    low: f32::NEG_INFINITY,
+                    high: f32::INFINITY,
+                })
             }
             "Add" | "Mul" | "Sub" | "Div" => one(self.binary(index, node)?),
             "MaxPool" => one(self.max_pool(node)?),
@@ -156,9 +167,11 @@ impl<'a> Matcher<'a> {
     /// The operand behind DequantizeLinear: tensor, scale, and zero point.
     fn operand(&self, node: &Node, input: usize) -> Result<(Stored, Quantization), Why> {
         match self.meaning(node, input) {
-            Some(Meaning::Mapped(Mapped { stored, linear: Some(quantization), .. })) => {
-                Ok((stored.clone(), *quantization))
-            }
+            Some(Meaning::Mapped(Mapped {
+                stored,
+                linear: Some(quantization),
+                ..
+            })) => Ok((stored.clone(), *quantization)),
             Some(Meaning::Mapped(_)) => Err(format!(
                 "input {input} is an activation function's float output; put QuantizeLinear and \
                  DequantizeLinear after that function"
@@ -204,10 +217,21 @@ impl<'a> Matcher<'a> {
     ) -> Stored {
         let name = &self.graph.value(node.outputs[0]).name;
         let stored_shape = order.iter().map(|&axis| shape[axis]).collect();
-        let dtype = if element == Element::F32 { Dtype::F32 } else { Dtype::I8 };
+        let dtype = if element == Element::F32 {
+            Dtype::F32
+        } else {
+            Dtype::I8
+        };
         let (scale, zero_point) = quantization.map_or((0.0, 0), |q| (q.scale, q.zero_point_i8()));
-        let tensor = self.program.add_tensor(name, dtype, stored_shape, scale, zero_point);
-        Stored { tensor, element, shape, order }
+        let tensor = self
+            .program
+            .add_tensor(name, dtype, stored_shape, scale, zero_point);
+        Stored {
+            tensor,
+            element,
+            shape,
+            order,
+        }
     }
 
     fn step(&mut self, node: &Node, operation: Operation, inputs: Vec<TensorId>, output: TensorId) {
@@ -224,13 +248,24 @@ impl<'a> Matcher<'a> {
         macs: u64,
     ) {
         let name = node.name.clone();
-        self.program.steps.push(Step { name, operation, inputs, output, scratch_bytes, macs });
+        self.program.steps.push(Step {
+            name,
+            operation,
+            inputs,
+            output,
+            scratch_bytes,
+            macs,
+        });
     }
 }
 
 /// The `index`-th axis of a tensor of `rank` dimensions, counted from the end where negative.
 fn axis(index: i64, rank: usize) -> Result<usize, Why> {
-    let counted = if index < 0 { index + rank as i64 } else { index };
+    let counted = if index < 0 {
+        index + rank as i64
+    } else {
+        index
+    };
     usize::try_from(counted)
         .ok()
         .filter(|&axis| axis < rank)

@@ -68,23 +68,39 @@ impl<'a> Matcher<'a> {
             (0..shape.len()).filter(|&axis| shape[axis] > 1).collect()
         };
         let (before, after) = (long(&stored.shape), long(&shape));
-        let same_extents =
-            before.iter().map(|&a| stored.shape[a]).eq(after.iter().map(|&a| shape[a]));
+        let same_extents = before
+            .iter()
+            .map(|&a| stored.shape[a])
+            .eq(after.iter().map(|&a| shape[a]));
         if same_extents {
             // Only axes of extent 1 come or go: the bytes stay where they are.
             let moved = stored.order.iter().filter_map(|axis| {
-                before.iter().position(|long| long == axis).map(|place| after[place])
+                before
+                    .iter()
+                    .position(|long| long == axis)
+                    .map(|place| after[place])
             });
             let short = (0..shape.len()).filter(|axis| !after.contains(axis));
             let order: Vec<usize> = short.chain(moved).collect();
-            let reshaped = Stored { shape, order, ..stored.clone() };
-            let tensor = self.program.add_view(stored.tensor, reshaped.stored_shape());
+            let reshaped = Stored {
+                shape,
+                order,
+                ..stored.clone()
+            };
+            let tensor = self
+                .program
+                .add_view(stored.tensor, reshaped.stored_shape());
             return Ok(Stored { tensor, ..reshaped });
         }
         let stored = self.row_major(node, stored)?;
         let tensor = self.program.add_view(stored.tensor, shape.clone());
         let order = (0..shape.len()).collect();
-        Ok(Stored { tensor, shape, order, ..stored })
+        Ok(Stored {
+            tensor,
+            shape,
+            order,
+            ..stored
+        })
     }
 
     fn transpose(&mut self, node: &Node, stored: &Stored) -> Result<Stored, Why> {
@@ -96,7 +112,11 @@ impl<'a> Matcher<'a> {
             .filter_map(|axis| permutation.iter().position(|p| p == axis))
             .collect();
         // The bytes stay; only which axis is which changes.
-        Ok(Stored { shape, order, ..stored.clone() })
+        Ok(Stored {
+            shape,
+            order,
+            ..stored.clone()
+        })
     }
 
     fn slice(&mut self, node: &Node, stored: &Stored) -> Result<Stored, Why> {
@@ -135,7 +155,10 @@ impl<'a> Matcher<'a> {
     ) -> Result<Stored, Why> {
         let strides = stored.strides();
         let source = self.program.tensor(stored.tensor).clone();
-        let part = Stored { shape, ..stored.clone() };
+        let part = Stored {
+            shape,
+            ..stored.clone()
+        };
         let tensor = self.program.add_tensor(
             &self.graph.value(node.outputs[0]).name,
             source.dtype,
@@ -150,7 +173,11 @@ impl<'a> Matcher<'a> {
             .iter()
             .map(|&a| (part.shape[a], strides[a] as isize * pace[a], to[a] as isize))
             .collect();
-        let from = first.iter().zip(&strides).map(|(i, stride)| i * stride).sum();
+        let from = first
+            .iter()
+            .zip(&strides)
+            .map(|(i, stride)| i * stride)
+            .sum();
         let copy = Operation::Plain(Operator::Copy(strided(&axes, from, 0)?));
         self.step(node, copy, vec![stored.tensor], tensor);
         Ok(part)
@@ -176,9 +203,10 @@ impl<'a> Matcher<'a> {
             let part = self.window_of(node, &stored, shape, &first, &vec![1; rank])?;
             first[axis] += length;
             parts.push(match &meaning {
-                Some(Meaning::Mapped(mapped)) => {
-                    Meaning::Mapped(Mapped { stored: part, ..mapped.clone() })
-                }
+                Some(Meaning::Mapped(mapped)) => Meaning::Mapped(Mapped {
+                    stored: part,
+                    ..mapped.clone()
+                }),
                 _ => Meaning::Stored(part),
             });
         }
@@ -206,24 +234,34 @@ impl<'a> Matcher<'a> {
                 }
                 Ok(Weights {
                     values: places.into_iter().map(|at| weights.values[at]).collect(),
-                    axis: permutation.iter().position(|&a| a == weights.axis).unwrap_or(0),
+                    axis: permutation
+                        .iter()
+                        .position(|&a| a == weights.axis)
+                        .unwrap_or(0),
                     shape,
                     ..weights.clone()
                 })
             }
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" if weights.scales.len() == 1 => {
-                Ok(Weights { shape: self.output_shape(node), axis: 0, ..weights.clone() })
+                Ok(Weights {
+                    shape: self.output_shape(node),
+                    axis: 0,
+                    ..weights.clone()
+                })
             }
-            other => {
-                Err(format!("{other} of a constant is not supported; fold it into the constant"))
-            }
+            other => Err(format!(
+                "{other} of a constant is not supported; fold it into the constant"
+            )),
         }
     }
 }
 
 fn permutation(node: &Node, rank: usize) -> Result<Vec<usize>, Why> {
     let permutation = match node.ints("perm") {
-        Some(perm) => perm.iter().map(|&i| axis(i, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(perm) => perm
+            .iter()
+            .map(|&i| axis(i, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).rev().collect(),
     };
     let mut sorted = permutation.clone();

@@ -25,7 +25,10 @@ impl Matcher<'_> {
         let rank = stored.shape.len();
         let pads = match self.graph.constant(node, 1) {
             Some(pads) => pads.integers().ok_or("its pads are not integers")?,
-            None => node.ints("pads").ok_or("its pads are not constant")?.to_vec(),
+            None => node
+                .ints("pads")
+                .ok_or("its pads are not constant")?
+                .to_vec(),
         };
         let axes: Vec<usize> = match self.graph.constant(node, 3) {
             Some(axes) => axes
@@ -67,7 +70,10 @@ impl Matcher<'_> {
 
         let shape = self.output_shape(node);
         let source = self.program.tensor(stored.tensor).clone();
-        let padded = Stored { shape, ..stored.clone() };
+        let padded = Stored {
+            shape,
+            ..stored.clone()
+        };
         let tensor = self.program.add_tensor(
             &self.graph.value(node.outputs[0]).name,
             source.dtype,
@@ -84,7 +90,11 @@ impl Matcher<'_> {
             .iter()
             .map(|&a| (stored.shape[a], from[a] as isize, to[a] as isize))
             .collect();
-        let start = before.iter().zip(&to).map(|(pad, stride)| pad * stride).sum();
+        let start = before
+            .iter()
+            .zip(&to)
+            .map(|(pad, stride)| pad * stride)
+            .sum();
         let copy = Operation::Plain(Operator::Copy(strided(&axes, 0, start)?));
         self.step(node, copy, vec![stored.tensor], tensor);
         Ok(padded)
@@ -103,7 +113,10 @@ impl Matcher<'_> {
     ) -> Result<Stored, Why> {
         let extent = stored.shape[axis];
         if !edge && before.max(after) >= extent {
-            return Err(format!("it reflects {} of {extent} positions", before.max(after)));
+            return Err(format!(
+                "it reflects {} of {extent} positions",
+                before.max(after)
+            ));
         }
         let source = self.program.tensor(stored.tensor).clone();
         let mut padded = stored.clone();
@@ -119,7 +132,11 @@ impl Matcher<'_> {
         let last = extent - 1;
         // Where a part starts in the source, its pace there, where it goes, how long it is.
         let parts = if edge {
-            [(0, 0, 0, before), (0, 1, before, extent), (last, 0, before + extent, after)]
+            [
+                (0, 0, 0, before),
+                (0, 1, before, extent),
+                (last, 0, before + extent, after),
+            ]
         } else {
             let mirrored = last.saturating_sub(1);
             [
@@ -155,7 +172,12 @@ impl Matcher<'_> {
         if let Some(value) = self.scalar(node, 2) {
             return Ok(value);
         }
-        match self.graph.constant(node, 2).and_then(|c| c.integers()).as_deref() {
+        match self
+            .graph
+            .constant(node, 2)
+            .and_then(|c| c.integers())
+            .as_deref()
+        {
             Some([value]) => Ok(*value as f32),
             _ => Err("its value is not a constant number".into()),
         }

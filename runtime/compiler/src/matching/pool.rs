@@ -24,7 +24,7 @@ impl Matcher<'_> {
                 });
                 if !rising {
                     return Err(
-                        "it follows a function that is not monotonic; quantize its input".into()
+                        "it follows a function that is not monotonic; quantize its input".into(),
                     );
                 }
                 (mapped.stored.clone(), Some(mapped))
@@ -60,7 +60,10 @@ impl Matcher<'_> {
         let operation = Operation::Plain(Operator::MaxPool(parameters));
         self.step(node, operation, vec![image.tensor], target);
         Ok(match mapped {
-            Some(mapped) => Meaning::Mapped(Mapped { stored: output, ..mapped }),
+            Some(mapped) => Meaning::Mapped(Mapped {
+                stored: output,
+                ..mapped
+            }),
             None => Meaning::Stored(output),
         })
     }
@@ -105,7 +108,9 @@ impl Matcher<'_> {
 }
 
 fn pool_window(node: &Node, input: [usize; 4], output: [usize; 4]) -> Result<Window, Why> {
-    let kernel = node.ints("kernel_shape").ok_or("its kernel_shape is missing")?;
+    let kernel = node
+        .ints("kernel_shape")
+        .ok_or("its kernel_shape is missing")?;
     let kernel: Vec<usize> = kernel
         .iter()
         .map(|&k| {

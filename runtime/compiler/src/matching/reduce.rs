@@ -17,8 +17,12 @@ impl Matcher<'_> {
         let rank = x.shape.len();
         let reduced = self.reduced_axes(node, rank)?;
         let long = |&&axis: &&usize| x.shape[axis] > 1;
-        let places: Vec<bool> =
-            x.order.iter().filter(long).map(|axis| reduced.contains(axis)).collect();
+        let places: Vec<bool> = x
+            .order
+            .iter()
+            .filter(long)
+            .map(|axis| reduced.contains(axis))
+            .collect();
         // Where the reduced axes do not lie side by side, they are brought to the end.
         let changes = places.windows(2).filter(|pair| pair[0] != pair[1]).count();
         let side_by_side = changes <= 1 || (changes == 2 && !places[0]);
@@ -33,8 +37,14 @@ impl Matcher<'_> {
             axes.map(|&axis| x.shape[axis]).product()
         };
         let is_long_reduced = |axis: &&usize| reduced.contains(axis) && x.shape[**axis] > 1;
-        let first = order.iter().position(|axis| is_long_reduced(&axis)).unwrap_or(0);
-        let end = order.iter().rposition(|axis| is_long_reduced(&axis)).map_or(0, |last| last + 1);
+        let first = order
+            .iter()
+            .position(|axis| is_long_reduced(&axis))
+            .unwrap_or(0);
+        let end = order
+            .iter()
+            .rposition(|axis| is_long_reduced(&axis))
+            .map_or(0, |last| last + 1);
         let outer = extent(&mut order[..first].iter());
         let reduce = extent(&mut order[first..end.max(first)].iter());
         let inner = extent(&mut order[end.max(first)..].iter());
@@ -45,7 +55,11 @@ impl Matcher<'_> {
         } else {
             // Without keepdims the remaining axes close up.
             let rank_after = |axis: usize| (0..axis).filter(|a| !reduced.contains(a)).count();
-            order.iter().filter(|a| !reduced.contains(a)).map(|&a| rank_after(a)).collect()
+            order
+                .iter()
+                .filter(|a| !reduced.contains(a))
+                .map(|&a| rank_after(a))
+                .collect()
         };
         let output = self.new_stored(node, shape, output_order, to.element, Some(to));
         let parameters = step::ReduceMean {
@@ -79,8 +93,10 @@ impl Matcher<'_> {
                 None => (0..rank as i64).collect(),
             },
         };
-        let mut axes: Vec<usize> =
-            axes.into_iter().map(|index| axis(index, rank)).collect::<Result<_, _>>()?;
+        let mut axes: Vec<usize> = axes
+            .into_iter()
+            .map(|index| axis(index, rank))
+            .collect::<Result<_, _>>()?;
         axes.sort_unstable();
         axes.dedup();
         Ok(axes)

@@ -26,7 +26,11 @@ impl Matcher<'_> {
         if (n, c) != (out_n, out_c) {
             return Err("it changes batch or channels".into());
         }
-        let scales = self.graph.constant(node, 2).and_then(|s| s.floats()).unwrap_or(&[]);
+        let scales = self
+            .graph
+            .constant(node, 2)
+            .and_then(|s| s.floats())
+            .unwrap_or(&[]);
         let scale = |from_end: usize, input: usize, output: usize| match scales
             .len()
             .checked_sub(from_end + 1)
@@ -36,11 +40,19 @@ impl Matcher<'_> {
             _ => output as f32 / input as f32,
         };
         let columns = sources(node, w, out_w, scale(0, w, out_w))?;
-        let row_scale = if shape.len() == 4 { scale(1, h, out_h) } else { 1.0 };
+        let row_scale = if shape.len() == 4 {
+            scale(1, h, out_h)
+        } else {
+            1.0
+        };
         let rows = sources(node, h, out_h, row_scale)?;
         let order = image_order(shape.len())?;
         let source = self.program.tensor(image.tensor).clone();
-        let resized = Stored { shape, order, ..stored.clone() };
+        let resized = Stored {
+            shape,
+            order,
+            ..stored.clone()
+        };
         let tensor = self.program.add_tensor(
             &self.graph.value(node.outputs[0]).name,
             source.dtype,
@@ -48,7 +60,9 @@ impl Matcher<'_> {
             source.scale,
             source.zero_point,
         );
-        let target = self.program.add_view(tensor, vec![out_n, out_h, out_w, out_c]);
+        let target = self
+            .program
+            .add_view(tensor, vec![out_n, out_h, out_w, out_c]);
         let operation = Operation::ResizeNearest { rows, columns };
         self.step(node, operation, vec![image.tensor], target);
         Ok(Stored { tensor, ..resized })
@@ -60,7 +74,9 @@ fn sources(node: &Node, input: usize, output: usize, scale: f32) -> Result<Vec<u
     if input > usize::from(u16::MAX) {
         return Err(format!("an axis of {input} is too long"));
     }
-    let coordinates = node.text("coordinate_transformation_mode").unwrap_or("half_pixel");
+    let coordinates = node
+        .text("coordinate_transformation_mode")
+        .unwrap_or("half_pixel");
     let rounding = node.text("nearest_mode").unwrap_or("round_prefer_floor");
     (0..output)
         .map(|i| {
@@ -75,7 +91,9 @@ fn sources(node: &Node, input: usize, output: usize, scale: f32) -> Result<Vec<u
                 "align_corners" if output > 1 => x * (input as f32 - 1.0) / (output as f32 - 1.0),
                 "align_corners" => 0.0,
                 other => {
-                    return Err(format!("coordinate_transformation_mode {other} is not supported"));
+                    return Err(format!(
+                        "coordinate_transformation_mode {other} is not supported"
+                    ));
                 }
             };
             let rounded = match rounding {

@@ -20,7 +20,11 @@ impl Matcher<'_> {
             (0..rank).filter(|&a| a != axis).chain([axis]).collect()
         };
         let x = self.arrange(node, &x, &order)?;
-        let length: usize = if flat { x.shape[axis..].iter().product() } else { x.shape[axis] };
+        let length: usize = if flat {
+            x.shape[axis..].iter().product()
+        } else {
+            x.shape[axis]
+        };
         let rows = x.shape.iter().product::<usize>() / length;
         let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
         let input = self.program.add_view(x.tensor, vec![rows, length]);
@@ -30,7 +34,10 @@ impl Matcher<'_> {
             inverse_scale: (1.0 / to.scale).floor(),
             zero_point: to.zero_point_i8(),
         };
-        let operation = Operation::Softmax { parameters, table: exponentials(from.scale, length) };
+        let operation = Operation::Softmax {
+            parameters,
+            table: exponentials(from.scale, length),
+        };
         self.step(node, operation, vec![input], target);
         Ok(output)
     }

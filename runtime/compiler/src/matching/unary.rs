@@ -9,10 +9,19 @@ use std::sync::Arc;
 impl Matcher<'_> {
     pub(super) fn unary(&mut self, node: &Node) -> Result<Meaning, Why> {
         if let Some((low, high)) = self.clamp_of(node)? {
-            if let Some(Meaning::Pending { node, low: l, high: h }) = self.meaning(node, 0) {
+            if let Some(Meaning::Pending {
+                node,
+                low: l,
+                high: h,
+            }) = self.meaning(node, 0)
+            {
                 // Relu after Relu, or Clip after Relu: the bounds meet.
                 let (low, high) = (l.max(low).min(high), h.min(high).max(low));
-                return Ok(Meaning::Pending { node: *node, low, high });
+                return Ok(Meaning::Pending {
+                    node: *node,
+                    low,
+                    high,
+                });
             }
         }
         let function = self.function(node)?;
@@ -66,7 +75,9 @@ impl Matcher<'_> {
         match node.operator.as_str() {
             "Relu" => Ok(Some((0.0, f32::INFINITY))),
             "Clip" => {
-                let low = self.clip_bound(node, 1, "min")?.unwrap_or(f32::NEG_INFINITY);
+                let low = self
+                    .clip_bound(node, 1, "min")?
+                    .unwrap_or(f32::NEG_INFINITY);
                 let high = self.clip_bound(node, 2, "max")?.unwrap_or(f32::INFINITY);
                 if low.is_nan() || high.is_nan() {
                     return Err("a bound is not a number".into());
@@ -110,5 +121,9 @@ pub fn map(mapped: &Mapped, function: impl Fn(f32) -> f32) -> Mapped {
     for real in &mut table {
         *real = function(*real);
     }
-    Mapped { stored: mapped.stored.clone(), table: Arc::new(table), linear: None }
+    Mapped {
+        stored: mapped.stored.clone(),
+        table: Arc::new(table),
+        linear: None,
+    }
 }

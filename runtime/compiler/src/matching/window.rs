@@ -28,7 +28,9 @@ impl Window {
     ) -> Result<Self, Why> {
         let spatial = kernel.len();
         if !(1..=2).contains(&spatial) {
-            return Err(format!("{spatial} spatial dimensions; only one or two are supported"));
+            return Err(format!(
+                "{spatial} spatial dimensions; only one or two are supported"
+            ));
         }
         let pair = |name: &str, default: usize| -> Result<[usize; 2], Why> {
             let Some(values) = node.ints(name) else {
@@ -37,10 +39,16 @@ impl Window {
             match *values {
                 [w] if spatial == 1 => Ok([default, positive(name, w)?]),
                 [h, w] if spatial == 2 => Ok([positive(name, h)?, positive(name, w)?]),
-                _ => Err(format!("its {name} do not fit {spatial} spatial dimensions")),
+                _ => Err(format!(
+                    "its {name} do not fit {spatial} spatial dimensions"
+                )),
             }
         };
-        let kernel = if spatial == 1 { [1, kernel[0]] } else { [kernel[0], kernel[1]] };
+        let kernel = if spatial == 1 {
+            [1, kernel[0]]
+        } else {
+            [kernel[0], kernel[1]]
+        };
         let mut window = Window {
             kernel,
             stride: pair("strides", 1)?,
@@ -78,7 +86,9 @@ impl Window {
 }
 
 fn positive(name: &str, value: i64) -> Result<usize, Why> {
-    bounded(value).filter(|&v| v > 0).ok_or_else(|| format!("{value} in its {name}"))
+    bounded(value)
+        .filter(|&v| v > 0)
+        .ok_or_else(|| format!("{value} in its {name}"))
 }
 
 fn padding(value: i64) -> Result<usize, Why> {
