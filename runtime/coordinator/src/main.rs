@@ -1,9 +1,9 @@
 //! The coordinator as a program: options, logs, signals.
 #![forbid(unsafe_code)]
 
+use std::error::Error;
 use std::io::IsTerminal;
 
-use anyhow::Context;
 use clap::Parser;
 use sanderling_coordinator::config::Options;
 use sanderling_coordinator::run::Coordinator;
@@ -24,7 +24,7 @@ fn main() -> std::process::ExitCode {
     match run(options) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sanderling-coordinator: {error:#}");
+            eprintln!("sanderling-coordinator: {error}");
             std::process::ExitCode::FAILURE
         }
     }
@@ -40,15 +40,14 @@ fn by_crate(filter: &str) -> String {
     }
 }
 
-fn run(options: Options) -> anyhow::Result<()> {
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let config = options.complete()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()
-        .context("the runtime cannot start")?;
+        .build()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut coordinator = Coordinator::start(config).await?;
         println!("{}", serde_json::to_string(coordinator.ready())?);
         let failed = tokio::select! {

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -25,7 +26,7 @@ pub enum StoreError {
     #[error(
         "the registry's database failed: {0}; check free space and rights in the data directory"
     )]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
     /// The file is of another version of this program, or damaged.
     #[error(
         "the registry's database cannot be brought to this program's version: {0}; use the newer program, or another --data-dir"
@@ -39,6 +40,17 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        // SQLite's codes for a damaged file, and for one that never was a database.
+        let damaged = |e: &dyn DatabaseError| matches!(e.code().as_deref(), Some("11" | "26"));
+        match error.as_database_error() {
+            Some(e) if damaged(e) => StoreError::corrupt(format!("damage ({})", e.message())),
+            _ => StoreError::Sql(error),
+        }
+    }
 }
 
 impl StoreError {
@@ -72,6 +84,9 @@ impl Store {
             .max_connections(4)
             .connect_with(options)
             .await?;
+        // The first statement that reads the file comes before the migrations, which would hide why
+        // it cannot be read.
+        sqlx::query("PRAGMA schema_version").execute(&pool).await?;
         MIGRATIONS.run(&pool).await?;
         Ok(Store { pool })
     }

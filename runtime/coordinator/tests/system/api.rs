@@ -375,13 +375,12 @@ async fn what_stands_in_the_way_of_a_start_is_one_clear_line() {
     let line = last_words(dir.path(), &["--config", config.to_str().unwrap()]).await;
     assert!(line.contains("use letters, digits"), "{line}");
 
-    let bad = dir.path().join("data");
-    std::fs::create_dir_all(&bad).unwrap();
-    std::fs::write(
-        bad.join("registry.sqlite"),
-        "this is no database. ".repeat(500),
-    )
-    .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let junk = "this is no database. ".repeat(500);
+    std::fs::write(data.join("registry.sqlite"), junk).unwrap();
     let line = last_words(dir.path(), &[]).await;
-    assert!(line.contains("registry's database"), "{line}");
+    assert!(line.contains("restore a backup"), "{line}");
+    assert_eq!(line.matches("not a database").count(), 1, "{line}");
 }

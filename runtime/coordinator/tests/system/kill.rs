@@ -139,3 +139,88 @@ async fn sigterm_ends_it_in_order() {
         "terrain"
     );
 }
+
+/// A result gets its receipt only when it is on the disk: on a full one robots get none, keep their
+/// results, and lose nothing once there is room again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing() {
+    let mut coordinator = Coordinator::start_on_small_disk(600).await;
+    let mut robot = Robot::connect(&coordinator.mqtt, Setup::new("robot")).await;
+    coordinator
+        .register("terrain", 1, &plan(Target::Generic, 64, 1000, 1))
+        .await;
+    let path = "/v1/models?name=big&version=1";
+    let (status, body) = coordinator
+        .request("POST", path, &plan(Target::Generic, 64, 700_000, 2))
+        .await;
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (500, &"files_failed".into()),
+        "{body}"
+    );
+    assert!(
+        body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("check free space"),
+        "{body}"
+    );
+
+    // Each receipt is a commit; the log of commits grows until it may not.
+    let mut sent = 0;
+    loop {
+        robot.result(1, None, 10).await;
+        sent += 1;
+        assert!(sent < 3000, "the disk never filled up");
+        if !robot
+            .soon(Duration::from_secs(5), |r| r.outbox.is_empty())
+            .await
+        {
+            break;
+        }
+    }
+    let log = coordinator.log();
+    assert!(log.contains("the registry's database failed"), "{log}");
+
+    coordinator.kill().await;
+    coordinator.restart().await;
+    robot
+        .until("every result has its receipt", |r| r.outbox.is_empty())
+        .await;
+    assert_eq!(coordinator.counted().await, sent);
+    assert_eq!(
+        coordinator.get("/v1/models").await["models"][0]["name"],
+        "terrain"
+    );
+}
+
+/// Not a benchmark: shows that results of many robots are written down in batches, and prints how fast.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_robots_at_once_are_counted() {
+    const ROBOTS: usize = 10;
+    const EACH: u16 = 500;
+    let names = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9"];
+    let coordinator = Coordinator::start().await;
+    let start = std::time::Instant::now();
+    let robots = names.map(|name| {
+        let mqtt = coordinator.mqtt.clone();
+        tokio::spawn(async move {
+            let mut robot = Robot::connect(&mqtt, Setup::new(name)).await;
+            for i in 0..EACH {
+                robot.result(i, None, 10).await;
+                if i % 50 == 0 {
+                    robot.live(Duration::from_millis(1)).await;
+                }
+            }
+            robot
+                .until("every result has its receipt", |r| r.outbox.is_empty())
+                .await;
+        })
+    });
+    for robot in robots {
+        robot.await.unwrap();
+    }
+    let all = ROBOTS * usize::from(EACH);
+    assert_eq!(coordinator.counted().await, all as u64);
+    eprintln!("{all} results of {ROBOTS} robots: {:?}", start.elapsed());
+}

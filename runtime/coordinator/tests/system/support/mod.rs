@@ -1,6 +1,5 @@
 //! What the tests share: real coordinator processes, real brokers, robots that keep the rules, and a
 //! small HTTP client. Every wait has a deadline.
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub mod broker;
 pub mod http;

@@ -28,13 +28,35 @@ impl Coordinator {
     pub async fn start_with(args: &[&str]) -> Coordinator {
         let dir = TempDir::new().unwrap();
         let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
-        let (child, ready) = launch(dir.path(), &args).await;
+        let (child, ready) = launch(&mut command(dir.path(), &args), dir.path()).await;
         let (http, mqtt) = addresses(&ready);
         Coordinator {
             http,
             mqtt,
             dir,
             args,
+            child,
+        }
+    }
+
+    /// As on a disk that fills up: no file can grow beyond so many KiB, until the next restart.
+    pub async fn start_on_small_disk(kib: u32) -> Coordinator {
+        let dir = TempDir::new().unwrap();
+        // An ignored signal stays ignored in the program, so that a write fails instead of killing it.
+        let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"";
+        let plain = command(dir.path(), &[]);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", script, &(kib * 2).to_string()])
+            .arg(plain.as_std().get_program())
+            .args(plain.as_std().get_args());
+        let (child, ready) = launch(quiet(&mut limited, dir.path()), dir.path()).await;
+        let (http, mqtt) = addresses(&ready);
+        Coordinator {
+            http,
+            mqtt,
+            dir,
+            args: Vec::new(),
             child,
         }
     }
@@ -57,7 +79,8 @@ impl Coordinator {
 
     /// Starts it again with the same data; it comes back on the same ports.
     pub async fn restart(&mut self) {
-        let (child, ready) = launch(self.dir.path(), &self.args).await;
+        let (child, ready) =
+            launch(&mut command(self.dir.path(), &self.args), self.dir.path()).await;
         self.child = child;
         assert_eq!(addresses(&ready), (self.http.clone(), self.mqtt.clone()));
     }
@@ -146,29 +169,36 @@ fn addresses(ready: &Value) -> (String, String) {
 
 /// The program, ready to start with these arguments.
 pub fn command(dir: &Path, args: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sanderling-coordinator"));
+    command
+        .args(["--http", "127.0.0.1:0", "--log", "debug", "--data-dir"])
+        .arg(dir.join("data"))
+        .args(args);
+    if !args.iter().any(|a| a == "--broker-url") {
+        command.args(["--mqtt", "127.0.0.1:0"]);
+    }
+    quiet(&mut command, dir);
+    command
+}
+
+/// Away from the test's own environment and output, and gone when the test is.
+fn quiet<'c>(command: &'c mut Command, dir: &Path) -> &'c mut Command {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(dir.join("log"))
         .unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sanderling-coordinator"));
     command
         .env_clear()
-        .args(["--http", "127.0.0.1:0", "--log", "debug", "--data-dir"])
-        .arg(dir.join("data"))
-        .args(args)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::from(log))
-        .kill_on_drop(true);
-    if !args.iter().any(|a| a == "--broker-url") {
-        command.args(["--mqtt", "127.0.0.1:0"]);
-    }
-    command
+        .kill_on_drop(true)
 }
 
-async fn launch(dir: &Path, args: &[String]) -> (Child, Value) {
-    let mut child = command(dir, args).spawn().expect("the coordinator starts");
+async fn launch(command: &mut Command, dir: &Path) -> (Child, Value) {
+    let mut child = command.spawn().expect("the coordinator starts");
     let stdout = child.stdout.take().expect("its output is piped");
     let mut lines = BufReader::new(stdout).lines();
     let line = within("the coordinator is ready", lines.next_line())

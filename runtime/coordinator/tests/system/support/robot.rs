@@ -158,6 +158,18 @@ impl Robot {
         }
     }
 
+    /// Lives until `done` holds, or for so long; tells which.
+    pub async fn soon(&mut self, time: Duration, mut done: impl FnMut(&Robot) -> bool) -> bool {
+        let end = tokio::time::Instant::now() + time;
+        while !done(self) {
+            match tokio::time::timeout_at(end, self.incoming.recv()).await {
+                Ok(Some(message)) => self.handle(message).await,
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Publishes the result of the next frame and keeps it until a receipt comes.
     pub async fn result(&mut self, top: u16, truth: Option<u16>, latency_us: u32) -> FrameId {
         self.next_seq += 1;
