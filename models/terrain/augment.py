@@ -18,7 +18,7 @@ assert len(NOISE) == len(_MIRROR_ORDER) == len(CHANNELS)
 
 
 def disturb(rng, windows):
-    """Mirrors half of the windows, turns some back in time, and varies mounting, gains, slope and noise."""
+    """Mirrors half of the windows, turns some back in time, varies mounting, gains, slope and noise, and silences sensors."""
     values = windows.copy()
     _mirror(values, rng.random(len(values)) < 0.5)
     _reverse(values, rng.random(len(values)) < 0.3)
@@ -28,6 +28,7 @@ def disturb(rng, windows):
     values[:, 3:5] += rng.normal(0, 0.4, (len(values), 2, 1))
     values[:, 6:8] += rng.normal(0, 0.5, (len(values), 2, 1))
     values += rng.normal(0, 1, values.shape) * NOISE[:, None]
+    _silence(rng, values, 0.3)
     return values.astype(np.float32)
 
 
@@ -42,6 +43,14 @@ def _reverse(values, chosen):
     values[chosen] = values[chosen][:, :, ::-1]
     values[chosen, 0:3] *= -1
     values[chosen, 8:10] *= -1
+
+
+def _silence(rng, values, chance):
+    """One group of sensors says nothing, so that the network does not lean on the other alone."""
+    silent, wheels = rng.random(len(values)) < chance, rng.random(len(values)) < 0.5
+    rest = np.array([c[2] for c in CHANNELS], np.float32)[:, None]
+    values[silent & wheels, 6:10] = rest[6:10]
+    values[silent & ~wheels, 0:2] = rest[0:2]
 
 
 def _tilt(rng, values, spread):
