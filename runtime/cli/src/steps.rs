@@ -184,6 +184,7 @@ fn cost(operator: &Operator, input: Option<&Tensor>, output: &Tensor) -> (u64, u
         }
         Operator::FullyConnected(_) => channels_in,
         Operator::Lookup(_) => return (0, 256),
+        Operator::Softmax(_) => return (0, 256 * 4),
         _ => return (0, 0),
     };
     // A bias and a multiplier of four bytes each per channel.

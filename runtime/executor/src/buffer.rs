@@ -15,7 +15,10 @@ const _: () = assert!(align_of::<u128>() >= ALIGNMENT);
 impl AlignedBytes {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        AlignedBytes { blocks: vec![0; len.div_ceil(size_of::<u128>())].into(), len }
+        AlignedBytes {
+            blocks: vec![0; len.div_ceil(size_of::<u128>())].into(),
+            len,
+        }
     }
 
     /// A copy of `bytes`.

@@ -18,7 +18,9 @@ pub enum ModelError {
         source: io::Error,
     },
     /// Neither a plan nor ONNX.
-    #[error("{name} is neither a plan nor an ONNX model; give the .onnx file, or what `sanderling compile` made of it")]
+    #[error(
+        "{name} is neither a plan nor an ONNX model; give the .onnx file, or what `sanderling compile` made of it"
+    )]
     NotAModel {
         /// The file.
         name: String,
@@ -56,13 +58,17 @@ pub enum ModelError {
         source: sanderling_engine::RunError,
     },
     /// tract was asked for, and the file is a plan.
-    #[error("{name} is a plan, which only the engine runs; give the ONNX file it was compiled from to run it in tract")]
+    #[error(
+        "{name} is a plan, which only the engine runs; give the ONNX file it was compiled from to run it in tract"
+    )]
     PlanInTract {
         /// The file.
         name: String,
     },
     /// An ONNX file, and this build runs plans only.
-    #[error("{name} is an ONNX model, and this build runs plans only; make a plan of it elsewhere with `sanderling compile`")]
+    #[error(
+        "{name} is an ONNX model, and this build runs plans only; make a plan of it elsewhere with `sanderling compile`"
+    )]
     PlansOnly {
         /// The file.
         name: String,

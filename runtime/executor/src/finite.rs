@@ -26,14 +26,18 @@ pub fn check_finite(info: &TensorInfo, bytes: &[u8]) -> Result<(), NotFinite> {
     }
     let words = bytes.as_chunks::<4>().0;
     // The fold has no branch in its loop, so that the usual case is quick.
-    if words.iter().fold(true, |all, word| all & f32::from_le_bytes(*word).is_finite()) {
+    if words.iter().fold(true, |all, word| {
+        all & f32::from_le_bytes(*word).is_finite()
+    }) {
         return Ok(());
     }
     let values = words.iter().map(|word| f32::from_le_bytes(*word));
     match values.enumerate().find(|(_, value)| !value.is_finite()) {
-        Some((at, value)) => {
-            Err(NotFinite { input: info.name.clone(), index: unravel(at, &info.shape), value })
-        }
+        Some((at, value)) => Err(NotFinite {
+            input: info.name.clone(),
+            index: unravel(at, &info.shape),
+            value,
+        }),
         None => Ok(()),
     }
 }

@@ -1,9 +1,9 @@
 //! A model that is ready to run, whatever runs it.
 
 use crate::engine::EngineModel;
+use crate::{AlignedBytes, Choice, Kind, ModelError, TensorInfo};
 #[cfg(feature = "tract")]
 use crate::{onnx::Onnx, tract::TractModel};
-use crate::{AlignedBytes, Choice, Kind, ModelError, TensorInfo};
 use sanderling_plan::{Plan, header::MAGIC};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -32,8 +32,10 @@ impl Model {
     ///
     /// See [`ModelError`].
     pub fn open(path: &Path, choice: Choice) -> Result<Self, ModelError> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| ModelError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Model::from_bytes(&path.display().to_string(), bytes, choice)
     }
 
@@ -45,7 +47,12 @@ impl Model {
     pub fn from_bytes(name: &str, bytes: Vec<u8>, choice: Choice) -> Result<Self, ModelError> {
         let digest = Sha256::digest(&bytes).into();
         let (runner, reason) = load(name, &bytes, choice)?;
-        Ok(Model { name: name.to_owned(), runner, reason, digest })
+        Ok(Model {
+            name: name.to_owned(),
+            runner,
+            reason,
+            digest,
+        })
     }
 
     /// What runs it.
@@ -120,10 +127,10 @@ impl Model {
     /// memory is not what it was.
     pub fn run(&mut self) -> Result<(), ModelError> {
         match &mut self.runner {
-            Runner::Engine(model) => model
-                .engine
-                .run()
-                .map_err(|source| ModelError::Run { name: self.name.clone(), source }),
+            Runner::Engine(model) => model.engine.run().map_err(|source| ModelError::Run {
+                name: self.name.clone(),
+                source,
+            }),
             #[cfg(feature = "tract")]
             Runner::Tract(model) => model.run(),
         }
@@ -138,10 +145,13 @@ impl Model {
     pub fn self_test(&mut self) -> Result<usize, ModelError> {
         match &mut self.runner {
             Runner::Engine(model) => {
-                model.engine.self_test().map_err(|source| ModelError::SelfTest {
-                    name: self.name.clone(),
-                    source,
-                })?;
+                model
+                    .engine
+                    .self_test()
+                    .map_err(|source| ModelError::SelfTest {
+                        name: self.name.clone(),
+                        source,
+                    })?;
                 Ok(model.engine.plan().golden_count())
             }
             #[cfg(feature = "tract")]
@@ -175,7 +185,9 @@ fn load(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), Mo
         return load_onnx(name, bytes, choice);
     }
     if choice == Choice::Tract {
-        return Err(ModelError::PlanInTract { name: name.to_owned() });
+        return Err(ModelError::PlanInTract {
+            name: name.to_owned(),
+        });
     }
     let model = EngineModel::load(name, bytes)?;
     let reason = format!("it is a plan, packed for {}", model.engine.plan().target());
@@ -193,12 +205,14 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
             Kind::Tract,
             "it was asked for; tract computes this quantized model in float".to_owned(),
         ),
-        (Choice::Auto, Some(node)) => {
-            (Kind::Engine, format!("the model is quantized, as at {node}"))
-        }
-        (Choice::Auto, None) => {
-            (Kind::Tract, "the model is in float: no node quantizes".to_owned())
-        }
+        (Choice::Auto, Some(node)) => (
+            Kind::Engine,
+            format!("the model is quantized, as at {node}"),
+        ),
+        (Choice::Auto, None) => (
+            Kind::Tract,
+            "the model is in float: no node quantizes".to_owned(),
+        ),
     };
     let runner = match kind {
         Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile()?)?),

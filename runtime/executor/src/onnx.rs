@@ -25,7 +25,9 @@ pub(crate) struct Input {
 impl<'a> Onnx<'a> {
     /// Parses `bytes`; `name` is for messages.
     pub(crate) fn parse(name: &'a str, bytes: &'a [u8]) -> Result<Self, ModelError> {
-        let not_a_model = || ModelError::NotAModel { name: name.to_owned() };
+        let not_a_model = || ModelError::NotAModel {
+            name: name.to_owned(),
+        };
         let model = tract_onnx::onnx()
             .proto_model_for_read(&mut &bytes[..])
             .map_err(|_| not_a_model())?;
@@ -45,15 +47,29 @@ impl<'a> Onnx<'a> {
 
     /// The first node that quantizes, as `name (operator)`; `None` in a float graph.
     pub(crate) fn quantized_node(&self) -> Option<String> {
-        let node = self.graph().flat_map(|g| &g.node).find(|n| quantizes(&n.op_type))?;
-        let name = if node.name.is_empty() { node.output.first() } else { Some(&node.name) };
-        Some(format!("{} ({})", name.map_or("", String::as_str), node.op_type))
+        let node = self
+            .graph()
+            .flat_map(|g| &g.node)
+            .find(|n| quantizes(&n.op_type))?;
+        let name = if node.name.is_empty() {
+            node.output.first()
+        } else {
+            Some(&node.name)
+        };
+        Some(format!(
+            "{} ({})",
+            name.map_or("", String::as_str),
+            node.op_type
+        ))
     }
 
     /// Inputs that are not weights, with a symbolic batch taken as 1.
     pub(crate) fn inputs(&self) -> Result<Vec<Input>, ModelError> {
-        let is_weight =
-            |name: &str| self.graph().flat_map(|g| &g.initializer).any(|w| w.name == name);
+        let is_weight = |name: &str| {
+            self.graph()
+                .flat_map(|g| &g.initializer)
+                .any(|w| w.name == name)
+        };
         self.graph()
             .flat_map(|g| &g.input)
             .filter(|input| !is_weight(&input.name))
@@ -63,12 +79,18 @@ impl<'a> Onnx<'a> {
 
     /// Names of the outputs.
     pub(crate) fn outputs(&self) -> Vec<String> {
-        self.graph().flat_map(|g| &g.output).map(|output| output.name.clone()).collect()
+        self.graph()
+            .flat_map(|g| &g.output)
+            .map(|output| output.name.clone())
+            .collect()
     }
 
     /// Compiles with generic packing and one golden vector.
     pub(crate) fn compile(&self) -> Result<Vec<u8>, ModelError> {
-        let options = Options { golden: 1, ..Options::default() };
+        let options = Options {
+            golden: 1,
+            ..Options::default()
+        };
         match sanderling_compiler::compile(self.bytes, &options) {
             Ok(compiled) => Ok(compiled.plan),
             Err(error) => Err(ModelError::Refused {
@@ -88,7 +110,9 @@ impl<'a> Onnx<'a> {
         let Some(pb::type_proto::Value::TensorType(tensor)) =
             input.r#type.as_ref().and_then(|t| t.value.as_ref())
         else {
-            return Err(fault("has no tensor type; only tensors can be fed".to_owned()));
+            return Err(fault(
+                "has no tensor type; only tensors can be fed".to_owned(),
+            ));
         };
         let elem = pb::tensor_proto::DataType::try_from(tensor.elem_type)
             .map_err(|_| fault("has an unknown element type".to_owned()))?;
@@ -101,7 +125,9 @@ impl<'a> Onnx<'a> {
             other => return Err(fault(not_a_dtype(&format!("{other:?}").to_lowercase()))),
         };
         let Some(shape) = &tensor.shape else {
-            return Err(fault("has no shape; export the model with fixed shapes".to_owned()));
+            return Err(fault(
+                "has no shape; export the model with fixed shapes".to_owned(),
+            ));
         };
         let mut dims = Vec::new();
         for (axis, dim) in shape.dim.iter().enumerate() {
@@ -124,7 +150,11 @@ impl<'a> Onnx<'a> {
                 }
             });
         }
-        Ok(Input { name: input.name.clone(), dtype, shape: dims })
+        Ok(Input {
+            name: input.name.clone(),
+            dtype,
+            shape: dims,
+        })
     }
 }
 
@@ -142,7 +172,10 @@ pub(crate) fn datum_type(dtype: Dtype) -> DatumType {
 /// Why a tensor of type `name` can be neither fed nor read.
 pub(crate) fn not_a_dtype(name: &str) -> String {
     let known: Vec<&str> = Dtype::ALL.iter().map(|d| d.name()).collect();
-    format!("is {name}; inputs and outputs are {}: cast it in the model", known.join(", "))
+    format!(
+        "is {name}; inputs and outputs are {}: cast it in the model",
+        known.join(", ")
+    )
 }
 
 fn quantizes(operator: &str) -> bool {

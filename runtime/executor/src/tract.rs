@@ -34,20 +34,31 @@ impl TractModel {
             .map_err(fault("cannot read it"))?;
         for (index, source) in sources.iter().enumerate() {
             let fact = InferenceFact::dt_shape(datum_type(source.dtype), &source.shape);
-            graph.set_input_fact(index, fact).map_err(fault("cannot set its inputs"))?;
+            graph
+                .set_input_fact(index, fact)
+                .map_err(fault("cannot set its inputs"))?;
         }
         let typed = graph.into_typed().map_err(fault("cannot type its graph"))?;
         let typed = match onnx.quantized_node() {
-            None => typed.into_optimized().map_err(fault("cannot optimize it"))?,
+            None => typed
+                .into_optimized()
+                .map_err(fault("cannot optimize it"))?,
             Some(_) => typed,
         };
-        let inputs: Vec<TensorInfo> =
-            sources.into_iter().map(|s| float_info(s.name, s.dtype, s.shape)).collect();
+        let inputs: Vec<TensorInfo> = sources
+            .into_iter()
+            .map(|s| float_info(s.name, s.dtype, s.shape))
+            .collect();
         let mut outputs = Vec::new();
         for (index, output) in onnx.outputs().into_iter().enumerate() {
-            let fact = typed.output_fact(index).map_err(fault("cannot find its outputs"))?;
-            let tensor_fault =
-                |why| ModelError::Tensor { name: name.to_owned(), tensor: output.clone(), why };
+            let fact = typed
+                .output_fact(index)
+                .map_err(fault("cannot find its outputs"))?;
+            let tensor_fault = |why| ModelError::Tensor {
+                name: name.to_owned(),
+                tensor: output.clone(),
+                why,
+            };
             let dtype = Dtype::ALL
                 .into_iter()
                 .find(|&d| datum_type(d) == fact.datum_type.unquantized())
@@ -59,11 +70,16 @@ impl TractModel {
             outputs.push(float_info(output, dtype, shape.to_vec()));
         }
         let buffers = |infos: &[TensorInfo]| {
-            infos.iter().map(|info| AlignedBytes::zeroed(info.bytes())).collect()
+            infos
+                .iter()
+                .map(|info| AlignedBytes::zeroed(info.bytes()))
+                .collect()
         };
         Ok(TractModel {
             name: name.to_owned(),
-            plan: typed.into_runnable().map_err(fault("cannot order its steps"))?,
+            plan: typed
+                .into_runnable()
+                .map_err(fault("cannot order its steps"))?,
             input_bytes: buffers(&inputs),
             output_bytes: buffers(&outputs),
             inputs,
@@ -83,8 +99,7 @@ impl TractModel {
         let fault = |error: TractError| tract_error(&self.name, "cannot run it", &error);
         let mut feed = TVec::new();
         for (info, bytes) in self.inputs.iter().zip(&self.input_bytes) {
-            let mut tensor =
-                Tensor::zero_dt(datum_type(info.dtype), &info.shape).map_err(fault)?;
+            let mut tensor = Tensor::zero_dt(datum_type(info.dtype), &info.shape).map_err(fault)?;
             tensor.as_bytes_mut().copy_from_slice(bytes.as_ref());
             feed.push(tensor.into());
         }
@@ -106,14 +121,30 @@ impl TractModel {
 }
 
 fn float_info(name: String, dtype: Dtype, shape: Vec<usize>) -> TensorInfo {
-    TensorInfo { name, dtype, shape, scale: 0.0, zero_point: 0 }
+    TensorInfo {
+        name,
+        dtype,
+        shape,
+        scale: 0.0,
+        zero_point: 0,
+    }
 }
 
 /// tract's chain of causes in one line, the cause last.
 fn tract_error(name: &str, what: &'static str, error: &TractError) -> ModelError {
     let causes: Vec<String> = error
         .chain()
-        .map(|cause| cause.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|cause| {
+            cause
+                .to_string()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
         .collect();
-    ModelError::Tract { name: name.to_owned(), what, why: causes.join(": ") }
+    ModelError::Tract {
+        name: name.to_owned(),
+        what,
+        why: causes.join(": "),
+    }
 }

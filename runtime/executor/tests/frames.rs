@@ -25,12 +25,18 @@ fn array(name: &str, shape: &[usize], bytes: Vec<u8>) -> Array {
 }
 
 fn header(name: &str, dtype: Dtype) -> Header {
-    Header { name: name.into(), element: Element::Model(dtype), shape: vec![2, 4] }
+    Header {
+        name: name.into(),
+        element: Element::Model(dtype),
+        shape: vec![2, 4],
+    }
 }
 
 #[test]
 fn fortran_order_is_turned_into_c_order() {
-    let read = read_npy("x", &mut &fortran()[..]).expect("reads").expect("has an array");
+    let read = read_npy("x", &mut &fortran()[..])
+        .expect("reads")
+        .expect("has an array");
     assert_eq!(read.header.shape, [2, 3]);
     assert_eq!(read.bytes(), [0, 1, 2, 3, 4, 5]);
     assert_eq!(read.frame(1), Some(&[3, 4, 5][..]));
@@ -53,14 +59,24 @@ fn arrays_behind_each_other_in_a_pipe_are_read_one_by_one() {
 fn an_npz_keeps_names_and_order() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x.npz");
-    let arrays = [array("second", &[1, 2], vec![1, 2]), array("first", &[0, 2], vec![])];
+    let arrays = [
+        array("second", &[1, 2], vec![1, 2]),
+        array("first", &[0, 2], vec![]),
+    ];
     write_npz(&path, &arrays).expect("writes");
-    let names: Vec<String> = list(&path).expect("lists").into_iter().map(|h| h.name).collect();
+    let names: Vec<String> = list(&path)
+        .expect("lists")
+        .into_iter()
+        .map(|h| h.name)
+        .collect();
     assert_eq!(names, ["second", "first"]);
     assert_eq!(read(&path, "second").expect("reads"), arrays[0]);
     assert_eq!(read(&path, "first").expect("reads"), arrays[1]);
     let missing = read(&path, "third").expect_err("is not there").to_string();
-    assert!(missing.contains("no array `third`, only `second` (i8 1×2)"), "{missing}");
+    assert!(
+        missing.contains("no array `third`, only `second` (i8 1×2)"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -69,7 +85,10 @@ fn a_flipped_bit_in_an_npz_is_found_by_its_checksum() {
     let path = dir.path().join("x.npz");
     write_npz(&path, &[array("a", &[8], vec![7; 8])]).expect("writes");
     let mut bytes = std::fs::read(&path).expect("reads");
-    let at = bytes.windows(8).position(|w| w == [7; 8]).expect("the elements are there");
+    let at = bytes
+        .windows(8)
+        .position(|w| w == [7; 8])
+        .expect("the elements are there");
     bytes[at] ^= 1;
     std::fs::write(&path, bytes).expect("writes");
     assert!(matches!(read(&path, "a"), Err(FramesError::Read { .. })));
@@ -81,7 +100,10 @@ fn axes_are_permuted_as_numpy_transposes_them() {
     let b = a.permuted(&[0, 2, 1]).expect("each axis once");
     assert_eq!(b.header.shape, [1, 3, 2]);
     assert_eq!(b.bytes(), [0, 3, 1, 4, 2, 5]);
-    assert!(matches!(a.permuted(&[0, 1, 1]), Err(FramesError::Axes { .. })));
+    assert!(matches!(
+        a.permuted(&[0, 1, 1]),
+        Err(FramesError::Axes { .. })
+    ));
     assert!(matches!(a.permuted(&[0, 1]), Err(FramesError::Axes { .. })));
 }
 
@@ -94,12 +116,27 @@ fn the_array_of_the_right_dtype_is_chosen() {
     };
     assert_eq!(pick(&both, None, Dtype::F32).expect("chosen"), "input");
     assert_eq!(pick(&both, None, Dtype::I8).expect("chosen"), "input_q");
-    assert_eq!(pick(&both, Some("input"), Dtype::I8).expect("chosen"), "input");
-    assert_eq!(pick(&both[1..], None, Dtype::F32).expect("chosen"), "input_q");
-    assert_eq!(pick(&[header("", Dtype::F32)], None, Dtype::F32).expect("chosen"), "");
+    assert_eq!(
+        pick(&both, Some("input"), Dtype::I8).expect("chosen"),
+        "input"
+    );
+    assert_eq!(
+        pick(&both[1..], None, Dtype::F32).expect("chosen"),
+        "input_q"
+    );
+    assert_eq!(
+        pick(&[header("", Dtype::F32)], None, Dtype::F32).expect("chosen"),
+        ""
+    );
     let others = [header("a", Dtype::F32), header("b", Dtype::F32)];
-    assert!(matches!(pick(&others, None, Dtype::F32), Err(FramesError::Ambiguous { .. })));
-    assert!(matches!(pick(&others, Some("c"), Dtype::F32), Err(FramesError::NoArray { .. })));
+    assert!(matches!(
+        pick(&others, None, Dtype::F32),
+        Err(FramesError::Ambiguous { .. })
+    ));
+    assert!(matches!(
+        pick(&others, Some("c"), Dtype::F32),
+        Err(FramesError::NoArray { .. })
+    ));
 }
 
 #[test]
@@ -113,10 +150,17 @@ fn only_axes_of_length_one_may_differ() {
 #[test]
 fn labels_are_integers_of_any_width() {
     let labels = Array::new(
-        Header { name: "label".into(), element: Element::I64, shape: vec![2] },
+        Header {
+            name: "label".into(),
+            element: Element::I64,
+            shape: vec![2],
+        },
         [5i64, -1].iter().flat_map(|n| n.to_le_bytes()).collect(),
     );
-    assert_eq!(labels.expect("the lengths agree").integers(), Some(vec![5, -1]));
+    assert_eq!(
+        labels.expect("the lengths agree").integers(),
+        Some(vec![5, -1])
+    );
 }
 
 proptest! {

@@ -70,14 +70,14 @@ impl Bench {
             .filter(|&macs| macs > 0)
             .map(|macs| macs as f64 / median / 1e3);
         let mut text = format!(
-            "{} on the {}, 1 thread\n\
+            "{} in {}, 1 thread\n\
              median       {median:.1} µs\n\
              p99          {p99:.1} µs\n\
              min          {min:.1} µs\n\
              allocations  {allocations} per inference\n\
              runs         {}\n",
             self.model.display(),
-            model.executor(),
+            super::where_it_ran(&model),
             text::count(runs as u64),
         );
         if let (Some(macs), Some(speed)) = (macs, speed) {

@@ -13,7 +13,7 @@ pub mod run;
 pub mod watch;
 
 use clap::ValueEnum;
-use sanderling_executor::{Choice, Model};
+use sanderling_executor::{Choice, Kind, Model};
 use serde_json::{Value, json};
 
 /// Which executor is asked for.
@@ -49,6 +49,14 @@ fn target(name: &str) -> Result<sanderling_plan::Target, String> {
 /// Says on standard error what runs the model, and why.
 fn say_executor(model: &Model) {
     eprintln!("executor: {}, because {}", model.executor(), model.reason());
+}
+
+/// `the engine` or `tract`.
+fn where_it_ran(model: &Model) -> &'static str {
+    match model.executor() {
+        Kind::Engine => "the engine",
+        Kind::Tract => "tract",
+    }
 }
 
 /// The inputs or outputs of a model for `--json`.

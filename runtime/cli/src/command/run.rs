@@ -74,9 +74,9 @@ impl Run {
         write::replace(&self.output, &frames::to_bytes(&self.output, &answers)?)?;
         let outputs: Vec<String> = answers.iter().map(|a| describe(&a.header)).collect();
         let text = format!(
-            "{} frames in {seconds:.3} s on the {}: {} in {}",
+            "{} frames in {seconds:.3} s in {}: {} in {}",
             text::count(feed.frames as u64),
-            model.executor(),
+            super::where_it_ran(&model),
             outputs.join(", "),
             self.output.display(),
         );
@@ -141,13 +141,10 @@ impl Run {
         Ok(Feed { arrays, frames })
     }
 
-    /// Where several arrays could have been meant, says which was taken.
+    /// Says so where it is not `input` that was taken although it is there.
     fn say_choice(&self, headers: &[Header], chosen: &Header, info: &TensorInfo) {
-        let rivals = ["input", "input_q"];
-        let had_rival = headers
-            .iter()
-            .any(|header| header.name != chosen.name && rivals.contains(&header.name.as_str()));
-        if had_rival && self.input_name.is_none() && chosen.element.dtype() == Some(info.dtype) {
+        let passed_over = headers.iter().any(|h| h.name == "input" && h.name != chosen.name);
+        if passed_over && self.input_name.is_none() {
             eprintln!(
                 "input: array `{}`, because the model's `{}` is {}",
                 chosen.name, info.name, info.dtype

@@ -42,7 +42,9 @@ pub fn choose<'a>(
     let fitting = candidates.iter().find(|h| h.element.dtype() == Some(dtype));
     match fitting.or(candidates.first()) {
         Some(header) => Ok(header),
-        None if single => Err(FramesError::Ambiguous { have: headers.to_vec() }),
+        None if single => Err(FramesError::Ambiguous {
+            have: headers.to_vec(),
+        }),
         None => Err(FramesError::NoArray {
             path: path.to_owned(),
             wanted: tensor.to_owned(),
@@ -54,6 +56,12 @@ pub fn choose<'a>(
 /// Whether a frame of shape `frame` is laid out as a tensor of shape `tensor`: the same
 /// dimensions in the same order, where axes of length 1, as the batch is, do not count.
 pub fn frame_fits(frame: &[usize], tensor: &[usize]) -> bool {
-    let long = |shape: &[usize]| shape.iter().copied().filter(|&n| n != 1).collect::<Vec<_>>();
+    let long = |shape: &[usize]| {
+        shape
+            .iter()
+            .copied()
+            .filter(|&n| n != 1)
+            .collect::<Vec<_>>()
+    };
     long(frame) == long(tensor)
 }

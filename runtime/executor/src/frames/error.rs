@@ -74,7 +74,10 @@ pub enum FramesError {
         have: Vec<Header>,
     },
     /// Several arrays, and none of the names says which is the input.
-    #[error("none of the arrays {} is called `input`; choose one with --input-name", names(have))]
+    #[error(
+        "none of the arrays {} is called `input`; choose one with --input-name",
+        names(have)
+    )]
     Ambiguous {
         /// Those that are there.
         have: Vec<Header>,
@@ -96,7 +99,9 @@ pub enum FramesError {
         have: usize,
     },
     /// The axes are not those of the array.
-    #[error("{axes:?} does not name each of the {rank} axes once; count them from 0, frames included, as in 0,2,3,1")]
+    #[error(
+        "{axes:?} does not name each of the {rank} axes once; count them from 0, frames included, as in 0,2,3,1"
+    )]
     Axes {
         /// The order asked for.
         axes: Vec<usize>,

@@ -116,7 +116,10 @@ impl Array {
         if npy::length(&header) == Some(bytes.len()) {
             Ok(Array { header, bytes })
         } else {
-            Err(FramesError::Length { have: bytes.len(), header: Box::new(header) })
+            Err(FramesError::Length {
+                have: bytes.len(),
+                header: Box::new(header),
+            })
         }
     }
 
@@ -125,8 +128,20 @@ impl Array {
     /// # Errors
     ///
     /// As [`Array::new`].
-    pub fn of(name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self, FramesError> {
-        Array::new(Header { name: name.to_owned(), element: Element::Model(dtype), shape }, bytes)
+    pub fn of(
+        name: &str,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        bytes: Vec<u8>,
+    ) -> Result<Self, FramesError> {
+        Array::new(
+            Header {
+                name: name.to_owned(),
+                element: Element::Model(dtype),
+                shape,
+            },
+            bytes,
+        )
     }
 
     /// Frames in it.
@@ -151,7 +166,12 @@ impl Array {
     /// All elements as integers, for labels; `None` for reals.
     pub fn integers(&self) -> Option<Vec<i64>> {
         fn each<const N: usize>(bytes: &[u8], one: impl Fn([u8; N]) -> i64) -> Vec<i64> {
-            bytes.as_chunks::<N>().0.iter().map(|word| one(*word)).collect()
+            bytes
+                .as_chunks::<N>()
+                .0
+                .iter()
+                .map(|word| one(*word))
+                .collect()
         }
         Some(match &self.header.element {
             Element::Model(Dtype::I8) => each(&self.bytes, |b| i8::from_le_bytes(b).into()),
@@ -177,19 +197,29 @@ impl Array {
         let rank = self.header.shape.len();
         let mut seen = vec![false; rank];
         let each_once = axes.len() == rank
-            && axes.iter().all(|&a| seen.get_mut(a).is_some_and(|s| !std::mem::replace(s, true)));
+            && axes
+                .iter()
+                .all(|&a| seen.get_mut(a).is_some_and(|s| !std::mem::replace(s, true)));
         let Some(element) = self.header.element.bytes().filter(|_| each_once) else {
-            return Err(FramesError::Axes { axes: axes.to_vec(), rank });
+            return Err(FramesError::Axes {
+                axes: axes.to_vec(),
+                rank,
+            });
         };
         let mut strides = vec![element; rank];
         for axis in (1..rank).rev() {
             strides[axis - 1] = strides[axis] * self.header.shape[axis];
         }
-        let order: Vec<(usize, usize)> =
-            axes.iter().map(|&a| (self.header.shape[a], strides[a])).collect();
+        let order: Vec<(usize, usize)> = axes
+            .iter()
+            .map(|&a| (self.header.shape[a], strides[a]))
+            .collect();
         let mut header = self.header.clone();
         header.shape = order.iter().map(|&(len, _)| len).collect();
-        Ok(Array { header, bytes: gather(&self.bytes, element, &order) })
+        Ok(Array {
+            header,
+            bytes: gather(&self.bytes, element, &order),
+        })
     }
 }
 
@@ -219,5 +249,9 @@ pub fn dimensions(shape: &[usize]) -> String {
     if shape.is_empty() {
         return "scalar".to_owned();
     }
-    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×")
+    shape
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join("×")
 }

@@ -32,7 +32,9 @@ pub(super) struct Preamble {
 /// [`FramesError::Npy`], [`FramesError::Truncated`], [`FramesError::Element`], or
 /// [`FramesError::Read`].
 pub fn read_npy(what: &str, source: &mut impl Read) -> Result<Option<Array>, FramesError> {
-    let Some(preamble) = preamble(what, source)? else { return Ok(None) };
+    let Some(preamble) = preamble(what, source)? else {
+        return Ok(None);
+    };
     let header = preamble.header;
     let element = header.element.bytes().ok_or_else(|| FramesError::Element {
         what: what.to_owned(),
@@ -41,9 +43,16 @@ pub fn read_npy(what: &str, source: &mut impl Read) -> Result<Option<Array>, Fra
     let need = length(&header).ok_or_else(|| damaged(what, "the shape is too large"))?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(need).unwrap_or(u64::MAX);
-    source.take(limit).read_to_end(&mut bytes).map_err(|e| read_error(what, e))?;
+    source
+        .take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|e| read_error(what, e))?;
     if bytes.len() < need {
-        return Err(FramesError::Truncated { what: what.to_owned(), need, have: bytes.len() });
+        return Err(FramesError::Truncated {
+            what: what.to_owned(),
+            need,
+            have: bytes.len(),
+        });
     }
     if preamble.fortran && header.shape.len() > 1 {
         bytes = to_c_order(&bytes, element, &header.shape);
@@ -62,13 +71,21 @@ pub fn write_npy(sink: &mut impl Write, array: &Array) -> io::Result<()> {
         shape.push_str(&format!("{n}, "));
     }
     // One axis is written `(7,)`, more of them `(7, 8)`.
-    let shape = if array.header.shape.len() > 1 { shape.trim_end_matches(", ") } else { shape.trim_end() };
+    let shape = if array.header.shape.len() > 1 {
+        shape.trim_end_matches(", ")
+    } else {
+        shape.trim_end()
+    };
     let descr = descr(&array.header.element);
     let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     let unpadded = MAGIC.len() + 4 + text.len() + 1;
-    text.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
+    text.extend(std::iter::repeat_n(
+        ' ',
+        unpadded.next_multiple_of(64) - unpadded,
+    ));
     text.push('\n');
-    let len = u16::try_from(text.len()).map_err(|_| io::Error::other("too many axes for a .npy"))?;
+    let len =
+        u16::try_from(text.len()).map_err(|_| io::Error::other("too many axes for a .npy"))?;
     sink.write_all(MAGIC)?;
     sink.write_all(&[1, 0])?;
     sink.write_all(&len.to_le_bytes())?;
@@ -78,11 +95,17 @@ pub fn write_npy(sink: &mut impl Write, array: &Array) -> io::Result<()> {
 
 /// Bytes of the elements; `None` past `usize::MAX` or where their size is not known.
 pub(super) fn length(header: &Header) -> Option<usize> {
-    header.shape.iter().try_fold(header.element.bytes()?, |n, &dim| n.checked_mul(dim))
+    header
+        .shape
+        .iter()
+        .try_fold(header.element.bytes()?, |n, &dim| n.checked_mul(dim))
 }
 
 /// Reads what stands before the elements.
-pub(super) fn preamble(what: &str, source: &mut impl Read) -> Result<Option<Preamble>, FramesError> {
+pub(super) fn preamble(
+    what: &str,
+    source: &mut impl Read,
+) -> Result<Option<Preamble>, FramesError> {
     let mut start = [0u8; 8];
     match fill(source, &mut start).map_err(|e| read_error(what, e))? {
         0 => return Ok(None),
@@ -116,7 +139,9 @@ fn parse(text: &str) -> Result<Preamble, &'static str> {
         let (_, rest) = text.split_once(key)?;
         Some(rest.trim_start().strip_prefix(':')?.trim_start())
     };
-    let descr = value("'descr'").and_then(|v| v.strip_prefix('\'')).and_then(|v| v.split_once('\''));
+    let descr = value("'descr'")
+        .and_then(|v| v.strip_prefix('\''))
+        .and_then(|v| v.split_once('\''));
     // A structured array has a list here; it is listed under the list's text.
     let element = match descr {
         Some((descr, _)) => element(descr),
@@ -139,7 +164,14 @@ fn parse(text: &str) -> Result<Preamble, &'static str> {
         .filter(|n| !n.is_empty())
         .map(|n| n.parse::<usize>().map_err(|_| "a dimension is no number"))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Preamble { header: Header { name: String::new(), element, shape }, fortran })
+    Ok(Preamble {
+        header: Header {
+            name: String::new(),
+            element,
+            shape,
+        },
+        fortran,
+    })
 }
 
 fn element(descr: &str) -> Element {
@@ -203,13 +235,23 @@ fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 fn exact(what: &str, source: &mut impl Read, buffer: &mut [u8]) -> Result<(), FramesError> {
     let have = fill(source, buffer).map_err(|e| read_error(what, e))?;
-    if have == buffer.len() { Ok(()) } else { Err(damaged(what, "it ends early")) }
+    if have == buffer.len() {
+        Ok(())
+    } else {
+        Err(damaged(what, "it ends early"))
+    }
 }
 
 fn read_error(what: &str, source: io::Error) -> FramesError {
-    FramesError::Read { what: what.to_owned(), source }
+    FramesError::Read {
+        what: what.to_owned(),
+        source,
+    }
 }
 
 fn damaged(what: &str, why: &'static str) -> FramesError {
-    FramesError::Npy { what: what.to_owned(), why }
+    FramesError::Npy {
+        what: what.to_owned(),
+        why,
+    }
 }

@@ -25,10 +25,15 @@ pub fn list(path: &Path) -> Result<Vec<Header>, FramesError> {
             for index in 0..archive.len() {
                 let mut member = archive.by_index(index).map_err(|e| damaged(path, &e))?;
                 let file = member.name().map_err(|e| damaged(path, &e))?;
-                let Some(name) = file.strip_suffix(".npy").map(str::to_owned) else { continue };
+                let Some(name) = file.strip_suffix(".npy").map(str::to_owned) else {
+                    continue;
+                };
                 let what = member_of(path, &name);
                 if let Some(preamble) = npy::preamble(&what, &mut member)? {
-                    headers.push(Header { name, ..preamble.header });
+                    headers.push(Header {
+                        name,
+                        ..preamble.header
+                    });
                 }
             }
         }
@@ -43,9 +48,7 @@ pub fn list(path: &Path) -> Result<Vec<Header>, FramesError> {
 /// [`FramesError::NoArray`], and as [`list`].
 pub fn read(path: &Path, name: &str) -> Result<Array, FramesError> {
     let array = match open(path)? {
-        Kind::Npy(mut file) if name.is_empty() => {
-            read_npy(&path.display().to_string(), &mut file)?
-        }
+        Kind::Npy(mut file) if name.is_empty() => read_npy(&path.display().to_string(), &mut file)?,
         Kind::Npy(_) => None,
         Kind::Npz(mut archive) => match archive.by_name(&format!("{name}.npy")) {
             Ok(mut member) => {
@@ -79,7 +82,9 @@ pub fn read(path: &Path, name: &str) -> Result<Array, FramesError> {
 ///
 /// As [`list`].
 pub fn read_all(path: &Path) -> Result<Vec<Array>, FramesError> {
-    let readable = list(path)?.into_iter().filter(|h| h.element.bytes().is_some());
+    let readable = list(path)?
+        .into_iter()
+        .filter(|h| h.element.bytes().is_some());
     readable.map(|h| read(path, &h.name)).collect()
 }
 
@@ -97,7 +102,10 @@ pub fn to_bytes(path: &Path, arrays: &[Array]) -> Result<Vec<u8>, FramesError> {
         }
         _ => archive(arrays),
     };
-    bytes.map_err(|source| FramesError::Write { path: path.to_owned(), source })
+    bytes.map_err(|source| FramesError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes [`to_bytes`] to `path`; the file is on disk when this returns.
@@ -111,9 +119,16 @@ pub fn write_npz(path: &Path, arrays: &[Array]) -> Result<(), FramesError> {
         let mut file = File::create(path)?;
         file.write_all(&bytes)?;
         // Devices and pipes have nothing to sync and say so.
-        if file.metadata()?.is_file() { file.sync_all() } else { Ok(()) }
+        if file.metadata()?.is_file() {
+            file.sync_all()
+        } else {
+            Ok(())
+        }
     };
-    write().map_err(|source| FramesError::Write { path: path.to_owned(), source })
+    write().map_err(|source| FramesError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The bytes of a `.npz`, in memory, because a zip is not written front to back.
@@ -136,20 +151,31 @@ enum Kind {
 }
 
 fn open(path: &Path) -> Result<Kind, FramesError> {
-    let cannot_read =
-        |source| FramesError::Read { what: path.display().to_string(), source };
-    let file = File::open(path)
-        .map_err(|source| FramesError::Open { path: path.to_owned(), source })?;
+    let cannot_read = |source| FramesError::Read {
+        what: path.display().to_string(),
+        source,
+    };
+    let file = File::open(path).map_err(|source| FramesError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
     let mut file = BufReader::new(file);
     let mut start = Vec::new();
-    file.by_ref().take(npy::MAGIC.len() as u64).read_to_end(&mut start).map_err(cannot_read)?;
+    file.by_ref()
+        .take(npy::MAGIC.len() as u64)
+        .read_to_end(&mut start)
+        .map_err(cannot_read)?;
     file.seek(SeekFrom::Start(0)).map_err(cannot_read)?;
     if start == npy::MAGIC {
         Ok(Kind::Npy(file))
     } else if start.starts_with(b"PK") {
-        ZipArchive::new(file).map(|a| Kind::Npz(Box::new(a))).map_err(|e| damaged(path, &e))
+        ZipArchive::new(file)
+            .map(|a| Kind::Npz(Box::new(a)))
+            .map_err(|e| damaged(path, &e))
     } else {
-        Err(FramesError::NotFrames { path: path.to_owned() })
+        Err(FramesError::NotFrames {
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -158,5 +184,8 @@ fn member_of(path: &Path, name: &str) -> String {
 }
 
 fn damaged(path: &Path, why: &zip::result::ZipError) -> FramesError {
-    FramesError::Archive { path: path.to_owned(), why: why.to_string() }
+    FramesError::Archive {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
 }

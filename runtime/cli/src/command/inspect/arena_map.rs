@@ -26,7 +26,9 @@ pub fn arena_map<B: AsRef<[u8]>>(plan: &Plan<B>) -> String {
     let scratch: Vec<Range<usize>> = plan.steps().map(|step| step.scratch()).collect();
     let arena = plan.arena_bytes();
     let rows = arena.div_ceil(16).clamp(1, ROWS);
-    let row_bytes = arena.div_ceil(rows).max(1);
+    // Whole blocks, because every tensor starts at one.
+    let row_bytes = arena.div_ceil(rows).next_multiple_of(16).max(16);
+    let rows = arena.div_ceil(row_bytes).max(1);
     let offsets: Vec<String> = (0..rows)
         .map(|row| text::count((row * row_bytes) as u64))
         .collect();

@@ -1,0 +1,45 @@
+//! `bench`: times, and calls to the allocator.
+
+use crate::onnx_file;
+use crate::process::{Scratch, sanderling};
+
+#[test]
+fn the_engine_never_asks_the_allocator() {
+    let scratch = Scratch::new();
+    let model = scratch.put("m.onnx", &onnx_file::integer_model());
+    let args = [
+        "bench",
+        &model,
+        "--executor",
+        "engine",
+        "--threads",
+        "1",
+        "--seconds",
+        "0.1",
+        "--json",
+    ];
+    let json = sanderling(&args).json();
+    assert_eq!(json["allocations"], 0, "{json}");
+    assert_eq!(json["executor"], "engine");
+    let number = |key: &str| json[key].as_f64().expect("is a number");
+    assert!(
+        number("min_us") <= number("median_us") && number("median_us") <= number("p99_us"),
+        "{json}"
+    );
+    assert!(number("runs") >= 5.0, "{json}");
+}
+
+#[test]
+fn the_counter_sees_what_tract_asks_for() {
+    let scratch = Scratch::new();
+    let model = scratch.put("f.onnx", &onnx_file::float_model());
+    let json = sanderling(&["bench", &model, "--seconds", "0.1", "--json"]).json();
+    assert_eq!(json["executor"], "tract");
+    assert!(json["allocations"].as_f64() > Some(1.0), "{json}");
+    let text = sanderling(&["bench", &model, "--seconds", "0.1"]);
+    assert!(
+        text.stdout.contains("median") && text.stdout.contains("µs"),
+        "{}",
+        text.stdout
+    );
+}

@@ -1,0 +1,207 @@
+//! Which executor takes which file, and what is refused.
+#![cfg(feature = "tract")]
+
+mod onnx_file;
+
+use onnx_file::{Dim, FLOAT, Graph, INT64};
+use sanderling_executor::{Choice, Kind, Model, ModelError, check_finite};
+use sanderling_plan::Dtype;
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|word| f32::from_le_bytes(*word))
+        .collect()
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+fn plan() -> Vec<u8> {
+    let onnx = onnx_file::integer_model();
+    let options = sanderling_compiler::Options {
+        golden: 3,
+        ..Default::default()
+    };
+    sanderling_compiler::compile(&onnx, &options)
+        .expect("an integer model compiles")
+        .plan
+}
+
+#[test]
+fn a_float_model_runs_in_tract_with_a_batch_of_one() {
+    let mut model = Model::from_bytes("float.onnx", onnx_file::float_model(), Choice::Auto)
+        .expect("tract loads it");
+    assert_eq!(model.executor(), Kind::Tract);
+    assert!(model.reason().contains("float"), "{}", model.reason());
+    assert_eq!(model.inputs()[0].shape, [1, 3]);
+    assert_eq!(model.inputs()[0].dtype, Dtype::F32);
+    assert_eq!(model.outputs()[0].name, "y");
+    for (x, y) in [
+        ([1.0, 2.0, 3.0], [4.0, 0.0]),
+        ([-9.0, -2.0, 3.0], [0.0, 3.0]),
+    ] {
+        model.input_mut(0).copy_from_slice(&bytes(&x));
+        model.run().expect("runs");
+        assert_eq!(floats(model.output(0)), y);
+    }
+    assert_eq!(model.self_test().expect("has nothing to test"), 0);
+    assert!(model.plan().is_none());
+}
+
+#[test]
+fn an_integer_model_runs_in_the_engine_and_a_plan_of_it_gives_the_same() {
+    let onnx = onnx_file::integer_model();
+    for (bytes, choice) in [
+        (onnx.clone(), Choice::Auto),
+        (onnx.clone(), Choice::Engine),
+        (onnx, Choice::Tract),
+        (plan(), Choice::Auto),
+        (plan(), Choice::Engine),
+    ] {
+        let mut model = Model::from_bytes("integer", bytes, choice).expect("loads");
+        let kind = if choice == Choice::Tract {
+            Kind::Tract
+        } else {
+            Kind::Engine
+        };
+        assert_eq!(model.executor(), kind, "{}", model.reason());
+        assert_eq!(model.inputs()[0].dtype, Dtype::I8);
+        model.input_mut(0).copy_from_slice(&[5, 0xfb, 0, 0x7f]);
+        model.run().expect("runs");
+        assert_eq!(model.output(0), [5, 0, 0, 0x7f], "{choice:?}");
+    }
+}
+
+#[test]
+fn golden_vectors_are_counted_and_a_changed_one_is_found() {
+    let mut bytes = plan();
+    let mut model = Model::from_bytes("p", bytes.clone(), Choice::Auto).expect("loads");
+    assert_eq!(model.self_test().expect("passes"), 3);
+    assert!(
+        model
+            .plan()
+            .is_some_and(|plan| plan.bytes().len() == bytes.len())
+    );
+    // Section 4 of the header's table: the golden vectors.
+    let at = sanderling_plan::header::field::SECTIONS + 8 * 4;
+    let word = bytes[at..at + 4].try_into().expect("four bytes");
+    let first_input = u32::from_le_bytes(word) as usize + sanderling_plan::golden::HEADER;
+    bytes[first_input] = if bytes[first_input] == 100 { 50 } else { 100 };
+    let mut model = Model::from_bytes("p", bytes, Choice::Auto).expect("loads");
+    let error = model.self_test().expect_err("differs").to_string();
+    assert!(error.contains("self-test"), "{error}");
+}
+
+#[test]
+fn a_quantized_model_that_the_compiler_refuses_never_falls_back() {
+    let onnx = onnx_file::quantized_model_with_a_cosine();
+    for choice in [Choice::Auto, Choice::Engine] {
+        let error = Model::from_bytes("cos.onnx", onnx.clone(), choice).expect_err("is refused");
+        let text = error.to_string();
+        assert!(matches!(error, ModelError::Refused { .. }), "{text}");
+        assert!(text.contains("--executor tract"), "{text}");
+        assert!(text.contains("wave (Cos)"), "{text}");
+    }
+    let model = Model::from_bytes("cos.onnx", onnx, Choice::Tract).expect("tract loads it");
+    assert!(model.reason().contains("in float"), "{}", model.reason());
+}
+
+#[test]
+fn a_float_model_asked_into_the_engine_lists_its_nodes() {
+    let onnx = onnx_file::float_model();
+    let error = Model::from_bytes("f.onnx", onnx, Choice::Engine).expect_err("is refused");
+    let text = error.to_string();
+    for node in ["product (MatMul)", "sum (Add)"] {
+        assert!(text.contains(node), "{text}");
+    }
+}
+
+#[test]
+fn a_plan_asked_into_tract_is_refused() {
+    let error = Model::from_bytes("p", plan(), Choice::Tract).expect_err("is refused");
+    assert!(matches!(error, ModelError::PlanInTract { .. }), "{error}");
+}
+
+#[test]
+fn what_is_no_model_is_said_to_be_none() {
+    for bytes in [
+        &b""[..],
+        b"SNDR",
+        b"#!/bin/sh\n",
+        &[0x08, 0x07],
+        &[0xff; 64],
+    ] {
+        let error = Model::from_bytes("x", bytes.to_vec(), Choice::Auto).expect_err("is no model");
+        assert!(
+            matches!(error, ModelError::NotAModel { .. }),
+            "{bytes:?}: {error}"
+        );
+    }
+    let plan = plan();
+    let error = Model::from_bytes("x", plan[..plan.len() - 1].to_vec(), Choice::Auto);
+    let error = error.expect_err("is truncated").to_string();
+    assert!(error.contains("truncated"), "{error}");
+}
+
+#[test]
+fn an_input_that_no_frame_can_feed_is_named() {
+    let graph = |element, dims: &[Dim]| {
+        Graph::default()
+            .input("ids", element, dims)
+            .node("Identity", "same", &["ids"], &["y"])
+            .output("y", element, dims)
+            .file()
+    };
+    let open = graph(FLOAT, &[Dim::Fixed(1), Dim::Open("time")]);
+    let error = Model::from_bytes("m", open, Choice::Tract)
+        .expect_err("is open")
+        .to_string();
+    assert!(
+        error.contains("`ids`") && error.contains("`time`"),
+        "{error}"
+    );
+    let wide = graph(INT64, &[Dim::Fixed(1)]);
+    let error = Model::from_bytes("m", wide, Choice::Tract)
+        .expect_err("is i64")
+        .to_string();
+    assert!(
+        error.contains("`ids`") && error.contains("int64"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_named_by_its_index() {
+    let model = Model::from_bytes("f", onnx_file::float_model(), Choice::Auto).expect("loads");
+    let input = &model.inputs()[0];
+    assert_eq!(check_finite(input, &bytes(&[1.0, 2.0, 3.0])), Ok(()));
+    let error = check_finite(input, &bytes(&[1.0, 2.0, f32::NAN])).expect_err("is NaN");
+    assert_eq!(error.index, [0, 2]);
+    assert!(
+        error.to_string().contains("`x` is NaN at index [0, 2]"),
+        "{error}"
+    );
+    let error = check_finite(input, &bytes(&[f32::NEG_INFINITY, 2.0, 3.0])).expect_err("is -inf");
+    assert_eq!((error.index, error.value), (vec![0, 0], f32::NEG_INFINITY));
+}
+
+#[test]
+fn the_digest_is_that_of_the_file() {
+    let bytes = plan();
+    let model = Model::from_bytes("p", bytes.clone(), Choice::Auto).expect("loads");
+    use sha2::{Digest, Sha256};
+    let digest: [u8; 32] = Sha256::digest(&bytes).into();
+    assert_eq!(model.digest(), digest);
+    let error = Model::open("/nonexistent/model.plan".as_ref(), Choice::Auto).expect_err("none");
+    assert!(
+        error.to_string().contains("/nonexistent/model.plan"),
+        "{error}"
+    );
+}
