@@ -118,9 +118,7 @@ fn a_float_model_asked_into_the_engine_lists_its_nodes() {
     let onnx = onnx_file::float_model();
     let error = Model::from_bytes("f.onnx", onnx, Choice::Engine).expect_err("is refused");
     let text = error.to_string();
-    for node in ["product (MatMul)", "sum (Add)"] {
-        assert!(text.contains(node), "{text}");
-    }
+    assert!(text.contains("product (MatMul)"), "{text}");
 }
 
 #[test]

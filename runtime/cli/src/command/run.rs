@@ -143,7 +143,9 @@ impl Run {
 
     /// Says so where it is not `input` that was taken although it is there.
     fn say_choice(&self, headers: &[Header], chosen: &Header, info: &TensorInfo) {
-        let passed_over = headers.iter().any(|h| h.name == "input" && h.name != chosen.name);
+        let passed_over = headers
+            .iter()
+            .any(|h| h.name == "input" && h.name != chosen.name);
         if passed_over && self.input_name.is_none() {
             eprintln!(
                 "input: array `{}`, because the model's `{}` is {}",

@@ -109,7 +109,33 @@ pub fn quantized_model_with_a_cosine() -> Vec<u8> {
     quantized("Cos", "wave")
 }
 
+/// The same with a sine behind it, between its own DequantizeLinear and QuantizeLinear.
+pub fn quantized_model_with_two_foreign_operators() -> Vec<u8> {
+    quantized_graph("Cos", "wave")
+        .node(
+            "DequantizeLinear",
+            "again",
+            &["q", "scale", "zero"],
+            &["real again"],
+        )
+        .node("Sin", "other wave", &["real again"], &["other result"])
+        .node(
+            "QuantizeLinear",
+            "to the end",
+            &["other result", "scale", "zero"],
+            &["y"],
+        )
+        .output("y", INT8, &[Dim::Fixed(1), Dim::Fixed(4)])
+        .file()
+}
+
 fn quantized(operator: &str, name: &str) -> Vec<u8> {
+    quantized_graph(operator, name)
+        .output("q", INT8, &[Dim::Fixed(1), Dim::Fixed(4)])
+        .file()
+}
+
+fn quantized_graph(operator: &str, name: &str) -> Graph {
     Graph::default()
         .input("x", INT8, &[Dim::Fixed(1), Dim::Fixed(4)])
         .floats("scale", &[], &[0.5])
@@ -121,9 +147,7 @@ fn quantized(operator: &str, name: &str) -> Vec<u8> {
             &["real"],
         )
         .node(operator, name, &["real"], &["result"])
-        .node("QuantizeLinear", "to", &["result", "scale", "zero"], &["y"])
-        .output("y", INT8, &[Dim::Fixed(1), Dim::Fixed(4)])
-        .file()
+        .node("QuantizeLinear", "to", &["result", "scale", "zero"], &["q"])
 }
 
 fn value_info(name: &str, element: u64, shape: &[Dim]) -> Vec<u8> {
