@@ -74,6 +74,15 @@ pub enum BadFrame {
 }
 
 impl BadFrame {
+    /// A word for the kind of fault, whatever its details are.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            BadFrame::Shape { .. } => "shape",
+            BadFrame::Length { .. } => "length",
+            BadFrame::NotFinite(_) => "not finite",
+        }
+    }
+
     /// True where another model could have taken the frame: then the model may be at fault, and not the frame.
     pub fn depends_on_the_model(&self) -> bool {
         !matches!(self, BadFrame::NotFinite(_))

@@ -125,7 +125,7 @@ pub fn run(
                     && let Err(TrySendError::Full(_)) = answers.try_send(answer)
                 {
                     shared.results_lost.add(1);
-                    hush.warn("outbox", format_args!("the disk is slower than the results, and some are lost; lower --rate, or use --outbox-sync never"));
+                    hush.warn("outbox", "late", format_args!("the disk is slower than the results, and some are lost; lower --rate, or use --outbox-sync never"));
                 }
                 queue.recycle(frame.data);
             }
@@ -168,7 +168,7 @@ fn serve(
             shared.failed_now.add(1);
             shared.note_failure(bad.to_string());
         }
-        hush.warn("frame", format_args!("frame left out: {bad}"));
+        hush.warn("frame", bad.kind(), format_args!("frame left out: {bad}"));
         return None;
     }
     let before = heap::calls();
@@ -191,6 +191,7 @@ fn serve(
         shared.failed_now.add(1);
         hush.warn(
             "model",
+            "failed",
             format_args!(
                 "{} {} failed on frame {}: {why}",
                 image.name.as_str(),

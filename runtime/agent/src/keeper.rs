@@ -99,6 +99,7 @@ fn keep(
                 shared.results_lost.add(1);
                 return hush.warn(
                     "outbox",
+                    "message",
                     format_args!("a result cannot be written as a message: {error}"),
                 );
             }
@@ -112,11 +113,11 @@ fn keep(
         Kept::OnDisk => {}
         Kept::InMemory(error) => hush.warn(
             "outbox",
-            format_args!("{} cannot be written ({error}); results wait in memory: free some space", folder.display()),
+            "write", format_args!("{} cannot be written ({error}); results wait in memory: free some space", folder.display()),
         ),
         Kept::Dropped => hush.warn(
             "outbox",
-            format_args!("the outbox is full and results are lost; let the fleet be reached, or raise --outbox-bytes"),
+            "bound", format_args!("the outbox is full and results are lost; let the fleet be reached, or raise --outbox-bytes"),
         ),
     }
 }
@@ -132,6 +133,7 @@ fn force(outbox: &SharedOutbox, folder: &Path, hush: &mut Hush) {
     if let Err(error) = result {
         hush.warn(
             "outbox",
+            "sync",
             format_args!(
                 "{} cannot be synced ({error}); a power cut may cost results",
                 folder.display()

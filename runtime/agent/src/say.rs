@@ -46,43 +46,60 @@ macro_rules! error {
     ($area:expr, $($text:tt)*) => { $crate::say::line($crate::say::Level::Error, $area, format_args!($($text)*)) };
 }
 
-/// Lets a line through when it is new or a minute has passed, and counts it otherwise: a bad sensor at 1 kHz must
-/// give one line, not a thousand a second.
+/// Lets a line of each kind through once a minute and counts the others: a bad sensor at 1 kHz must give one line, not
+/// a thousand a second.
 #[derive(Debug, Default)]
 pub struct Hush {
-    last: Option<(String, Instant)>,
+    kinds: Vec<Kind>,
+}
+
+#[derive(Debug)]
+struct Kind {
+    name: String,
+    said: Instant,
     held_back: u64,
 }
 
 impl Hush {
-    /// How long a repeated line is held back.
+    /// How long lines of a kind are held back after one was said.
     pub const PAUSE: Duration = Duration::from_secs(60);
+    /// Kinds that are remembered; the one that was silent longest makes room.
+    const KINDS: usize = 16;
 
-    /// What to say for `text` at `now`, if anything: the text, with the number of repeats that were held back.
-    pub fn pass(&mut self, text: &str, now: Instant) -> Option<String> {
-        if let Some((last, since)) = &self.last
-            && last == text
-            && now.duration_since(*since) < Hush::PAUSE
-        {
-            self.held_back += 1;
-            return None;
+    /// What to say for `text` of the kind `name` at `now`, if anything: the text, with the number of lines of that
+    /// kind that were held back.
+    pub fn pass(&mut self, name: &str, text: &str, now: Instant) -> Option<String> {
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.name == name) {
+            if now.duration_since(kind.said) < Hush::PAUSE {
+                kind.held_back += 1;
+                return None;
+            }
+            kind.said = now;
+            return Some(match std::mem::take(&mut kind.held_back) {
+                0 => text.to_owned(),
+                n => format!("{text} ({n} lines like this were held back)"),
+            });
         }
-        let repeats = match std::mem::take(&mut self.held_back) {
-            0 => String::new(),
-            n => format!(" ({n} more lines like the last one were held back)"),
-        };
-        self.last = Some((text.to_string(), now));
-        Some(format!("{text}{repeats}"))
+        if self.kinds.len() >= Hush::KINDS {
+            let oldest = (0..self.kinds.len()).min_by_key(|&index| self.kinds[index].said);
+            self.kinds.swap_remove(oldest.unwrap_or(0));
+        }
+        self.kinds.push(Kind {
+            name: name.to_owned(),
+            said: now,
+            held_back: 0,
+        });
+        Some(text.to_owned())
     }
 
-    /// Forgets the last line, so that the next one is said whatever it is: the trouble had ended in between.
+    /// Forgets everything, so that the next line of each kind is said: the trouble had ended in between.
     pub fn clear(&mut self) {
-        *self = Hush::default();
+        self.kinds.clear();
     }
 
-    /// Says the line at level warn if it passes.
-    pub fn warn(&mut self, area: &str, text: fmt::Arguments<'_>) {
-        if let Some(text) = self.pass(&text.to_string(), Instant::now()) {
+    /// Says a line of the kind `name` at level warn if it passes.
+    pub fn warn(&mut self, area: &str, name: &str, text: fmt::Arguments<'_>) {
+        if let Some(text) = self.pass(name, &text.to_string(), Instant::now()) {
             line(Level::Warn, area, format_args!("{text}"));
         }
     }
@@ -159,16 +176,19 @@ mod tests {
     fn a_repeated_line_is_held_back_and_counted() {
         let mut hush = Hush::default();
         let start = Instant::now();
-        assert_eq!(hush.pass("NaN", start).as_deref(), Some("NaN"));
-        assert_eq!(hush.pass("NaN", start), None);
-        assert_eq!(hush.pass("NaN", start), None);
         assert_eq!(
-            hush.pass("shape", start).as_deref(),
-            Some("shape (2 more lines like the last one were held back)")
+            hush.pass("nan", "NaN at 3", start).as_deref(),
+            Some("NaN at 3")
         );
+        assert_eq!(hush.pass("nan", "NaN at 4", start), None);
+        assert_eq!(hush.pass("shape", "shape", start).as_deref(), Some("shape"));
+        assert_eq!(hush.pass("nan", "NaN at 5", start), None);
         assert_eq!(
-            hush.pass("shape", start + Hush::PAUSE).as_deref(),
-            Some("shape")
+            hush.pass("nan", "NaN at 6", start + Hush::PAUSE).as_deref(),
+            Some("NaN at 6 (2 lines like this were held back)")
         );
+        for kind in 0..100 {
+            assert!(hush.pass(&kind.to_string(), "another", start).is_some());
+        }
     }
 }

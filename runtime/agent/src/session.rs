@@ -262,6 +262,7 @@ impl Session {
                 };
                 self.hush.warn(
                     AREA,
+                    "refused",
                     format_args!(
                         "the broker refuses {what} ({why}); let this robot write its own topics"
                     ),
@@ -277,6 +278,7 @@ impl Session {
         let Address { host, port, .. } = &self.address;
         self.hush.warn(
             AREA,
+            why,
             format_args!(
                 "{host}:{port}: {why}; inference goes on, results wait, and the agent tries again"
             ),
@@ -406,9 +408,11 @@ impl Session {
         } else if topic == self.topics.cmd {
             match wire::decode::<Cmd>(&payload) {
                 Ok(cmd) => self.cmd(cmd),
-                Err(error) => self
-                    .hush
-                    .warn(AREA, format_args!("an order cannot be read: {error}")),
+                Err(error) => self.hush.warn(
+                    AREA,
+                    "order",
+                    format_args!("an order cannot be read: {error}"),
+                ),
             }
         } else if topic == self.topics.birth
             && let Ok(Presence::Gone(gone)) = wire::decode::<Presence>(&payload)
@@ -558,6 +562,7 @@ impl Session {
 
 fn warn_once(hush: &mut Hush, path: &Path, error: &std::io::Error) {
     hush.warn(
+        "status",
         "status",
         format_args!("{} cannot be written ({error})", path.display()),
     );

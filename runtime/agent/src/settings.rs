@@ -413,12 +413,15 @@ impl Settings {
     /// Reads TOML; the error is one line.
     pub fn parse(text: &str) -> Result<Settings, String> {
         toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error
-                .span()
-                .map(|span| text[..span.start.min(text.len())].lines().count().max(1));
-            match line {
-                Some(line) => format!("line {line}: {}", error.message().replace('\n', " ")),
-                None => error.message().replace('\n', " "),
+            let message = error.message().replace('\n', " ");
+            // The list of all keys that follows is long, and `--print-config` shows it better.
+            let message = message
+                .split(", expected one of")
+                .next()
+                .unwrap_or_default();
+            match error.span().and_then(|span| text.get(..span.start)) {
+                Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+                None => message.to_owned(),
             }
         })
     }

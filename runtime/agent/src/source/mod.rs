@@ -83,7 +83,7 @@ pub fn run(mut source: Box<dyn Source>, period: Duration, queue: &FrameQueue, sh
             }
             Given::Bad(text) => {
                 shared.bad_frames.add(1);
-                hush.warn("source", format_args!("{text}"));
+                hush.warn("source", &text, format_args!("{text}"));
                 queue.recycle(buffer);
             }
             Given::End => {

@@ -6,38 +6,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sanderling_slots::{
-    self as slots, Action, Download, DownloadError, Event, Fault, Image, JournalHeader, Label,
-    Note, Phase, Slot, Stored, Trial, Update, Verdict,
+    self as slots, Action, Download, Event, Fault, Image, JournalHeader, Label, Note, Phase,
+    Stored, Update,
 };
-use sanderling_wire::{
-    self as wire, Chunk, Desired, Digest, FailureCode, Kind, Message, Misfit, Name, Need, Refusal,
-    Session,
-};
+use sanderling_wire::{self as wire, Desired, Digest, Kind, Message, Name, Session};
 use sha2::Digest as _;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::backoff::{self, Dice};
+use super::backoff::Dice;
 use super::fit::{Wish, fit};
 use super::folder::Folder;
-use super::jobs::{self, Done, Job};
-use super::pull::{Arrival, Pull};
+use super::jobs;
+use super::pull::Pull;
 use super::report::{self, Failure};
 use super::{Input, Line, Outgoing, RESTING, WATCHING};
 use crate::config::UpdateConfig;
-use crate::infer::{Candidate, Next, Stage, Swapped};
+use crate::infer::{Candidate, Stage};
 use crate::queue::FrameQueue;
 use crate::say::Hush;
 use crate::settings::Answer;
 use crate::shared::{Shared, Standing};
 use crate::{error, info, warn};
 
-const AREA: &str = "update";
+pub(super) const AREA: &str = "update";
 /// How often progress of a download is told.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// The wait after storage failed, and the first wait after a download was put off.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// The longest wait before a download that was put off begins again.
-const TRY_AGAIN_MAX: Duration = Duration::from_secs(600);
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a driver is made of.
 #[derive(Debug)]
@@ -68,59 +63,59 @@ pub struct Setup {
 
 /// A model in a file of this robot, which needs no fleet.
 #[derive(Debug)]
-struct Local {
-    path: PathBuf,
-    wish: Wish,
+pub(super) struct Local {
+    pub(super) path: PathBuf,
+    pub(super) wish: Wish,
 }
 
 /// A download on its way.
 #[derive(Debug)]
-struct Fetch {
-    download: Download,
-    pull: Pull,
-    since: Instant,
+pub(super) struct Fetch {
+    pub(super) download: Download,
+    pub(super) pull: Pull,
+    pub(super) since: Instant,
 }
 
 /// A job on its way.
 #[derive(Debug)]
-struct Running {
-    id: u64,
-    image: Image,
-    kind: jobs::Kind,
-    until: Instant,
+pub(super) struct Running {
+    pub(super) id: u64,
+    pub(super) image: Image,
+    pub(super) kind: jobs::Kind,
+    pub(super) until: Instant,
 }
 
 /// Drives the machine. All methods return soon.
 #[derive(Debug)]
 pub struct Driver {
-    setup: Setup,
-    folder: Folder,
-    stored: Stored,
-    dice: Dice,
-    session: Option<Session>,
-    wish: Option<Wish>,
-    local: Option<Local>,
-    fetch: Option<Fetch>,
-    jobs: Vec<Running>,
-    last_job: u64,
+    pub(super) setup: Setup,
+    pub(super) folder: Folder,
+    pub(super) stored: Stored,
+    pub(super) dice: Dice,
+    pub(super) session: Option<Session>,
+    pub(super) wish: Option<Wish>,
+    pub(super) local: Option<Local>,
+    pub(super) fetch: Option<Fetch>,
+    pub(super) jobs: Vec<Running>,
+    pub(super) last_job: u64,
     /// Models that are loaded and do not serve: the tested one before its trial, the old one during it.
-    hand: Vec<Box<Candidate>>,
+    pub(super) hand: Vec<Box<Candidate>>,
     /// What the inference thread runs.
-    serving: Option<Image>,
-    executor: Option<&'static str>,
+    pub(super) serving: Option<Image>,
+    pub(super) executor: Option<&'static str>,
     /// What it was told to run, and by when it must.
-    staged: Option<(Option<Image>, Instant)>,
-    trial_since: Option<Instant>,
-    failure: Option<Failure>,
+    pub(super) staged: Option<(Option<Image>, Instant)>,
+    pub(super) trial_since: Option<Instant>,
+    pub(super) failure: Option<Failure>,
     /// What went wrong in words, for the failure that follows.
-    detail: Option<String>,
+    pub(super) detail: Option<String>,
     /// When the wish is said again, and how often that was in vain.
-    again: Option<Instant>,
-    in_vain: u32,
+    pub(super) again: Option<Instant>,
+    pub(super) in_vain: u32,
     /// Events whose state could not be saved.
-    unsaved: Vec<(Event, Instant)>,
-    told: Instant,
-    hush: Hush,
+    pub(super) unsaved: Vec<(Event, Instant)>,
+    pub(super) told: Instant,
+    pub(super) hush: Hush,
 }
 
 impl Driver {
@@ -229,10 +224,8 @@ impl Driver {
         }
     }
 
-    // ---- the machine
-
     /// One step: the new state is saved, and then acted on.
-    fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         let before = self.stored.state;
         let step = slots::step(&before, event, self.setup.config.policy);
         if step.state != before
@@ -298,6 +291,7 @@ impl Driver {
             Note::Nothing | Note::Deferred => {}
             Note::Stale => self.hush.warn(
                 AREA,
+                "stale",
                 format_args!("a wish older than one that was accepted is ignored"),
             ),
             Note::UpToDate => self.failure = None,
@@ -336,7 +330,7 @@ impl Driver {
                     "{image} failed here before: {}; push a newer version, or order a retry",
                     report::words(fault)
                 );
-                self.hush.warn(AREA, format_args!("{text}"));
+                self.hush.warn(AREA, &text, format_args!("{text}"));
                 if self
                     .failure
                     .as_ref()
@@ -412,8 +406,6 @@ impl Driver {
         }
     }
 
-    // ---- wishes
-
     fn want(&mut self) {
         let Some(wish) = self.wish.clone() else {
             self.want_local();
@@ -480,450 +472,7 @@ impl Driver {
         }
     }
 
-    // ---- downloading
-
-    /// Begins or goes on with the download that the machine is in, once it is known how to ask for it.
-    fn fetch_if_known(&mut self) {
-        let Some(update) = self
-            .stored
-            .state
-            .update
-            .filter(|update| update.phase == Phase::Downloading)
-        else {
-            return;
-        };
-        if self.fetch.is_some() {
-            return;
-        }
-        let digest = update.image.digest;
-        if let Some(local) = self
-            .local
-            .as_ref()
-            .filter(|local| local.wish.image.digest == digest)
-        {
-            let (path, chunk_size) = (local.path.clone(), local.wish.chunk_size);
-            let copied = self.copy_local(&path, &update, chunk_size);
-            match copied {
-                Ok(()) => self.event(Event::Downloaded(digest)),
-                Err(why) => self.put_off(FailureCode::Storage, digest, why),
-            }
-            return;
-        }
-        let Some(chunk_size) = self
-            .wish
-            .as_ref()
-            .filter(|wish| wish.image.digest == digest)
-            .map(|wish| wish.chunk_size)
-        else {
-            return;
-        };
-        let config = &self.setup.config;
-        let size = u64::from(update.image.size);
-        let mut pull = match Pull::new(
-            Digest(digest),
-            size,
-            chunk_size,
-            config.credit,
-            config.stall,
-        ) {
-            Ok(pull) => pull,
-            Err(error) => {
-                self.put_off(FailureCode::Transfer, digest, error.to_string());
-                return;
-            }
-        };
-        let header = header(&update, chunk_size);
-        match Download::open(&mut self.folder, header, |chunk| pull.hold(chunk)) {
-            Ok(download) => {
-                let (held, size) = pull.progress();
-                if held > 0 {
-                    info!(AREA, "{held} of {size} bytes are here already");
-                }
-                let complete = pull.is_complete();
-                self.fetch = Some(Fetch {
-                    download,
-                    pull,
-                    since: Instant::now(),
-                });
-                if complete {
-                    self.event(Event::Downloaded(digest));
-                    self.fetch = None;
-                }
-            }
-            Err(error) => self.put_off(FailureCode::Storage, digest, self.storage(error)),
-        }
-    }
-
-    fn copy_local(&mut self, path: &Path, update: &Update, chunk_size: u32) -> Result<(), String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let header = header(update, chunk_size);
-        let mut held = vec![false; header.chunks() as usize];
-        let note = |chunk: u32| {
-            if let Some(held) = held.get_mut(chunk as usize) {
-                *held = true;
-            }
-        };
-        let download =
-            Download::open(&mut self.folder, header, note).map_err(|error| self.storage(error))?;
-        for (chunk, _) in (0..).zip(held).filter(|(_, held)| !held) {
-            let place = header
-                .place(chunk)
-                .map(|(offset, length)| (offset as usize, length as usize));
-            let piece = place.and_then(|(offset, length)| bytes.get(offset..offset + length));
-            let piece =
-                piece.ok_or_else(|| format!("{} changed while it was read", path.display()))?;
-            download
-                .put(&mut self.folder, chunk, piece)
-                .map_err(|error| self.storage(error))?;
-        }
-        Ok(())
-    }
-
-    fn storage(&self, error: DownloadError<io::Error>) -> String {
-        let folder = self.setup.folder.display();
-        match error {
-            DownloadError::Medium(error) => {
-                format!("{folder} cannot be written ({error}); free some space")
-            }
-            other => format!("the model does not fit its slot ({other:?}); register it again"),
-        }
-    }
-
-    fn chunk(&mut self, bytes: &[u8], now: Instant) {
-        let Some(fetch) = &mut self.fetch else { return };
-        let chunk = match wire::decode::<Chunk<'_>>(bytes) {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                return self
-                    .hush
-                    .warn(AREA, format_args!("a chunk cannot be read: {error}"));
-            }
-        };
-        let place: Result<Arrival, Misfit> =
-            fetch
-                .pull
-                .place(chunk.release, chunk.offset, chunk.data.len());
-        let index = match place {
-            Ok(Arrival::New(index)) => index,
-            Ok(Arrival::Again | Arrival::Foreign) => return,
-            Err(misfit) => return self.hush.warn(AREA, format_args!("{misfit}")),
-        };
-        let digest = fetch.pull.release().0;
-        if let Err(error) = fetch.download.put(&mut self.folder, index, chunk.data) {
-            let why = self.storage(error);
-            return self.put_off(FailureCode::Storage, digest, why);
-        }
-        fetch.pull.stored(index, now);
-        if fetch.pull.is_complete() {
-            self.fetch = None;
-            self.event(Event::Downloaded(digest));
-        }
-    }
-
-    fn refused(&mut self, release: Digest, refusal: Refusal, now: Instant) {
-        let Some(fetch) = self
-            .fetch
-            .as_mut()
-            .filter(|fetch| fetch.pull.release() == release)
-        else {
-            return;
-        };
-        let why = match refusal {
-            Refusal::Storage => {
-                let wait = backoff::wait(
-                    fetch.pull.fruitless(),
-                    TRY_AGAIN,
-                    TRY_AGAIN_MAX,
-                    self.dice.roll(),
-                );
-                fetch.pull.put_off(now, wait);
-                return self.hush.warn(
-                    AREA,
-                    format_args!(
-                        "the fleet cannot read the model now; asking again in {} s",
-                        wait.as_secs()
-                    ),
-                );
-            }
-            Refusal::Unknown => "the fleet has no such model any more; push one that it has",
-            Refusal::BadRange => "the fleet refuses the chunk size; set --chunk to its default",
-        };
-        self.put_off(FailureCode::Transfer, release.0, why.into());
-    }
-
-    /// Ends a download that cannot go on now, and plans another try. What is here already stays.
-    fn put_off(&mut self, code: FailureCode, digest: [u8; 32], why: String) {
-        let wait = backoff::wait(self.in_vain, TRY_AGAIN, TRY_AGAIN_MAX, self.dice.roll());
-        self.in_vain = self.in_vain.saturating_add(1);
-        self.again = Some(Instant::now() + wait);
-        self.hush.warn(
-            AREA,
-            format_args!("the download is put off: {why}; trying again later"),
-        );
-        self.failure = Some(Failure {
-            release: Some(digest),
-            code,
-            text: why,
-        });
-        self.event(Event::GaveUp(digest));
-    }
-
-    fn watch_download(&mut self, now: Instant) {
-        let Some(session) = self.session else { return };
-        let Some(fetch) = &mut self.fetch else { return };
-        let digest = fetch.pull.release().0;
-        let limit = self.setup.config.download_limit;
-        if now.duration_since(fetch.since) > limit {
-            let why = format!("it took longer than {} s", limit.as_secs());
-            return self.put_off(FailureCode::Transfer, digest, why);
-        }
-        let Some(ranges) = fetch.pull.ask(now, &mut self.dice) else {
-            return;
-        };
-        if fetch.pull.fruitless() == 1 {
-            let stall = self.setup.config.stall.as_secs_f64();
-            self.hush.warn(
-                AREA,
-                format_args!("no chunk came for {stall} s; asking again"),
-            );
-        }
-        let need = Need {
-            session,
-            release: fetch.pull.release(),
-            chunk_size: fetch.pull.chunk_size(),
-            credit: fetch.pull.credit(),
-            ranges,
-        };
-        self.send(Kind::Need, &need);
-    }
-
-    // ---- jobs
-
-    fn start_job(&mut self, kind: jobs::Kind, slot: Slot, image: Image) {
-        if self
-            .jobs
-            .iter()
-            .any(|job| job.kind == kind && job.image.digest == image.digest)
-        {
-            return;
-        }
-        self.last_job += 1;
-        let id = self.last_job;
-        let job = Job {
-            kind,
-            path: self.folder.path(slot).to_path_buf(),
-            image,
-            answer: self.setup.answer,
-            arena_limit: self.setup.config.arena_limit,
-        };
-        let line = self.setup.line.clone();
-        let started = jobs::start(job, move |done| {
-            // The agent ends when nobody listens any more.
-            let _ = line.send(Input::Job(id, done));
-        });
-        let until = Instant::now() + self.setup.config.check_limit;
-        self.jobs.push(Running {
-            id,
-            image,
-            kind,
-            until,
-        });
-        if let Err(error) = started {
-            error!(
-                AREA,
-                "no thread can be started ({error}); trying again in {} s",
-                TRY_AGAIN.as_secs()
-            );
-            self.jobs.pop();
-            self.unsaved
-                .push((Event::Started, Instant::now() + TRY_AGAIN));
-        }
-    }
-
-    fn job_done(&mut self, id: u64, done: Done) {
-        let Some(index) = self.jobs.iter().position(|job| job.id == id) else {
-            return;
-        };
-        let job = self.jobs.swap_remove(index);
-        let digest = job.image.digest;
-        match (job.kind, done) {
-            (jobs::Kind::Verify, Done::Right) => self.event(Event::Verified(digest)),
-            (jobs::Kind::Verify, Done::Wrong(why)) => {
-                self.detail = Some(why);
-                self.event(Event::WrongDigest(digest));
-            }
-            (jobs::Kind::SelfTest, Done::Ready(candidate)) => {
-                // Another model may be wanted by now.
-                if self
-                    .stored
-                    .state
-                    .update
-                    .is_some_and(|update| update.image.digest == digest)
-                {
-                    self.hand.push(candidate);
-                    self.event(Event::SelfTested(digest));
-                }
-            }
-            (jobs::Kind::Load, Done::Ready(candidate)) => {
-                // It may have been loaded for a state that is over.
-                if self
-                    .stored
-                    .state
-                    .runs()
-                    .is_some_and(|(_, image)| image.digest == digest)
-                {
-                    self.put_on_stage(Some(candidate));
-                }
-            }
-            (_, Done::Wrong(why)) => self.job_failed(&job, Fault::WrongDigest, why),
-            (_, Done::Unfit(fault, why)) => self.job_failed(&job, fault, why),
-            (_, Done::Right | Done::Ready(_)) => {}
-        }
-    }
-
-    fn job_failed(&mut self, job: &Running, fault: Fault, why: String) {
-        let digest = job.image.digest;
-        if self
-            .stored
-            .state
-            .update
-            .is_some_and(|update| update.image.digest == digest)
-        {
-            self.detail = Some(why);
-            self.event(Event::Failed(digest, fault));
-        } else {
-            error!(AREA, "{} cannot be loaded again: {why}", show(&job.image));
-            self.event(Event::ActiveLost(digest));
-        }
-    }
-
-    fn watch_job(&mut self, now: Instant) {
-        if let Some(index) = self.jobs.iter().position(|job| job.until <= now) {
-            let job = self.jobs.swap_remove(index);
-            let why = format!(
-                "checking it took longer than {} s",
-                self.setup.config.check_limit.as_secs()
-            );
-            self.job_failed(&job, Fault::TimedOut, why);
-        }
-    }
-
-    // ---- serving
-
-    /// Lets the inference thread serve with a model: one that is loaded already, or after loading it.
-    fn serve(&mut self, slot: Slot, image: Image) {
-        let heading_there = match &self.staged {
-            Some((staged, _)) => staged.is_some_and(|staged| staged.digest == image.digest),
-            None => self
-                .serving
-                .is_some_and(|serving| serving.digest == image.digest),
-        };
-        if heading_there {
-            return;
-        }
-        match self
-            .hand
-            .iter()
-            .position(|candidate| candidate.image.digest == image.digest)
-        {
-            Some(index) => {
-                let mut candidate = self.hand.swap_remove(index);
-                candidate.image = image;
-                self.put_on_stage(Some(candidate));
-            }
-            None => self.start_job(jobs::Kind::Load, slot, image),
-        }
-    }
-
-    fn put_on_stage(&mut self, candidate: Option<Box<Candidate>>) {
-        let image = candidate.as_ref().map(|candidate| candidate.image);
-        let next = candidate.map_or(Next::Nothing, Next::Serve);
-        if let Some(Next::Serve(never_taken)) = self.setup.stage.put(next) {
-            self.hand.push(never_taken);
-        }
-        self.setup.queue.nudge();
-        self.staged = Some((image, Instant::now() + self.setup.config.check_limit));
-    }
-
-    fn swapped(&mut self, swapped: Swapped, now: Instant) {
-        let Swapped {
-            serving,
-            executor,
-            retired,
-        } = swapped;
-        (self.serving, self.executor) = (serving, executor);
-        if self
-            .staged
-            .as_ref()
-            .is_some_and(|(image, _)| *image == serving)
-        {
-            self.staged = None;
-        }
-        let trial = self
-            .stored
-            .state
-            .update
-            .filter(|update| update.phase == Phase::Trial);
-        // The old model stays in memory while the new one can still be taken back.
-        if trial.is_some() {
-            self.hand.extend(retired);
-        }
-        if let Some(image) = serving {
-            info!(
-                AREA,
-                "{} serves now, in the {}",
-                show(&image),
-                executor.unwrap_or("engine")
-            );
-        }
-        let on_trial = serving
-            .is_some_and(|image| trial.is_some_and(|update| update.image.digest == image.digest));
-        self.trial_since = on_trial.then_some(now);
-        self.tell_fleet(now);
-    }
-
-    fn watch_stage(&mut self, now: Instant) {
-        let Some((Some(image), until)) = self.staged else {
-            return;
-        };
-        if until <= now {
-            self.staged = None;
-            self.detail = Some(
-                "the inference thread did not take it up; the model before is stuck in a frame"
-                    .into(),
-            );
-            self.event(Event::Failed(image.digest, Fault::TimedOut));
-        }
-    }
-
-    fn watch_trial(&mut self, now: Instant) {
-        let (Some(since), Some(update)) = (self.trial_since, self.stored.state.update) else {
-            return;
-        };
-        let shared = &self.setup.shared;
-        let trial = Trial {
-            inferences: shared.served_now.get(),
-            failures: shared.failed_now.get(),
-            millis: u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX),
-        };
-        let digest = update.image.digest;
-        match self.setup.config.trial.judge(&trial) {
-            Verdict::Undecided => {}
-            Verdict::Passed => {
-                self.trial_since = None;
-                self.event(Event::TrialPassed(digest));
-            }
-            Verdict::Failed => {
-                self.trial_since = None;
-                self.detail = shared.take_failure();
-                self.event(Event::Failed(digest, Fault::Trial));
-            }
-        }
-    }
-
-    // ---- telling
-
-    fn tell_fleet(&mut self, now: Instant) {
+    pub(super) fn tell_fleet(&mut self, now: Instant) {
         self.told = now;
         self.tell_standing();
         let Some(session) = self.session else { return };
@@ -958,7 +507,7 @@ impl Driver {
         });
     }
 
-    fn send<'a, M: Message<'a>>(&mut self, kind: Kind, message: &M) {
+    pub(super) fn send<'a, M: Message<'a>>(&mut self, kind: Kind, message: &M) {
         let mut buffer = [0; wire::MAX_SMALL_MESSAGE];
         match wire::encode(message, &mut buffer) {
             // The agent ends when nobody listens any more.
@@ -966,14 +515,16 @@ impl Driver {
                 kind,
                 payload: bytes.to_vec(),
             })),
-            Err(error) => self
-                .hush
-                .warn(AREA, format_args!("a message cannot be written: {error}")),
+            Err(error) => self.hush.warn(
+                AREA,
+                "message",
+                format_args!("a message cannot be written: {error}"),
+            ),
         }
     }
 }
 
-fn header(update: &Update, chunk_size: u32) -> JournalHeader {
+pub(super) fn header(update: &Update, chunk_size: u32) -> JournalHeader {
     JournalHeader {
         slot: update.slot,
         digest: update.image.digest,
@@ -984,7 +535,7 @@ fn header(update: &Update, chunk_size: u32) -> JournalHeader {
 }
 
 /// A model for people: name, version, and the beginning of its digest.
-fn show(image: &Image) -> String {
+pub(super) fn show(image: &Image) -> String {
     format!(
         "{} {} ({})",
         image.name.as_str(),

@@ -173,6 +173,7 @@ pub fn read_slot(path: &Path, size: u32) -> io::Result<(Vec<u8>, [u8; 32])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use sanderling_slots::{Download, DownloadError, JournalHeader, State, load, save};
 
     fn header() -> JournalHeader {
@@ -231,6 +232,35 @@ mod tests {
             let mut held = 0;
             Download::open(&mut medium, header(), |_| held += 1).expect("readable");
             assert_eq!(held, 0);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_stands_in_the_files_a_robot_starts(
+            journal in prop::collection::vec(any::<u8>(), 0..200),
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 2),
+            marks in prop::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 0..40),
+        ) {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path();
+            std::fs::write(path.join("record.0"), &records[0]).expect("writable");
+            std::fs::write(path.join("record.1"), &records[1]).expect("writable");
+            let mut medium = Folder::open(path).expect("writable");
+            prop_assert_eq!(load(&mut medium).expect("readable").state, State::default());
+            // Nonsense, and a right header with marks that were torn anywhere.
+            for bytes in [journal, [&header().encode()[..], &marks].concat()] {
+                std::fs::write(path.join("journal"), bytes).expect("writable");
+                let mut held = Vec::new();
+                Download::open(&mut medium, header(), |chunk| held.push(chunk)).expect("readable");
+                let whole = |chunk: &u32| {
+                    let at = *chunk as usize * MARK_BYTES;
+                    marks.get(at..at + MARK_BYTES) == Some(&MARK[..])
+                };
+                prop_assert!(held.iter().all(whole), "{:?} of {:?}", held, marks);
+            }
         }
     }
 }

@@ -5,12 +5,14 @@
 //! time limit. Inference does not notice any of it until a tested model is put on the stage.
 
 pub mod backoff;
+mod download;
 mod driver;
 pub mod fit;
 pub mod folder;
 pub mod jobs;
 pub mod pull;
 pub mod report;
+mod serving;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};

@@ -1,0 +1,244 @@
+//! The driver's downloading: chunks into the spare slot, from the fleet or from a file of this robot.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sanderling_slots::{Download, DownloadError, Event, Phase, Update};
+use sanderling_wire::{self as wire, Chunk, Digest, FailureCode, Kind, Misfit, Need, Refusal};
+
+use super::backoff;
+use super::driver::{AREA, Driver, Fetch, TRY_AGAIN, header};
+use super::pull::{Arrival, Pull};
+use super::report::Failure;
+use crate::info;
+
+/// The longest wait before a download that was put off begins again.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(600);
+
+impl Driver {
+    /// Begins or goes on with the download that the machine is in, once it is known how to ask for it.
+    pub(super) fn fetch_if_known(&mut self) {
+        let Some(update) = self
+            .stored
+            .state
+            .update
+            .filter(|update| update.phase == Phase::Downloading)
+        else {
+            return;
+        };
+        if self.fetch.is_some() {
+            return;
+        }
+        let digest = update.image.digest;
+        if let Some(local) = self
+            .local
+            .as_ref()
+            .filter(|local| local.wish.image.digest == digest)
+        {
+            let (path, chunk_size) = (local.path.clone(), local.wish.chunk_size);
+            let copied = self.copy_local(&path, &update, chunk_size);
+            match copied {
+                Ok(()) => self.event(Event::Downloaded(digest)),
+                Err(why) => self.put_off(FailureCode::Storage, digest, why),
+            }
+            return;
+        }
+        let Some(chunk_size) = self
+            .wish
+            .as_ref()
+            .filter(|wish| wish.image.digest == digest)
+            .map(|wish| wish.chunk_size)
+        else {
+            return;
+        };
+        let config = &self.setup.config;
+        let size = u64::from(update.image.size);
+        let mut pull = match Pull::new(
+            Digest(digest),
+            size,
+            chunk_size,
+            config.credit,
+            config.stall,
+        ) {
+            Ok(pull) => pull,
+            Err(error) => {
+                self.put_off(FailureCode::Transfer, digest, error.to_string());
+                return;
+            }
+        };
+        let header = header(&update, chunk_size);
+        match Download::open(&mut self.folder, header, |chunk| pull.hold(chunk)) {
+            Ok(download) => {
+                let (held, size) = pull.progress();
+                if held > 0 {
+                    info!(AREA, "{held} of {size} bytes are here already");
+                }
+                let complete = pull.is_complete();
+                self.fetch = Some(Fetch {
+                    download,
+                    pull,
+                    since: Instant::now(),
+                });
+                if complete {
+                    self.event(Event::Downloaded(digest));
+                    self.fetch = None;
+                }
+            }
+            Err(error) => self.put_off(FailureCode::Storage, digest, self.storage(error)),
+        }
+    }
+
+    pub(super) fn copy_local(
+        &mut self,
+        path: &Path,
+        update: &Update,
+        chunk_size: u32,
+    ) -> Result<(), String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let header = header(update, chunk_size);
+        let mut held = vec![false; header.chunks() as usize];
+        let note = |chunk: u32| {
+            if let Some(held) = held.get_mut(chunk as usize) {
+                *held = true;
+            }
+        };
+        let download =
+            Download::open(&mut self.folder, header, note).map_err(|error| self.storage(error))?;
+        for (chunk, _) in (0..).zip(held).filter(|(_, held)| !held) {
+            let place = header
+                .place(chunk)
+                .map(|(offset, length)| (offset as usize, length as usize));
+            let piece = place.and_then(|(offset, length)| bytes.get(offset..offset + length));
+            let piece =
+                piece.ok_or_else(|| format!("{} changed while it was read", path.display()))?;
+            download
+                .put(&mut self.folder, chunk, piece)
+                .map_err(|error| self.storage(error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn storage(&self, error: DownloadError<io::Error>) -> String {
+        let folder = self.setup.folder.display();
+        match error {
+            DownloadError::Medium(error) => {
+                format!("{folder} cannot be written ({error}); free some space")
+            }
+            other => format!("the model does not fit its slot ({other:?}); register it again"),
+        }
+    }
+
+    pub(super) fn chunk(&mut self, bytes: &[u8], now: Instant) {
+        let Some(fetch) = &mut self.fetch else { return };
+        let chunk = match wire::decode::<Chunk<'_>>(bytes) {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                return self.hush.warn(
+                    AREA,
+                    "chunk",
+                    format_args!("a chunk cannot be read: {error}"),
+                );
+            }
+        };
+        let place: Result<Arrival, Misfit> =
+            fetch
+                .pull
+                .place(chunk.release, chunk.offset, chunk.data.len());
+        let index = match place {
+            Ok(Arrival::New(index)) => index,
+            Ok(Arrival::Again | Arrival::Foreign) => return,
+            Err(misfit) => return self.hush.warn(AREA, "misfit", format_args!("{misfit}")),
+        };
+        let digest = fetch.pull.release().0;
+        if let Err(error) = fetch.download.put(&mut self.folder, index, chunk.data) {
+            let why = self.storage(error);
+            return self.put_off(FailureCode::Storage, digest, why);
+        }
+        fetch.pull.stored(index, now);
+        if fetch.pull.is_complete() {
+            self.fetch = None;
+            self.event(Event::Downloaded(digest));
+        }
+    }
+
+    pub(super) fn refused(&mut self, release: Digest, refusal: Refusal, now: Instant) {
+        let Some(fetch) = self
+            .fetch
+            .as_mut()
+            .filter(|fetch| fetch.pull.release() == release)
+        else {
+            return;
+        };
+        let why = match refusal {
+            Refusal::Storage => {
+                let wait = backoff::wait(
+                    fetch.pull.fruitless(),
+                    TRY_AGAIN,
+                    TRY_AGAIN_MAX,
+                    self.dice.roll(),
+                );
+                fetch.pull.put_off(now, wait);
+                return self.hush.warn(
+                    AREA,
+                    "fleet's storage",
+                    format_args!(
+                        "the fleet cannot read the model now; asking again in {} s",
+                        wait.as_secs()
+                    ),
+                );
+            }
+            Refusal::Unknown => "the fleet has no such model any more; push one that it has",
+            Refusal::BadRange => "the fleet refuses the chunk size; set --chunk to its default",
+        };
+        self.put_off(FailureCode::Transfer, release.0, why.into());
+    }
+
+    /// Ends a download that cannot go on now, and plans another try. What is here already stays.
+    pub(super) fn put_off(&mut self, code: FailureCode, digest: [u8; 32], why: String) {
+        let wait = backoff::wait(self.in_vain, TRY_AGAIN, TRY_AGAIN_MAX, self.dice.roll());
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.again = Some(Instant::now() + wait);
+        self.hush.warn(
+            AREA,
+            &why,
+            format_args!("the download is put off: {why}; trying again later"),
+        );
+        self.failure = Some(Failure {
+            release: Some(digest),
+            code,
+            text: why,
+        });
+        self.event(Event::GaveUp(digest));
+    }
+
+    pub(super) fn watch_download(&mut self, now: Instant) {
+        let Some(session) = self.session else { return };
+        let Some(fetch) = &mut self.fetch else { return };
+        let digest = fetch.pull.release().0;
+        let limit = self.setup.config.download_limit;
+        if now.duration_since(fetch.since) > limit {
+            let why = format!("it took longer than {} s", limit.as_secs());
+            return self.put_off(FailureCode::Transfer, digest, why);
+        }
+        let Some(ranges) = fetch.pull.ask(now, &mut self.dice) else {
+            return;
+        };
+        if fetch.pull.fruitless() == 1 {
+            let stall = self.setup.config.stall.as_secs_f64();
+            self.hush.warn(
+                AREA,
+                "stall",
+                format_args!("no chunk came for {stall} s; asking again"),
+            );
+        }
+        let need = Need {
+            session,
+            release: fetch.pull.release(),
+            chunk_size: fetch.pull.chunk_size(),
+            credit: fetch.pull.credit(),
+            ranges,
+        };
+        self.send(Kind::Need, &need);
+    }
+}

@@ -1,0 +1,234 @@
+//! The driver's side of running models: loading and testing them, handing them to the inference thread, and judging
+//! their trial.
+
+use std::time::Instant;
+
+use sanderling_slots::{Event, Fault, Image, Phase, Slot, Trial, Verdict};
+
+use super::Input;
+use super::driver::{AREA, Driver, Running, TRY_AGAIN, show};
+use super::jobs::{self, Done, Job};
+use crate::infer::{Candidate, Next, Swapped};
+use crate::{error, info};
+
+impl Driver {
+    pub(super) fn start_job(&mut self, kind: jobs::Kind, slot: Slot, image: Image) {
+        if self
+            .jobs
+            .iter()
+            .any(|job| job.kind == kind && job.image.digest == image.digest)
+        {
+            return;
+        }
+        self.last_job += 1;
+        let id = self.last_job;
+        let job = Job {
+            kind,
+            path: self.folder.path(slot).to_path_buf(),
+            image,
+            answer: self.setup.answer,
+            arena_limit: self.setup.config.arena_limit,
+        };
+        let line = self.setup.line.clone();
+        let started = jobs::start(job, move |done| {
+            // The agent ends when nobody listens any more.
+            let _ = line.send(Input::Job(id, done));
+        });
+        let until = Instant::now() + self.setup.config.check_limit;
+        self.jobs.push(Running {
+            id,
+            image,
+            kind,
+            until,
+        });
+        if let Err(error) = started {
+            error!(
+                AREA,
+                "no thread can be started ({error}); trying again in {} s",
+                TRY_AGAIN.as_secs()
+            );
+            self.jobs.pop();
+            self.unsaved
+                .push((Event::Started, Instant::now() + TRY_AGAIN));
+        }
+    }
+
+    pub(super) fn job_done(&mut self, id: u64, done: Done) {
+        let Some(index) = self.jobs.iter().position(|job| job.id == id) else {
+            return;
+        };
+        let job = self.jobs.swap_remove(index);
+        let digest = job.image.digest;
+        match (job.kind, done) {
+            (jobs::Kind::Verify, Done::Right) => self.event(Event::Verified(digest)),
+            (jobs::Kind::Verify, Done::Wrong(why)) => {
+                self.detail = Some(why);
+                self.event(Event::WrongDigest(digest));
+            }
+            (jobs::Kind::SelfTest, Done::Ready(candidate)) => {
+                // Another model may be wanted by now.
+                if self
+                    .stored
+                    .state
+                    .update
+                    .is_some_and(|update| update.image.digest == digest)
+                {
+                    self.hand.push(candidate);
+                    self.event(Event::SelfTested(digest));
+                }
+            }
+            (jobs::Kind::Load, Done::Ready(candidate)) => {
+                // It may have been loaded for a state that is over.
+                if self
+                    .stored
+                    .state
+                    .runs()
+                    .is_some_and(|(_, image)| image.digest == digest)
+                {
+                    self.put_on_stage(Some(candidate));
+                }
+            }
+            (_, Done::Wrong(why)) => self.job_failed(&job, Fault::WrongDigest, why),
+            (_, Done::Unfit(fault, why)) => self.job_failed(&job, fault, why),
+            (_, Done::Right | Done::Ready(_)) => {}
+        }
+    }
+
+    pub(super) fn job_failed(&mut self, job: &Running, fault: Fault, why: String) {
+        let digest = job.image.digest;
+        if self
+            .stored
+            .state
+            .update
+            .is_some_and(|update| update.image.digest == digest)
+        {
+            self.detail = Some(why);
+            self.event(Event::Failed(digest, fault));
+        } else {
+            error!(AREA, "{} cannot be loaded again: {why}", show(&job.image));
+            self.event(Event::ActiveLost(digest));
+        }
+    }
+
+    pub(super) fn watch_job(&mut self, now: Instant) {
+        if let Some(index) = self.jobs.iter().position(|job| job.until <= now) {
+            let job = self.jobs.swap_remove(index);
+            let why = format!(
+                "checking it took longer than {} s",
+                self.setup.config.check_limit.as_secs()
+            );
+            self.job_failed(&job, Fault::TimedOut, why);
+        }
+    }
+
+    /// Lets the inference thread serve with a model: one that is loaded already, or after loading it.
+    pub(super) fn serve(&mut self, slot: Slot, image: Image) {
+        let heading_there = match &self.staged {
+            Some((staged, _)) => staged.is_some_and(|staged| staged.digest == image.digest),
+            None => self
+                .serving
+                .is_some_and(|serving| serving.digest == image.digest),
+        };
+        if heading_there {
+            return;
+        }
+        match self
+            .hand
+            .iter()
+            .position(|candidate| candidate.image.digest == image.digest)
+        {
+            Some(index) => {
+                let mut candidate = self.hand.swap_remove(index);
+                candidate.image = image;
+                self.put_on_stage(Some(candidate));
+            }
+            None => self.start_job(jobs::Kind::Load, slot, image),
+        }
+    }
+
+    pub(super) fn put_on_stage(&mut self, candidate: Option<Box<Candidate>>) {
+        let image = candidate.as_ref().map(|candidate| candidate.image);
+        let next = candidate.map_or(Next::Nothing, Next::Serve);
+        if let Some(Next::Serve(never_taken)) = self.setup.stage.put(next) {
+            self.hand.push(never_taken);
+        }
+        self.setup.queue.nudge();
+        self.staged = Some((image, Instant::now() + self.setup.config.check_limit));
+    }
+
+    pub(super) fn swapped(&mut self, swapped: Swapped, now: Instant) {
+        let Swapped {
+            serving,
+            executor,
+            retired,
+        } = swapped;
+        (self.serving, self.executor) = (serving, executor);
+        if self
+            .staged
+            .as_ref()
+            .is_some_and(|(image, _)| *image == serving)
+        {
+            self.staged = None;
+        }
+        let trial = self
+            .stored
+            .state
+            .update
+            .filter(|update| update.phase == Phase::Trial);
+        // The old model stays in memory while the new one can still be taken back.
+        if trial.is_some() {
+            self.hand.extend(retired);
+        }
+        if let Some(image) = serving {
+            info!(
+                AREA,
+                "{} serves now, in the {}",
+                show(&image),
+                executor.unwrap_or("engine")
+            );
+        }
+        let on_trial = serving
+            .is_some_and(|image| trial.is_some_and(|update| update.image.digest == image.digest));
+        self.trial_since = on_trial.then_some(now);
+        self.tell_fleet(now);
+    }
+
+    pub(super) fn watch_stage(&mut self, now: Instant) {
+        let Some((Some(image), until)) = self.staged else {
+            return;
+        };
+        if until <= now {
+            self.staged = None;
+            self.detail = Some(
+                "the inference thread did not take it up; the model before is stuck in a frame"
+                    .into(),
+            );
+            self.event(Event::Failed(image.digest, Fault::TimedOut));
+        }
+    }
+
+    pub(super) fn watch_trial(&mut self, now: Instant) {
+        let (Some(since), Some(update)) = (self.trial_since, self.stored.state.update) else {
+            return;
+        };
+        let shared = &self.setup.shared;
+        let trial = Trial {
+            inferences: shared.served_now.get(),
+            failures: shared.failed_now.get(),
+            millis: u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX),
+        };
+        let digest = update.image.digest;
+        match self.setup.config.trial.judge(&trial) {
+            Verdict::Undecided => {}
+            Verdict::Passed => {
+                self.trial_since = None;
+                self.event(Event::TrialPassed(digest));
+            }
+            Verdict::Failed => {
+                self.trial_since = None;
+                self.detail = shared.take_failure();
+                self.event(Event::Failed(digest, Fault::Trial));
+            }
+        }
+    }
+}
