@@ -4,11 +4,23 @@
 //! caller owns. It copies nothing out of the plan, allocates nothing, and does not
 //! recurse.
 //!
-//! ```text
-//!   Engine::new(plan, arena)      once: does the arena fit, is the target one of ours
-//!   input_mut(i)                  write the raw little-endian bytes of every input
-//!   run()                         all steps, in order
-//!   output(i)                     read the raw little-endian bytes of an output
+//! ```
+//! use sanderling_engine::Engine;
+//! use sanderling_plan::Plan;
+//!
+//! /// Answers one frame; both `plan` and `arena` start at a multiple of 16 in memory.
+//! fn answer(plan: &[u8], arena: &mut [u8], frame: &[u8]) -> Result<u8, &'static str> {
+//!     // Once: is this a plan, is it for this processor, does its arena fit.
+//!     let plan = Plan::new(plan).map_err(|_| "not a plan")?;
+//!     let mut engine = Engine::new(plan, arena).map_err(|_| "does not fit")?;
+//!     // For every frame: raw little-endian bytes in, all steps in order, bytes out.
+//!     let input = engine.input_mut(0).ok_or("no input")?;
+//!     input.get_mut(..frame.len()).ok_or("frame too long")?.copy_from_slice(frame);
+//!     engine.run().map_err(|_| "plan or arena changed")?;
+//!     engine.output(0).and_then(|bytes| bytes.first().copied()).ok_or("no output")
+//! }
+//!
+//! assert_eq!(answer(b"an ONNX file", &mut [], &[]), Err("not a plan"));
 //! ```
 //!
 //! Inputs share the arena with everything else: write all of them before every run, and

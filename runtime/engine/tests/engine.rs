@@ -4,7 +4,7 @@
 mod every_operator;
 
 use every_operator::Aligned;
-use sanderling_engine::{Engine, EngineError, RunError, SelfTestError, runs};
+use sanderling_engine::{Engine, EngineError, RunError, SelfTestError, runs, work_bound};
 use sanderling_plan::{Plan, Target, header};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -191,4 +191,10 @@ fn a_run_needs_little_stack() {
         engine.self_test()
     });
     assert_eq!(tested.unwrap().join().unwrap(), Ok(()));
+}
+
+#[test]
+fn the_bound_on_work_lies_above_the_work() {
+    let plan = plan();
+    assert!((plan.macs()..10 * plan.macs()).contains(&work_bound(&plan)));
 }
