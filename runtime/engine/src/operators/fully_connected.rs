@@ -24,10 +24,10 @@ pub(super) fn run(p: &FullyConnected, operands: Operands<'_>) -> Option<()> {
         p.weight_zero_point,
         requantize,
     )?;
-    let rows = x.i8()?.chunks_exact(k.max(1));
+    let mut rows = x.i8()?.chunks_exact(k.max(1));
     for (y, x) in signed_mut(output)
         .chunks_exact_mut(outputs.max(1))
-        .zip(rows)
+        .zip(&mut rows)
     {
         linear_row(x, &linear, y);
     }

@@ -18,15 +18,16 @@ pub(super) fn run(p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
     let finish = |acc: i32| requantize.accumulator(acc.wrapping_sub(offset), p.multiplier);
     let (x, y) = (x.i8()?, signed_mut(output));
     if inner == 1 {
-        for (y, x) in y.iter_mut().zip(x.chunks_exact(reduce.max(1))) {
+        let mut rows = x.chunks_exact(reduce.max(1));
+        for (y, x) in y.iter_mut().zip(&mut rows) {
             *y = finish(sum(x));
         }
         return Some(());
     }
     let scratch = scratch.get_mut(..inner.checked_mul(size_of::<i32>())?)?;
     let acc: &mut [i32] = bytemuck::try_cast_slice_mut(scratch).ok()?;
-    let outer = x.chunks_exact(reduce.checked_mul(inner)?.max(1));
-    for (y, x) in y.chunks_exact_mut(inner.max(1)).zip(outer) {
+    let mut outer = x.chunks_exact(reduce.checked_mul(inner)?.max(1));
+    for (y, x) in y.chunks_exact_mut(inner.max(1)).zip(&mut outer) {
         acc.fill(0);
         for row in x.chunks_exact(inner.max(1)) {
             for (acc, &x) in acc.iter_mut().zip(row) {

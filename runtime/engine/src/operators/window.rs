@@ -81,10 +81,10 @@ pub(super) fn each_pixel(
     let image_out = (out_h as usize)
         .checked_mul(out_w as usize)?
         .checked_mul(outputs)?;
-    let batch = y
-        .chunks_exact_mut(image_out.max(1))
-        .zip(x.chunks_exact(image.max(1)));
-    for (y, x) in batch {
+    // Chunks are paired through `&mut` here and elsewhere: a pair of chunk iterators would
+    // divide by both sizes up front, with a panic for a zero that cannot be.
+    let mut images = x.chunks_exact(image.max(1));
+    for (y, x) in y.chunks_exact_mut(image_out.max(1)).zip(&mut images) {
         let image = Image { x, width, channels };
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         for oy in 0..out_h {

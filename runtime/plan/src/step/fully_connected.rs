@@ -33,7 +33,7 @@ impl FullyConnected {
         let [x] = check.operands::<1>(Dtype::I8)?;
         let k = x.shape.last() as usize;
         let outputs = check.output.shape.last() as usize;
-        let rows = x.shape.elements() / k;
+        let rows = x.shape.elements().checked_div(k).ok_or(StepFault::Shape)?;
         require(
             rows.checked_mul(outputs) == Some(check.output.shape.elements()),
             StepFault::Shape,
