@@ -1,7 +1,7 @@
 //! `sanderling devices`: who is there, what it runs, and where it stands.
 
 use crate::answer::Answer;
-use crate::coordinator::{At, Coordinator, Device, field};
+use crate::coordinator::{At, Coordinator, Device, Health, field};
 use crate::table::{Align, Table};
 use crate::text;
 use clap::Args;
@@ -62,8 +62,13 @@ pub fn table(devices: &[Device]) -> String {
         ("heard", Align::Right),
     ]);
     for device in devices {
-        let microseconds = |pick: fn(&crate::coordinator::Health) -> u32| {
-            device.health.as_ref().map_or(String::new(), |health| {
+        // The counters are zeros until the device's first period is over.
+        let health = device
+            .health
+            .as_ref()
+            .filter(|health| health.latency_p50_us > 0);
+        let microseconds = |pick: fn(&Health) -> u32| {
+            health.map_or(String::new(), |health| {
                 format!("{} µs", text::count(pick(health).into()))
             })
         };

@@ -8,6 +8,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// Devices that are named while others are only counted.
+const LISTED: usize = 10;
 /// How long one question for news may wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -120,7 +122,7 @@ impl Push {
                     "{} of {} online devices do not run it\n{}",
                     failed.len(),
                     online.len(),
-                    failed.join("\n")
+                    listed(&failed)
                 );
             }
             let missing = lines(&|d| d.standing != "in_step");
@@ -131,7 +133,7 @@ impl Push {
                 "{} of {} online devices run it\n{}",
                 online.len() - missing.len(),
                 online.len(),
-                missing.join("\n")
+                listed(&missing)
             );
             if start.elapsed() >= limit {
                 bail!(
@@ -155,4 +157,18 @@ impl Push {
         let answer = coordinator.get_waiting("/v1/events", &query, PATIENCE)?;
         field(&answer, "next").map(Some)
     }
+}
+
+/// The first of these lines, and how many more there are.
+fn listed(lines: &[String]) -> String {
+    let mut text = lines
+        .iter()
+        .take(LISTED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n");
+    if lines.len() > LISTED {
+        text.push_str(&format!("\n  and {} more", lines.len() - LISTED));
+    }
+    text
 }
