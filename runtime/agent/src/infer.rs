@@ -144,6 +144,7 @@ pub fn run(
 fn announce(candidate: Option<&Candidate>, shared: &Shared) {
     shared.served_now.reset();
     shared.failed_now.reset();
+    shared.misfits_now.reset();
     shared.allocations.reset();
     shared.arena_bytes.reset();
     shared.swaps.add(1);
@@ -165,7 +166,7 @@ fn serve(
     if let Err(bad) = frame::check(frame, input) {
         shared.bad_frames.add(1);
         if bad.depends_on_the_model() {
-            shared.failed_now.add(1);
+            shared.misfits_now.add(1);
             shared.note_failure(bad.to_string());
         }
         hush.warn("frame", bad.kind(), format_args!("frame left out: {bad}"));

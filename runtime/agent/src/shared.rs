@@ -101,6 +101,8 @@ pub struct Shared {
     pub served_now: Counter,
     /// Its failures since it began.
     pub failed_now: Counter,
+    /// Frames since it began that have another shape than it takes.
+    pub misfits_now: Counter,
     /// Calls to the allocator inside inference since it began.
     pub allocations: Counter,
     /// Bytes of its arena.
@@ -158,6 +160,11 @@ impl Shared {
                 .wait(gate)
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
         }
+    }
+
+    /// What the model that serves takes; none when nothing serves.
+    pub fn input(&self) -> Option<TensorInfo> {
+        lock(&self.gate).input.clone()
     }
 
     /// Says what the model that serves takes; none when nothing serves.

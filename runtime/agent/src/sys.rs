@@ -44,14 +44,22 @@ pub fn bind_thread(cpus: &[usize]) -> Result<(), SysError> {
 }
 
 /// Gives the calling thread a first-in-first-out real-time priority, 1 to 99.
+///
+/// `sched_setscheduler` would be the plainer call, but musl refuses it always, because Linux gives it to one thread
+/// where POSIX means the process.
 pub fn raise_thread(priority: u8) -> Result<(), SysError> {
+    use nix::libc::{SCHED_FIFO, pthread_self, pthread_setschedparam, sched_param};
     // Some targets have further fields, for sporadic servers; zero is their neutral value.
     // SAFETY: `sched_param` is plain integers, for which all zeros is a valid value.
-    let mut parameters: nix::libc::sched_param = unsafe { std::mem::zeroed() };
+    let mut parameters: sched_param = unsafe { std::mem::zeroed() };
     parameters.sched_priority = i32::from(priority);
-    // SAFETY: the call reads `parameters`, which lives until it returns, and 0 names the calling thread.
-    let result = unsafe { nix::libc::sched_setscheduler(0, nix::libc::SCHED_FIFO, &parameters) };
-    Errno::result(result).map(drop).map_err(SysError::Priority)
+    // SAFETY: the thread is the calling one, so it lives; the call reads `parameters`, which lives until it returns.
+    let result =
+        unsafe { pthread_setschedparam(pthread_self(), SCHED_FIFO, &raw const parameters) };
+    match result {
+        0 => Ok(()),
+        error => Err(SysError::Priority(Errno::from_raw(error))),
+    }
 }
 
 /// The host's name, empty where there is none.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sanderling_executor::TensorInfo;
 use sanderling_executor::frames::{self, Array, FramesError};
+use sanderling_plan::Dtype;
 
 use super::{Given, Source};
 use crate::frame::Shape;
@@ -73,26 +74,31 @@ impl Recording {
         })
     }
 
-    fn load(&self, path: &Path, input: &TensorInfo) -> Result<Open, FramesError> {
-        let headers = frames::list(path)?;
+    fn load(&self, path: &Path, input: &TensorInfo) -> Result<Open, String> {
+        // The message names the flag of another program for the same choice.
+        let words = |error: FramesError| error.to_string().replace("--input-name", "--array");
+        let headers = frames::list(path).map_err(words)?;
         let asked = self.array.as_deref();
-        let header = frames::choose(&headers, asked, &input.name, input.dtype, true, path)?;
-        let array = frames::read(path, &header.name)?;
-        let truths = match headers
-            .iter()
-            .find(|header| header.name == self.labels && header.frames() == array.frames())
-        {
-            Some(header) => frames::read(path, &header.name)?.integers(),
+        let header =
+            frames::choose(&headers, asked, &input.name, input.dtype, true, path).map_err(words)?;
+        let Some(dtype) = header.element.dtype() else {
+            return Err(format!(
+                "{}: the array `{}` is {}, and the model takes {}; save it with .astype(\"{}\")",
+                path.display(),
+                header.name,
+                header.element,
+                input.dtype.name(),
+                numpy_name(input.dtype),
+            ));
+        };
+        let array = frames::read(path, &header.name).map_err(words)?;
+        let labelled = |header: &&frames::Header| {
+            header.name == self.labels && header.frames() == array.frames()
+        };
+        let truths = match headers.iter().find(labelled) {
+            Some(header) => frames::read(path, &header.name).map_err(words)?.integers(),
             None => None,
         };
-        // An element type that no model takes is kept as the type that comes nearest in the message: the frame's
-        // length then differs, and the check says so.
-        let dtype = array.header.element.dtype();
-        let dtype = dtype.ok_or_else(|| FramesError::NoArray {
-            path: path.to_owned(),
-            wanted: format!("{} of type {}", header.name, input.dtype.name()),
-            have: headers.clone(),
-        })?;
         let shape = Arc::new(Shape {
             dtype,
             dims: array.header.frame_shape().to_vec(),
@@ -108,6 +114,17 @@ impl Recording {
             truths,
             index: 0,
         })
+    }
+}
+
+/// A type as numpy spells it.
+fn numpy_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::I8 => "int8",
+        Dtype::U8 => "uint8",
+        Dtype::I16 => "int16",
+        Dtype::I32 => "int32",
+        Dtype::F32 => "float32",
     }
 }
 
@@ -140,7 +157,7 @@ impl Source for Recording {
             self.next += 1;
             match self.load(&path, input) {
                 Ok(open) => self.open = Some(open),
-                Err(error) => return Given::Bad(error.to_string()),
+                Err(error) => return Given::Bad(error),
             }
         }
     }
@@ -149,7 +166,6 @@ impl Source for Recording {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sanderling_plan::Dtype;
 
     fn input() -> TensorInfo {
         TensorInfo {

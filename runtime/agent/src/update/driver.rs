@@ -106,6 +106,8 @@ pub struct Driver {
     /// What it was told to run, and by when it must.
     pub(super) staged: Option<(Option<Image>, Instant)>,
     pub(super) trial_since: Option<Instant>,
+    /// Whether the model that serves takes other frames than the one before did.
+    pub(super) takes_others: bool,
     pub(super) failure: Option<Failure>,
     /// What went wrong in words, for the failure that follows.
     pub(super) detail: Option<String>,
@@ -154,6 +156,7 @@ impl Driver {
             executor: None,
             staged: None,
             trial_since: None,
+            takes_others: false,
             failure: None,
             detail: None,
             again: None,

@@ -175,6 +175,11 @@ impl Driver {
             .state
             .update
             .filter(|update| update.phase == Phase::Trial);
+        if let (Some(retired), Some(input)) = (&retired, self.setup.shared.input()) {
+            let before = retired.model.inputs().first();
+            self.takes_others = before
+                .is_none_or(|before| (before.dtype, &before.shape) != (input.dtype, &input.shape));
+        }
         // The old model stays in memory while the new one can still be taken back.
         if trial.is_some() {
             self.hand.extend(retired);
@@ -212,11 +217,18 @@ impl Driver {
             return;
         };
         let shared = &self.setup.shared;
-        let trial = Trial {
+        let mut trial = Trial {
             inferences: shared.served_now.get(),
             failures: shared.failed_now.get(),
             millis: u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX),
         };
+        // Frames that do not fit are the new model's fault where the one before takes other frames, or where nothing
+        // else came all the time. Without a model to go back to they are the source's.
+        let limits = &self.setup.config.trial;
+        let only_misfits = trial.inferences == 0 && trial.millis >= limits.millis;
+        if self.stored.state.active.is_some() && (self.takes_others || only_misfits) {
+            trial.failures += shared.misfits_now.get();
+        }
         let digest = update.image.digest;
         match self.setup.config.trial.judge(&trial) {
             Verdict::Undecided => {}
