@@ -64,6 +64,17 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let [first, second] = boards;
     let boards = [first?, second?];
     say("built; the demo begins");
+    println!();
+    println!(
+        "    a coordinator with its own MQTT broker and SQLite; two robots, each {RATE} recorded frames a second;"
+    );
+    println!(
+        "    a Cortex-M4 under QEMU on the same frames. Version 1 of the model is replaced by version 2 meanwhile."
+    );
+    println!(
+        "    Live lines: robot, version, frame number, its answer (and what the recording says), time, results counted."
+    );
+    println!();
 
     let outcome = play(options, &programs, &recording, boards, folder.path());
     if outcome.is_err() {
@@ -131,7 +142,10 @@ fn play(
     if !options.keep {
         stop(&mut robots)?;
     }
-    let counted = stage.settled()?;
+    let mut counted = stage.settled()?;
+    counted
+        .results
+        .sort_by(|a, b| (&a.device, a.version).cmp(&(&b.device, b.version)));
     let robots_told = ROBOTS.map(|name| {
         cast::status(name, folder).map(|status| RobotReport {
             name,

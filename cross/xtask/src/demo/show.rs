@@ -79,7 +79,11 @@ impl<'a> Stage<'a> {
                 event.kind.as_str(),
                 "online" | "offline" | "running" | "fell_back" | "desired"
             ) {
-                say(format!("  {}", event.text));
+                let who = event
+                    .device
+                    .as_deref()
+                    .map_or(String::new(), |device| format!("{device} "));
+                say(format!("{who}{}", event.text));
             }
             if event.kind == "running" {
                 self.running.push(event);
