@@ -67,6 +67,11 @@ impl Run {
     pub fn run(&self) -> anyhow::Result<Answer> {
         let mut model = Model::open(&self.model, self.executor.into())?;
         say_executor(&model);
+        // Before the work, not after it.
+        if model.outputs().len() > 1 && frames::is_npy(&self.output) {
+            let (path, count) = (self.output.clone(), model.outputs().len());
+            return Err(frames::FramesError::TooManyArrays { path, count }.into());
+        }
         let feed = self.feed(&model)?;
         let start = Instant::now();
         let answers = answer_all(&mut model, &feed)?;
@@ -128,11 +133,11 @@ impl Run {
         let frames = arrays.first().map_or(0, Array::frames);
         if let Some(other) = arrays.iter().find(|array| array.frames() != frames) {
             bail!(
-                "{}: array `{}` has {} frames, `{}` has {frames}; record them together",
+                "{}: {} has {} frames, {} has {frames}; record them together",
                 self.input.display(),
-                other.header.name,
+                named(&other.header.name),
                 other.frames(),
-                arrays[0].header.name,
+                named(&arrays[0].header.name),
             );
         }
         if frames == 0 {
@@ -157,7 +162,7 @@ impl Run {
 
 /// Whether the array holds frames for that input, or what to do about it.
 fn check(header: &Header, info: &TensorInfo) -> anyhow::Result<()> {
-    let (array, input, dtype) = (&header.name, &info.name, info.dtype);
+    let (array, input, dtype) = (named(&header.name), &info.name, info.dtype);
     if header.element.dtype() != Some(dtype) {
         let advice = if info.scale != 0.0 && header.element.to_string().starts_with('f') {
             format!(
@@ -168,7 +173,7 @@ fn check(header: &Header, info: &TensorInfo) -> anyhow::Result<()> {
             "convert it with numpy's astype, or choose another array with --input-name".to_owned()
         };
         bail!(
-            "array `{array}` is {}, the model's input `{input}` takes {dtype}; {advice}",
+            "{array} is {}, the model's input `{input}` takes {dtype}; {advice}",
             header.element
         );
     }
@@ -188,7 +193,7 @@ fn check(header: &Header, info: &TensorInfo) -> anyhow::Result<()> {
         );
     }
     bail!(
-        "array `{array}` has frames of {}, the model's input `{input}` takes {}; {advice}",
+        "{array} has frames of {}, the model's input `{input}` takes {}; {advice}",
         text::shape(frame),
         text::shape(info.frame_shape()),
     );
@@ -300,10 +305,19 @@ fn names(infos: &[TensorInfo]) -> String {
         .join(", ")
 }
 
+/// The array of a `.npy` has no name.
+fn named(array: &str) -> String {
+    if array.is_empty() {
+        "the array".to_owned()
+    } else {
+        format!("array `{array}`")
+    }
+}
+
 fn describe(header: &Header) -> String {
     format!(
-        "`{}` {} {}",
-        header.name,
+        "{} {} {}",
+        named(&header.name),
         header.element,
         text::shape(&header.shape)
     )

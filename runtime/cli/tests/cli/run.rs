@@ -150,3 +150,35 @@ fn axes_are_permuted_when_asked() {
         .collect();
     assert_eq!(answers.bytes(), expected);
 }
+
+#[test]
+fn several_inputs_and_outputs_go_by_their_names() {
+    let scratch = Scratch::new();
+    let model = scratch.put(
+        "m.onnx",
+        &onnx_file::model_with_two_inputs_and_two_outputs(),
+    );
+    let array = |name: &str, values: [f32; 4]| {
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Array::of(name, Dtype::F32, vec![2, 2], bytes).expect("agrees")
+    };
+    let left = array("left", [1.0, -2.0, 3.0, -4.0]);
+    let right = array("right", [10.0, 20.0, 30.0, 40.0]);
+    let input = save(&scratch, "in.npz", &[right.clone(), left.clone()]);
+    let output = scratch.path("out.npz");
+    let done = sanderling(&["run", &model, "-i", &input, "-o", &output]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let answer = |name| read(output.as_ref(), name).expect("has answers");
+    assert_eq!(answer("sum"), array("sum", [11.0, 18.0, 33.0, 36.0]));
+    assert_eq!(answer("above"), array("above", [1.0, 0.0, 3.0, 0.0]));
+
+    let one = scratch.path("out.npy");
+    sanderling(&["run", &model, "-i", &input, "-o", &one]).fails(1, &["2 arrays", "name a .npz"]);
+    let alone = save(&scratch, "left.npz", &[left]);
+    sanderling(&["run", &model, "-i", &alone, "-o", &output])
+        .fails(1, &["no array `right`, only `left` (f32 2×2)"]);
+    let short = Array::of("right", Dtype::F32, vec![1, 2], vec![0; 8]).expect("agrees");
+    let uneven = save(&scratch, "uneven.npz", &[array("left", [0.0; 4]), short]);
+    sanderling(&["run", &model, "-i", &uneven, "-o", &output])
+        .fails(1, &["`right` has 1 frames", "`left` has 2"]);
+}

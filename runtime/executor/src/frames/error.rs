@@ -64,7 +64,7 @@ pub enum FramesError {
         have: usize,
     },
     /// No such array.
-    #[error("{} has no array `{wanted}`, only {}; choose one with --input-name", path.display(), names(have))]
+    #[error("{} has no array `{wanted}`, only {}; choose one of them, or save it under that name", path.display(), names(have))]
     NoArray {
         /// The file.
         path: PathBuf,
@@ -89,6 +89,14 @@ pub enum FramesError {
         what: String,
         /// numpy's name of the type.
         element: String,
+    },
+    /// Several arrays for a format that holds one.
+    #[error("{} would hold {count} arrays, and a .npy holds one; name a .npz", path.display())]
+    TooManyArrays {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        count: usize,
     },
     /// Not as many bytes as the shape asks for.
     #[error("array `{}` of shape {} and {} does not have {have} bytes", header.name, dimensions(&header.shape), header.element)]
@@ -116,7 +124,23 @@ fn names(headers: &[Header]) -> String {
     }
     let names: Vec<String> = headers
         .iter()
-        .map(|h| format!("`{}` ({} {})", h.name, h.element, dimensions(&h.shape)))
+        .map(|h| {
+            format!(
+                "{} ({} {})",
+                quoted(&h.name),
+                h.element,
+                dimensions(&h.shape)
+            )
+        })
         .collect();
     names.join(", ")
+}
+
+/// The array of a `.npy` has no name.
+fn quoted(name: &str) -> String {
+    if name.is_empty() {
+        "one without a name".to_owned()
+    } else {
+        format!("`{name}`")
+    }
 }

@@ -12,7 +12,7 @@ mod npz;
 pub use choose::{choose, frame_fits};
 pub use error::FramesError;
 pub use npy::{read_npy, write_npy};
-pub use npz::{list, read, read_all, to_bytes, write_npz};
+pub use npz::{is_npy, list, read, read_all, to_bytes, write_npz};
 
 use sanderling_plan::Dtype;
 use std::fmt;

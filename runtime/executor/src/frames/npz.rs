@@ -88,17 +88,20 @@ pub fn read_all(path: &Path) -> Result<Vec<Array>, FramesError> {
     readable.map(|h| read(path, &h.name)).collect()
 }
 
-/// The bytes of a file of arrays: an uncompressed `.npz`, or a `.npy` where `path` ends so
-/// and there is one array.
+/// The bytes of a file of arrays: a `.npy` where `path` ends so, else an uncompressed `.npz`.
 ///
 /// # Errors
 ///
-/// [`FramesError::Write`] where an array has more axes than the format can say.
+/// [`FramesError::TooManyArrays`] for a `.npy`, [`FramesError::Write`] where an array has more axes than the format can say.
 pub fn to_bytes(path: &Path, arrays: &[Array]) -> Result<Vec<u8>, FramesError> {
     let bytes = match arrays {
-        [array] if path.extension().is_some_and(|e| e == "npy") => {
+        [array] if is_npy(path) => {
             let mut bytes = Vec::new();
             write_npy(&mut bytes, array).map(|()| bytes)
+        }
+        _ if is_npy(path) => {
+            let (path, count) = (path.to_owned(), arrays.len());
+            return Err(FramesError::TooManyArrays { path, count });
         }
         _ => archive(arrays),
     };
@@ -129,6 +132,11 @@ pub fn write_npz(path: &Path, arrays: &[Array]) -> Result<(), FramesError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Whether a file of that name holds one array.
+pub fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "npy")
 }
 
 /// The bytes of a `.npz`, in memory, because a zip is not written front to back.

@@ -99,6 +99,19 @@ pub fn float_model() -> Vec<u8> {
         .file()
 }
 
+/// `sum = left + right` and `above = relu(left)`, both of two values, in float.
+pub fn model_with_two_inputs_and_two_outputs() -> Vec<u8> {
+    let pair = [Dim::Fixed(1), Dim::Fixed(2)];
+    Graph::default()
+        .input("left", FLOAT, &pair)
+        .input("right", FLOAT, &pair)
+        .node("Add", "add", &["left", "right"], &["sum"])
+        .node("Relu", "rectify", &["left"], &["above"])
+        .output("sum", FLOAT, &pair)
+        .output("above", FLOAT, &pair)
+        .file()
+}
+
 /// An integer model, `int8` in and out with scale 0.5 and zero point 0: `y = relu(x)`.
 pub fn integer_model() -> Vec<u8> {
     quantized("Relu", "rectify")
