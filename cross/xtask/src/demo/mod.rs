@@ -7,6 +7,7 @@ mod data;
 mod show;
 mod summary;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +18,7 @@ use crate::firmware::{self, Board};
 use crate::npz::{self, Array};
 use crate::process::Running;
 use crate::terminal::{say, thousands};
-use crate::{compare, python, setup};
+use crate::{compare, python, setup, workspace};
 use api::Api;
 use cast::{Programs, Ready, Robot};
 use data::Recording;
@@ -54,13 +55,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let python = python::environment(false)?;
     say("building (the first time takes some minutes)");
     let programs = Programs::build()?;
-    let folder = tempfile::Builder::new()
-        .prefix("sanderling-demo-")
-        .tempdir()
-        .context("cannot make a folder")?;
-    let recording = Recording::choose(&python, folder.path(), ROBOTS.len())?;
+    let folder = folder()?;
+    let recording = Recording::choose(&python, &folder, ROBOTS.len())?;
     say(format!("data: {}", recording.description));
-    let boards = [1, 2].map(|version| BoardRun::prepare(&recording, version, folder.path()));
+    let boards = [1, 2].map(|version| BoardRun::prepare(&recording, version, &folder));
     let [first, second] = boards;
     let boards = [first?, second?];
     say("built; the demo begins");
@@ -76,12 +74,27 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     );
     println!();
 
-    let outcome = play(options, &programs, &recording, boards, folder.path());
-    if outcome.is_err() {
-        let kept = folder.keep();
-        eprintln!("logs and state are kept in {}", kept.display());
+    let outcome = play(options, &programs, &recording, boards, &folder);
+    match &outcome {
+        Ok(()) => fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?,
+        Err(_) => eprintln!("logs and state: {}", folder.display()),
     }
     outcome
+}
+
+/// A new folder for this demo's state and logs. Those of demos that were interrupted go.
+fn folder() -> anyhow::Result<PathBuf> {
+    let base = workspace::target()?.join("demo");
+    for old in fs::read_dir(&base).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(old.file_name()).exists() {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(old.path());
+        }
+    }
+    let folder = base.join(std::process::id().to_string());
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn play(
@@ -256,8 +269,9 @@ fn keep(ready: &Ready, folder: &Path, coordinator: &mut Running) -> anyhow::Resu
     println!();
     println!("Still running, until Ctrl-C. In another terminal:");
     println!("    export SANDERLING_COORDINATOR={}", ready.http);
-    println!("    cargo run -q -p sanderling-cli -- watch");
-    println!("    cargo run -q -p sanderling-cli -- devices");
+    let program = workspace::target()?.join("debug/sanderling");
+    println!("    {} watch", program.display());
+    println!("    {} devices", program.display());
     println!(
         "The API: {}/openapi.json; the broker: {}; logs and state: {}",
         ready.http,
@@ -286,8 +300,7 @@ impl BoardRun {
         let board = Board::named("mps2-an386")?;
         let onnx = recording.onnx(version);
         let folder = folder.join(format!("board-v{version}"));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let frames = recording.frames.first().context("no frames")?;
         let input = npz::read(frames, "input")?.head(BOARD_FRAMES);
         say(format!(
