@@ -24,13 +24,13 @@ def main():
     parser.add_argument("--only", default="", help="write only the cases whose name contains this")
     args = parser.parse_args()
     try:
-        from opsuite import blocks, convolution, dense, elementwise, movement, nets, pooling
+        from opsuite import blocks, convolution, dense, elementwise, movement, nets, patterns, pooling
         from opsuite.graph import check
         from zoo import oracle
     except ImportError as error:
         sys.exit(f"opsuite: {error}; install models/requirements.txt")
 
-    families = (convolution, dense, elementwise, pooling, movement, blocks, nets)
+    families = (convolution, dense, elementwise, pooling, movement, blocks, nets, patterns)
     cases = [case for family in families for case in family.cases() if args.only in case.name]
     if not cases:
         sys.exit(f"opsuite: no case has a name that contains {args.only!r}")
