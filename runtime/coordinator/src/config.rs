@@ -7,7 +7,7 @@ use clap::Parser;
 use sanderling_wire::Name;
 use serde::Deserialize;
 
-/// What flags and environment say; each is also a key of the TOML file, with `_` for `-`.
+/// What flags and environment say; each flag is also a key of the TOML file.
 #[derive(Clone, Debug, Default, Parser, Deserialize)]
 #[command(
     name = "sanderling-coordinator",
@@ -30,9 +30,9 @@ use serde::Deserialize;
         one line of JSON on standard output (and the ready file) names the addresses.\n\
         Try: curl http://127.0.0.1:7380/v1/devices   and   curl http://127.0.0.1:7380/openapi.json"
 )]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Options {
-    /// TOML file with the same settings (keys: data_dir, fleet, http, mqtt, broker_url, …)
+    /// TOML file with the same settings, named as the flags are: `data-dir = "…"`
     #[arg(long, env = "SANDERLING_COORDINATOR_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
@@ -317,7 +317,7 @@ mod tests {
         let path = dir.path().join("c.toml");
         std::fs::write(
             &path,
-            "fleet = \"lab\"\nbroker_url = \"mqtt://b\"\nhttp = \"127.0.0.1:1\"\n",
+            "fleet = \"lab\"\nbroker-url = \"mqtt://b\"\nhttp = \"127.0.0.1:1\"\n",
         )
         .unwrap();
         let path = path.to_str().unwrap();

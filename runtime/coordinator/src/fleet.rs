@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError, devices, events, groups, results};
 
 /// Messages handled in one transaction.
 const BATCH: usize = 512;
+/// Robots and boots that are kept at hand.
+const REMEMBERED: usize = 20_000;
 /// How often what robots report is compared with what they should run.
 const COMPARE: Duration = Duration::from_secs(5);
 /// How long a robot may be behind before the desired state is published to its group again.
@@ -62,6 +64,23 @@ pub struct Memory {
     behind: HashMap<Name, Instant>,
     unreadable: HashMap<(Name, Kind), u64>,
     store_failures: u64,
+}
+
+impl Memory {
+    /// Keeps it from growing with every robot and boot that was ever heard. Only after a commit: by
+    /// then everything in it can be read again.
+    fn bound(&mut self) {
+        if self.frames.len() > REMEMBERED {
+            self.frames.clear();
+        }
+        if self.known.len() > REMEMBERED {
+            self.known.clear();
+        }
+        if self.unreadable.len() > REMEMBERED {
+            self.unreadable.clear();
+        }
+        self.asked.retain(|_, asked| asked.elapsed() <= PATIENCE);
+    }
 }
 
 /// What is to be done after the commit.
@@ -105,6 +124,7 @@ impl Fleet {
         match self.write_down(&batch).await {
             Ok(after) => {
                 self.memory.store_failures = 0;
+                self.memory.bound();
                 self.answer(after).await
             }
             Err(error) => {

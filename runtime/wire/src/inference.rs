@@ -21,8 +21,13 @@ pub const MAX_RAW_OUTPUT: usize = 16 * 1024;
 pub struct FrameId {
     /// The robot's boot counter.
     pub boot: u32,
-    /// The frame's place since that boot, from 0.
+    /// The frame's place since that boot, from 0 to [`FrameId::MAX_SEQ`].
     pub seq: u64,
+}
+
+impl FrameId {
+    /// The largest `seq`: every number up to it is exact in JSON and in SQL too.
+    pub const MAX_SEQ: u64 = (1 << 53) - 1;
 }
 
 /// The type of a raw output's elements, little-endian.
@@ -99,6 +104,9 @@ impl<'a> Message<'a> for Inference<'a> {
     const MAX_LEN: usize = MAX_RAW_OUTPUT + 256;
 
     fn is_sound(&self) -> bool {
+        if self.frame.seq > FrameId::MAX_SEQ {
+            return false;
+        }
         match &self.output {
             Output::Class { .. } => true,
             Output::Raw { dtype, shape, data } => {

@@ -45,6 +45,9 @@ fn a_raw_output_has_the_bytes_that_its_shape_says() {
         encode(&output(&[1, 2], &[0; 7]), &mut buffer),
         Err(EncodeError::Unsound)
     );
+    let mut far = output(&[1, 2], &[0; 8]);
+    far.frame.seq = FrameId::MAX_SEQ + 1;
+    assert_eq!(encode(&far, &mut buffer), Err(EncodeError::Unsound));
     assert_eq!(
         encode(&output(&[u32::MAX; 6], &[0; 4]), &mut buffer),
         Err(EncodeError::Unsound)
@@ -217,7 +220,7 @@ fn the_largest_message_of_each_kind_fits() {
     let inference = Inference {
         frame: FrameId {
             boot: u32::MAX,
-            seq: u64::MAX,
+            seq: FrameId::MAX_SEQ,
         },
         model: digest,
         taken_us: u64::MAX,

@@ -173,7 +173,7 @@ pub async fn list(
     let Query(wanted) = wanted?;
     let group = wanted.group.as_deref().map(Name::new).transpose()?;
     let mut tx = app.store.read().await?;
-    let counted = results::numbered(&mut tx).await?;
+    let counted = results::coverage(&mut tx).await?;
     let manifests: BTreeMap<Name, Manifest> = groups::list(&mut tx)
         .await?
         .into_iter()
@@ -181,7 +181,7 @@ pub async fn list(
         .collect();
     let devices = devices::list(&mut tx, group.as_ref()).await?;
     let view = |device: devices::Device| {
-        let counted = counted.get(device.name.as_str()).map_or(0, |c| c.1);
+        let counted = counted.get(device.name.as_str()).map_or(0, |c| c.counted);
         let group = device.birth.as_ref().map(|b| &b.group);
         let manifest = group.and_then(|g| manifests.get(g));
         view(device, manifest, counted)
@@ -194,6 +194,7 @@ pub async fn list(
 /// One device
 #[utoipa::path(get, path = "/v1/devices/{device}", params(("device" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The device", body = Device),
+    (status = 400, description = "That is not a name", body = ErrorBody),
     (status = 404, description = "It was never heard", body = ErrorBody),
 ))]
 pub async fn get(
@@ -205,10 +206,10 @@ pub async fn get(
     let device = devices::get(&mut tx, &name)
         .await?
         .ok_or_else(|| unknown(&name))?;
-    let counted = results::numbered(&mut tx)
+    let counted = results::coverage(&mut tx)
         .await?
         .get(name.as_str())
-        .map_or(0, |c| c.1);
+        .map_or(0, |c| c.counted);
     let manifest = match &device.birth {
         Some(birth) => groups::get(&mut tx, &birth.group)
             .await?
@@ -226,6 +227,7 @@ fn unknown(name: &Name) -> ApiError {
 /// Forget a device that will not come back; its counted results stay
 #[utoipa::path(delete, path = "/v1/devices/{device}", params(("device" = String, Path, description = "Its name")), responses(
     (status = 204, description = "Forgotten; if it connects again it is back"),
+    (status = 400, description = "That is not a name", body = ErrorBody),
     (status = 404, description = "It was never heard", body = ErrorBody),
     (status = 409, description = "It is online", body = ErrorBody),
 ))]

@@ -96,7 +96,7 @@ pub async fn summary(
     let device = wanted.device.as_deref().map(Name::new).transpose()?;
     let mut tx = app.store.read().await?;
     let totals = results::totals(&mut tx, device.as_ref()).await?;
-    let numbered = results::numbered(&mut tx).await?;
+    let by_device = results::coverage(&mut tx).await?;
     let mut together = Tally::default();
     let mut list = Vec::new();
     for total in totals {
@@ -110,7 +110,7 @@ pub async fn summary(
             counts: counts(&total.tally),
         });
     }
-    let coverage = coverage(numbered, device.as_ref());
+    let coverage = coverage(by_device, device.as_ref());
     Ok(Json(Summary {
         results: list,
         coverage,
@@ -118,15 +118,15 @@ pub async fn summary(
     }))
 }
 
-fn coverage(numbered: BTreeMap<String, (u64, u64)>, only: Option<&Name>) -> Vec<Coverage> {
-    numbered
+fn coverage(by_device: BTreeMap<String, results::Coverage>, only: Option<&Name>) -> Vec<Coverage> {
+    by_device
         .into_iter()
         .filter(|(device, _)| only.is_none_or(|name| name.as_str() == device))
-        .map(|(device, (numbered, counted))| Coverage {
+        .map(|(device, of)| Coverage {
             device,
-            numbered,
-            counted,
-            missing: numbered.saturating_sub(counted),
+            numbered: of.numbered,
+            counted: of.counted,
+            missing: of.numbered.saturating_sub(of.counted),
         })
         .collect()
 }

@@ -179,27 +179,29 @@ pub async fn totals(
     Ok(totals)
 }
 
-/// How many frames each robot numbered, and how many of them were counted, over all boots. The
-/// difference was dropped by the robot, or is still on its way.
-pub async fn numbered(
-    tx: &mut SqliteConnection,
-) -> Result<BTreeMap<String, (u64, u64)>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64)> =
-        sqlx::query_as("SELECT device, boot, first, last FROM result_frames")
-            .fetch_all(tx)
-            .await?;
-    let mut highest: BTreeMap<(String, i64), u64> = BTreeMap::new();
-    let mut numbered: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for (device, boot, first, last) in rows {
-        let (first, last) = (first as u64, last as u64);
-        let counted = &mut numbered.entry(device.clone()).or_default().1;
-        *counted = counted.saturating_add((last - first).saturating_add(1));
-        let top = highest.entry((device, boot)).or_default();
-        *top = (*top).max(last.saturating_add(1));
+/// How complete the results of one robot are, over all boots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Frames that the robot numbered, up to the newest counted one of each boot.
+    pub numbered: u64,
+    /// Frames that were counted.
+    pub counted: u64,
+}
+
+/// How complete the results of each robot are. What was numbered and not counted was dropped by the
+/// robot, or is still on its way.
+pub async fn coverage(tx: &mut SqliteConnection) -> Result<BTreeMap<String, Coverage>, StoreError> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT device, max(last) + 1, sum(last - first + 1)
+         FROM result_frames GROUP BY device, boot",
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut coverage: BTreeMap<String, Coverage> = BTreeMap::new();
+    for (device, numbered, counted) in rows {
+        let of = coverage.entry(device).or_default();
+        of.numbered = of.numbered.saturating_add(numbered as u64);
+        of.counted = of.counted.saturating_add(counted as u64);
     }
-    for ((device, _), top) in highest {
-        let all = &mut numbered.entry(device).or_default().0;
-        *all = all.saturating_add(top);
-    }
-    Ok(numbered)
+    Ok(coverage)
 }

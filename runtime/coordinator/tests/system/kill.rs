@@ -126,6 +126,44 @@ async fn a_broker_that_vanishes_is_found_again() {
     assert_eq!(said, 1, "one line for one outage");
 }
 
+/// Serials come from the clock, so robots that saw those of the lost data follow the new ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_that_lost_its_data_is_still_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mosquitto) = Mosquitto::start(dir.path()).await else {
+        return;
+    };
+    let url = mosquitto.url();
+    let first = Coordinator::start_with(&["--broker-url", &url]).await;
+    first
+        .register("terrain", 1, &plan(Target::Generic, 64, 1000, 1))
+        .await;
+    first.push("all", "terrain", 1).await;
+    let mut robot = Robot::connect(&url, Setup::new("robot")).await;
+    robot.until("v1 runs", |r| r.running.is_some()).await;
+    drop(first);
+
+    let second = Coordinator::start_with(&["--broker-url", &url]).await;
+    // The broker kept who is there and what runs.
+    second
+        .until_device("robot", |d| {
+            d["online"] == true && d["running"]["version"] == 1
+        })
+        .await;
+    second
+        .register("terrain", 2, &plan(Target::Generic, 64, 1000, 2))
+        .await;
+    second.push("all", "terrain", 2).await;
+    robot
+        .until("v2 runs", |r| {
+            r.running.as_ref().is_some_and(|m| m.version == 2)
+        })
+        .await;
+    second
+        .until_device("robot", |d| d["standing"] == "in_step")
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_it_in_order() {
     let mut coordinator = Coordinator::start().await;

@@ -77,6 +77,7 @@ pub struct Robot {
     pub receipted: BTreeSet<FrameId>,
     pub running: Option<Running>,
     pub orders: Vec<Order>,
+    introduced: bool,
     /// The most chunks that came for one request.
     pub most_for_one_request: u16,
     pub chunks: u32,
@@ -121,12 +122,12 @@ impl Robot {
             receipted: BTreeSet::new(),
             running: None,
             orders: Vec::new(),
+            introduced: false,
             most_for_one_request: 0,
             chunks: 0,
         };
-        let mut connected = robot.link.connected();
         robot
-            .until("it is connected", |_| *connected.borrow_and_update())
+            .until("it has introduced itself", |r| r.introduced)
             .await;
         robot
     }
@@ -287,6 +288,7 @@ impl Robot {
         };
         self.send(Kind::Birth, bytes(&Presence::Born(birth))).await;
         self.state().await;
+        self.introduced = true;
     }
 
     async fn state(&mut self) {
