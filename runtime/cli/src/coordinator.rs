@@ -100,6 +100,8 @@ pub struct Health {
 pub struct Event {
     /// When, in ms since 1970.
     pub at_ms: i64,
+    /// What kind of thing, one word.
+    pub kind: String,
     /// The device it is about.
     pub device: Option<String>,
     /// The group it is about.

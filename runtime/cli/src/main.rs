@@ -19,6 +19,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    quiet_tract();
     let args = Args::parse();
     let answer = match &args.command {
         #[cfg(feature = "tract")]
@@ -40,6 +41,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The executor turns a panic in tract into an error, which is printed as one; everybody
+/// else's panic is a defect and is told in full.
+fn quiet_tract() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic
+            .location()
+            .is_some_and(|at| at.file().contains("/tract-"))
+        {
+            tell(panic);
+        }
+    }));
 }
 
 /// The error and its causes in one line; a cause that its effect repeats is left out.

@@ -28,6 +28,8 @@ mod error;
 mod finite;
 #[cfg(feature = "frames")]
 pub mod frames;
+#[cfg(feature = "tract")]
+mod guard;
 mod info;
 mod model;
 #[cfg(feature = "tract")]

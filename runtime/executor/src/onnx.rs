@@ -2,6 +2,7 @@
 //! is quantized.
 
 use crate::ModelError;
+use crate::guard::without_panic;
 use sanderling_compiler::Options;
 use sanderling_plan::Dtype;
 use tract_onnx::pb;
@@ -32,12 +33,19 @@ impl<'a> Onnx<'a> {
             .proto_model_for_read(&mut &bytes[..])
             .map_err(|_| not_a_model())?;
         // Protobuf takes many bytes that mean nothing, an empty file among them.
-        match &model.graph {
-            Some(graph) if !graph.node.is_empty() && !graph.output.is_empty() => {
-                Ok(Onnx { name, bytes, model })
-            }
-            _ => Err(not_a_model()),
+        let graph = match &model.graph {
+            Some(graph) if !graph.node.is_empty() && !graph.output.is_empty() => graph,
+            _ => return Err(not_a_model()),
+        };
+        let missing = graph.output.iter().find(|o| !is_computed(graph, &o.name));
+        if let Some(output) = missing {
+            return Err(ModelError::Tensor {
+                name: name.to_owned(),
+                tensor: output.name.clone(),
+                why: "is an output that no node computes; export the model again".to_owned(),
+            });
         }
+        Ok(Onnx { name, bytes, model })
     }
 
     /// The graph.
@@ -91,13 +99,15 @@ impl<'a> Onnx<'a> {
             golden: 1,
             ..Options::default()
         };
-        match sanderling_compiler::compile(self.bytes, &options) {
-            Ok(compiled) => Ok(compiled.plan),
-            Err(error) => Err(ModelError::Refused {
-                name: self.name.to_owned(),
-                source: Box::new(error),
-            }),
-        }
+        // The compiler reads the file by way of tract.
+        without_panic(self.name, "cannot read it", || {
+            sanderling_compiler::compile(self.bytes, &options)
+                .map(|compiled| compiled.plan)
+                .map_err(|error| ModelError::Refused {
+                    name: self.name.to_owned(),
+                    source: Box::new(error),
+                })
+        })
     }
 
     fn input(&self, input: &pb::ValueInfoProto) -> Result<Input, ModelError> {
@@ -156,6 +166,13 @@ impl<'a> Onnx<'a> {
             shape: dims,
         })
     }
+}
+
+/// Whether something in the graph gives the value called `name`.
+fn is_computed(graph: &pb::GraphProto, name: &str) -> bool {
+    graph.node.iter().flat_map(|n| &n.output).any(|o| o == name)
+        || graph.input.iter().any(|i| i.name == name)
+        || graph.initializer.iter().any(|w| w.name == name)
 }
 
 /// The same dtype in tract's words.

@@ -5,6 +5,7 @@
 //! `DequantizeLinear → Softmax → QuantizeLinear` into a table, as if softmax were
 //! elementwise.
 
+use crate::guard::without_panic;
 use crate::onnx::{Onnx, datum_type, not_a_dtype};
 use crate::{AlignedBytes, ModelError, TensorInfo};
 use sanderling_plan::Dtype;
@@ -13,6 +14,8 @@ use tract_onnx::prelude::{
     Framework, InferenceFact, InferenceModelExt, IntoRunnable, TVec, Tensor, TractError,
     TypedRunnableModel,
 };
+
+const CANNOT_RUN: &str = "cannot run it";
 
 /// A model in tract, with a buffer per input and output.
 pub(crate) struct TractModel {
@@ -27,9 +30,16 @@ pub(crate) struct TractModel {
 impl TractModel {
     /// Loads the file.
     pub(crate) fn load(name: &str, onnx: &Onnx<'_>) -> Result<Self, ModelError> {
+        without_panic(name, "cannot load it", || Self::load_in_tract(name, onnx))
+    }
+
+    fn load_in_tract(name: &str, onnx: &Onnx<'_>) -> Result<Self, ModelError> {
         let fault = |what| move |error: TractError| tract_error(name, what, &error);
         let sources = onnx.inputs()?;
+        // Shapes that the file states for values inside may name the open batch, which is
+        // fixed here; all of them follow from the inputs.
         let mut graph = tract_onnx::onnx()
+            .with_ignore_value_info(true)
             .model_for_proto_model(&onnx.model)
             .map_err(fault("cannot read it"))?;
         for (index, source) in sources.iter().enumerate() {
@@ -96,7 +106,12 @@ impl TractModel {
     }
 
     pub(crate) fn run(&mut self) -> Result<(), ModelError> {
-        let fault = |error: TractError| tract_error(&self.name, "cannot run it", &error);
+        let name = self.name.clone();
+        without_panic(&name, CANNOT_RUN, || self.run_in_tract())
+    }
+
+    fn run_in_tract(&mut self) -> Result<(), ModelError> {
+        let fault = |error: TractError| tract_error(&self.name, CANNOT_RUN, &error);
         let mut feed = TVec::new();
         for (info, bytes) in self.inputs.iter().zip(&self.input_bytes) {
             let mut tensor = Tensor::zero_dt(datum_type(info.dtype), &info.shape).map_err(fault)?;
@@ -110,7 +125,7 @@ impl TractModel {
                 let why = "an output changed its shape".to_owned();
                 return Err(ModelError::Tract {
                     name: self.name.clone(),
-                    what: "cannot run it",
+                    what: CANNOT_RUN,
                     why,
                 });
             }

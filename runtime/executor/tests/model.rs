@@ -203,3 +203,71 @@ fn the_digest_is_that_of_the_file() {
         "{error}"
     );
 }
+
+#[test]
+fn a_damaged_file_is_an_error_or_a_model_and_never_a_panic() {
+    let seed = 0x2545_f491_4f6c_dd1d_u64;
+    println!("seed {seed:#x}");
+    let mut state = seed;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let models = [
+        onnx_file::float_model(),
+        onnx_file::integer_model(),
+        onnx_file::quantized_model_with_two_foreign_operators(),
+        onnx_file::model_with_two_inputs_and_two_outputs(),
+        plan(),
+    ];
+    for round in 0..600 {
+        let mut bytes = models[round % models.len()].clone();
+        for _ in 0..=random(4) {
+            let at = random(bytes.len());
+            bytes[at] = random(256) as u8;
+        }
+        for choice in [Choice::Auto, Choice::Engine, Choice::Tract] {
+            if let Ok(mut model) = Model::from_bytes("damaged", bytes.clone(), choice) {
+                let _ = model.run();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_output_that_no_node_computes_is_named() {
+    let onnx = onnx_file::model_with_an_output_from_nowhere();
+    for choice in [Choice::Auto, Choice::Engine, Choice::Tract] {
+        let error = Model::from_bytes("m", onnx.clone(), choice).expect_err("has no z");
+        assert!(
+            error
+                .to_string()
+                .contains("`z` is an output that no node computes"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_panic_in_tract_is_an_error_of_the_run() {
+    // tract's QuantizeLinear adds a zero point to the largest integer.
+    let onnx = Graph::default()
+        .input("x", FLOAT, &[Dim::Fixed(1)])
+        .floats("scale", &[], &[0.5])
+        .int8s("zero", &[], &[1])
+        .node("QuantizeLinear", "to", &["x", "scale", "zero"], &["y"])
+        .output("y", onnx_file::INT8, &[Dim::Fixed(1)])
+        .file();
+    let mut model = Model::from_bytes("m", onnx, Choice::Tract).expect("loads");
+    model.input_mut(0).copy_from_slice(&1e30f32.to_le_bytes());
+    match model.run() {
+        // Builds without overflow checks wrap instead.
+        Ok(()) => {}
+        Err(error) => assert!(error.to_string().contains("it panicked"), "{error}"),
+    }
+    model.input_mut(0).copy_from_slice(&3.0f32.to_le_bytes());
+    model.run().expect("runs on");
+    assert_eq!(model.output(0), [7]);
+}

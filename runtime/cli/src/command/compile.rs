@@ -76,7 +76,10 @@ pub fn compile(model: &Path, target: Target, golden: usize) -> anyhow::Result<(V
         golden,
         ..Options::default()
     };
-    let compiled = sanderling_compiler::compile(&onnx, &options)
+    // The compiler reads the file by way of tract, which some damaged files make panic.
+    let compiled = std::panic::catch_unwind(|| sanderling_compiler::compile(&onnx, &options))
+        .map_err(|_| anyhow::anyhow!("tract cannot read it; export the model again"))
+        .and_then(|compiled| Ok(compiled?))
         .with_context(|| model.display().to_string())?;
     Ok((compiled.plan, compiled.report))
 }

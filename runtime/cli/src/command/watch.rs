@@ -72,6 +72,7 @@ impl Watch {
             } else {
                 print(&told(&look.events)?)?;
             }
+            let mut silent = false;
             loop {
                 if over() {
                     return Ok(Answer::silent());
@@ -82,7 +83,10 @@ impl Watch {
                         break;
                     }
                     Err(error) => {
-                        eprintln!("{error:#}; asking again");
+                        if !silent {
+                            eprintln!("{error:#}; asking again every second");
+                        }
+                        silent = true;
                         std::thread::sleep(RETRY);
                     }
                 }
@@ -127,7 +131,10 @@ fn told(events: &[Value]) -> anyhow::Result<String> {
     for event in events {
         let event: Event = serde_json::from_value(event.clone())?;
         let about = [event.group.as_deref(), event.device.as_deref()];
-        let about: Vec<&str> = about.into_iter().flatten().collect();
+        let mut about: Vec<&str> = about.into_iter().flatten().collect();
+        if about.is_empty() {
+            about.push(&event.kind);
+        }
         text.push_str(&format!(
             "{} {} {}\n",
             clock(event.at_ms),

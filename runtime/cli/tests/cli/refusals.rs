@@ -213,3 +213,11 @@ fn usage_errors_exit_with_2() {
     sanderling(&["bench", "m.plan", "--threads", "4"]).fails(2, &["--threads"]);
     sanderling(&["bench", "m.plan", "--seconds", "0"]).fails(2, &["seconds"]);
 }
+
+#[test]
+fn a_model_with_an_output_that_no_node_computes() {
+    let (scratch, _, input, output) = float_case(&[0.0; 3]);
+    let model = scratch.put("z.onnx", &onnx_file::model_with_an_output_from_nowhere());
+    sanderling(&["compile", &model]).fails(1, &["z.onnx"]);
+    run(&model, &input, &output, &[]).fails(1, &["z.onnx", "`z`", "no node computes"]);
+}

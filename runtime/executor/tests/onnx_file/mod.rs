@@ -112,6 +112,15 @@ pub fn model_with_two_inputs_and_two_outputs() -> Vec<u8> {
         .file()
 }
 
+/// A model whose output `z` no node computes.
+pub fn model_with_an_output_from_nowhere() -> Vec<u8> {
+    Graph::default()
+        .input("x", FLOAT, &[Dim::Fixed(1)])
+        .node("Relu", "rectify", &["x"], &["y"])
+        .output("z", FLOAT, &[Dim::Fixed(1)])
+        .file()
+}
+
 /// An integer model, `int8` in and out with scale 0.5 and zero point 0: `y = relu(x)`.
 pub fn integer_model() -> Vec<u8> {
     quantized("Relu", "rectify")
