@@ -34,7 +34,7 @@ def markdown(facts):
         lines += ["Answers that need no model, on the same data:", ""]
         lines += _table(["answer", *metrics], [[name, *(_number(v[m]) for m in metrics)] for name, v in facts["baselines"].items()]) + [""]
     if "cross_validation" in facts:
-        lines += ["Cross-validation over all runs in 5 folds, each run judged by a network that never saw it (float):", ""]
+        lines += [f"Cross-validation over all runs in 5 folds, each run judged by a network that never saw it (float). {facts.get('cross_validation_note', '')}".rstrip(), ""]
         rows = [[name, *(_number(v[m]) for m in ("accuracy", "balanced_accuracy", "mean_over_runs"))] for name, v in facts["cross_validation"].items()]
         lines += _table(["version", "accuracy", "balanced accuracy", "mean over runs"], rows) + [""]
         last = list(facts["cross_validation"])[-1]
