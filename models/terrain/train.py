@@ -143,7 +143,7 @@ def facts(runs, test_x, versions, validation):
                 "Windows of 2.56 s; wheel readings interpolated to 100 Hz. Training varies the recorded windows (mirrored, driven backwards, IMU a little askew, gains, slope, noise). No recording is in this repository.",
         "licence": "Data: CC0 1.0.",
         "split": f"By run, never by window. Held out: {held}; of each surface one or two runs of middling length, {len(test_x)} windows. All others train. "
-                 "The held-out runs are few: the cross-validation over all runs says more about a new drive.",
+                 "The held-out runs are few: the cross-validation over all runs says more about a new drive. The disturbances were chosen by cross-validations over all runs, the held-out ones among them.",
         "input": "`input`, float32 1x10x1x256, each channel normalised as in `input.json`: (value - offset) / scale. The channels' units differ by a factor of 100, so one int8 scale could not hold them unnormalised.",
         "output": "`probabilities`, float32 1x5, one for each line of `labels.txt`.",
         "limits": "One robot, few drives for each surface, some under conditions that occur once: a new drive can be far worse than the mean. "
