@@ -12,7 +12,7 @@ use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 use core::str::SplitAsciiWhitespace;
 
-use sanderling_plan::Tensor;
+use sanderling_plan::{Dtype, Tensor};
 use semihosting::fs::File;
 use semihosting::io::{Read as _, Write as _};
 
@@ -40,11 +40,14 @@ pub enum FramesError {
     Dtype,
     /// The frames have another number of elements than the plan's input.
     Shape,
+    /// A frame holds NaN or an infinity.
+    NotFinite,
 }
 
 /// Frames to read, one after the other.
 pub struct Frames {
     file: File,
+    dtype: Dtype,
     /// How many there are.
     pub count: usize,
 }
@@ -72,12 +75,27 @@ impl Frames {
         if elements != input.shape.elements() {
             return Err(FramesError::Shape);
         }
-        Ok(Frames { file, count })
+        Ok(Frames {
+            file,
+            dtype: input.dtype,
+            count,
+        })
     }
 
     /// Fills `frame` with the next frame's bytes.
     pub fn next(&mut self, frame: &mut [u8]) -> Result<(), FramesError> {
-        self.file.read_exact(frame).map_err(|_| FramesError::Read)
+        self.file.read_exact(frame).map_err(|_| FramesError::Read)?;
+        let finite = self.dtype != Dtype::F32
+            || frame
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .all(|bytes| f32::from_le_bytes(*bytes).is_finite());
+        if finite {
+            Ok(())
+        } else {
+            Err(FramesError::NotFinite)
+        }
     }
 }
 
@@ -124,15 +142,16 @@ fn c_name<'a>(name: &str, buffer: &'a mut [u8; MAX_NAME]) -> Result<&'a CStr, Fr
 
 /// Reads up to the first line's end, a byte at a time: what follows are frames.
 fn read_line<'a>(file: &mut File, line: &'a mut [u8; MAX_LINE]) -> Result<&'a str, FramesError> {
-    let mut len = 0;
-    for byte in line.iter_mut() {
-        file.read_exact(core::slice::from_mut(byte))
-            .map_err(|_| FramesError::Read)?;
-        if *byte == b'\n' {
+    let mut byte = [0];
+    for len in 0..MAX_LINE {
+        file.read_exact(&mut byte).map_err(|_| FramesError::Read)?;
+        if byte == *b"\n" {
             let text = line.get(..len).ok_or(FramesError::Line)?;
             return core::str::from_utf8(text).map_err(|_| FramesError::Line);
         }
-        len += 1;
+        if let (Some(place), [byte]) = (line.get_mut(len), byte) {
+            *place = byte;
+        }
     }
     Err(FramesError::Line)
 }

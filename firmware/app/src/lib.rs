@@ -73,6 +73,9 @@ pub fn run(board: &str, plan: &'static [u8], arena: &'static mut [u8]) -> ! {
                 "the frames have another shape than the plan's input; give what the model takes"
             );
         }
+        Failure::Frames(FramesError::NotFinite) => {
+            defmt::error!("a frame holds NaN or an infinity; the frames before it ran");
+        }
         Failure::Frames(e) => defmt::error!("frames or outputs: {}", e),
         Failure::Arity => {
             defmt::error!("frames feed one input and one output; this plan has others")
