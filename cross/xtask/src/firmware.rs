@@ -85,11 +85,16 @@ pub fn command_line() -> anyhow::Result<PathBuf> {
 /// plan already is taken as it is.
 pub fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let plan = folder.join("model.plan");
+    let program = command_line()?;
     if model.extension().is_some_and(|e| e == "plan") {
+        // A damaged plan is named here rather than by a build script.
+        Job::new(format!("looking into {}", workspace::short(model)), program)
+            .arg("inspect")
+            .arg(model)
+            .output()?;
         fs::copy(model, &plan).with_context(|| format!("cannot read {}", model.display()))?;
         return Ok(plan);
     }
-    let program = command_line()?;
     Job::new(format!("compiling {}", workspace::short(model)), program)
         .arg("compile")
         .arg(model)
