@@ -20,6 +20,15 @@ pub fn bytes(n: usize) -> String {
     format!("{} B", count(n as u64))
 }
 
+/// `12.34 s`, or `1.234 ms` below a second.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.3} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
 /// `1×3×32×32`.
 pub fn shape(dims: &[usize]) -> String {
     sanderling_executor::frames::dimensions(dims)

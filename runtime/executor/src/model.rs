@@ -216,7 +216,16 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
     };
     let runner = match kind {
         Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile()?)?),
-        Kind::Tract => Runner::Tract(TractModel::load(name, &onnx)?),
+        Kind::Tract => {
+            Runner::Tract(TractModel::load(name, &onnx).map_err(|error| match error {
+                // tract knows QDQ models only, the engine QOperator ones too.
+                ModelError::Tract { name, what, why } if onnx.quantized_node().is_some() => {
+                    let why = format!("{why}; `--executor engine` runs quantized models");
+                    ModelError::Tract { name, what, why }
+                }
+                other => other,
+            })?)
+        }
     };
     Ok((runner, reason))
 }

@@ -79,8 +79,9 @@ impl Run {
         write::replace(&self.output, &frames::to_bytes(&self.output, &answers)?)?;
         let outputs: Vec<String> = answers.iter().map(|a| describe(&a.header)).collect();
         let text = format!(
-            "{} frames in {seconds:.3} s in {}: {} in {}",
+            "{} frames in {} in {}: {} in {}",
             text::count(feed.frames as u64),
+            text::duration(seconds),
             super::where_it_ran(&model),
             outputs.join(", "),
             self.output.display(),

@@ -4,6 +4,7 @@
 mod bench;
 mod compile;
 mod coordinator;
+mod fleet;
 mod help;
 #[path = "../../../executor/tests/onnx_file/mod.rs"]
 mod onnx_file;

@@ -15,6 +15,8 @@ use std::ops::Range;
 const ROWS: usize = 24;
 /// Steps in one band of the picture; longer plans get several.
 const COLUMNS: usize = 96;
+/// Most tensors times steps that are drawn: above, nobody would read it.
+const MOST: usize = 1_000_000;
 /// Drawn where no tensor lies, and where a step has its scratch.
 const FREE: char = '·';
 const SCRATCH: char = '#';
@@ -23,6 +25,9 @@ const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 /// Draws who takes which bytes while which step runs, and explains the letters.
 pub fn arena_map<B: AsRef<[u8]>>(plan: &Plan<B>) -> String {
     let lives = lives(plan);
+    if lives.len().saturating_mul(plan.step_count()) > MOST {
+        return "arena: more steps and tensors than a picture can show\n".to_owned();
+    }
     let scratch: Vec<Range<usize>> = plan.steps().map(|step| step.scratch()).collect();
     let arena = plan.arena_bytes();
     let rows = arena.div_ceil(16).clamp(1, ROWS);

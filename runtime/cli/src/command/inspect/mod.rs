@@ -4,6 +4,7 @@ mod arena_map;
 
 use super::ports;
 use crate::answer::Answer;
+use crate::steps::Life;
 use crate::table::{Align, Table};
 use crate::{steps, text};
 use anyhow::Context;
@@ -13,6 +14,7 @@ use sanderling_executor::{AlignedBytes, Choice, Model, TensorInfo, is_plan};
 use sanderling_plan::{Place, Plan};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -248,10 +250,13 @@ fn tensor_table(plan: &Plan<AlignedBytes>) -> String {
 }
 
 fn tensors(plan: &Plan<AlignedBytes>) -> Value {
-    let lives = steps::lives(plan);
+    let lives: HashMap<usize, Life> = steps::lives(plan)
+        .into_iter()
+        .map(|life| (usize::from(life.id.0), life))
+        .collect();
     let one = |index: usize| {
         let tensor = tensor_at(plan, index)?;
-        let life = lives.iter().find(|life| usize::from(life.id.0) == index);
+        let life = lives.get(&index);
         Some(json!({
             "index": index,
             "name": plan.tensor_name(&tensor),
