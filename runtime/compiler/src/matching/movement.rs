@@ -12,6 +12,8 @@ use std::sync::Arc;
 impl<'a> Matcher<'a> {
     pub(super) fn movement(&mut self, node: &'a Node) -> Result<Vec<Meaning>, Why> {
         let meaning = match self.meaning(node, 0).cloned() {
+            // These say nothing, wherever they stand.
+            Some(meaning) if matches!(node.operator.as_str(), "Identity" | "Dropout") => meaning,
             Some(Meaning::Stored(stored)) => {
                 let pad = |real: f32| Some((real as i32 - bias(stored.element)) as u8);
                 Meaning::Stored(self.moved(node, &stored, &pad)?)
@@ -41,7 +43,6 @@ impl<'a> Matcher<'a> {
         byte_of: &dyn Fn(f32) -> Option<u8>,
     ) -> Result<Stored, Why> {
         match node.operator.as_str() {
-            "Identity" | "Dropout" => Ok(stored.clone()),
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => self.reshape(node, stored),
             "Transpose" => self.transpose(node, stored),
             "Slice" => self.slice(node, stored),
@@ -216,7 +217,6 @@ impl<'a> Matcher<'a> {
     /// A quantized constant after Transpose or a reshape.
     fn moved_weights(&self, node: &Node, weights: &Weights) -> Result<Weights, Why> {
         match node.operator.as_str() {
-            "Identity" => Ok(weights.clone()),
             "Transpose" => {
                 let permutation = permutation(node, weights.shape.len())?;
                 let mut strides = vec![1; weights.shape.len()];

@@ -43,16 +43,20 @@ impl Matcher<'_> {
     }
 }
 
+/// Keeps `exponential · inverse scale` below the largest `f32`. A power of two, so that
+/// every quotient of two exponentials keeps its bits.
+const HEADROOM: f64 = 1.0 / (1u64 << 24) as f64;
+
 /// The exponentials of the 256 possible inputs, by byte of the `i8` value that has the
 /// row's maximum at 127, scaled as ONNX Runtime's QLinearSoftmax scales them: as large
-/// as the sum over a row allows, with e⁵ to spare.
+/// as the sum over a row allows, with e⁵ to spare; then [`HEADROOM`].
 fn exponentials(scale: f32, length: usize) -> Vec<f32> {
     let largest = f64::from((f32::MAX / length as f32).ln());
     let shift = (largest - 5.0).max(0.0) / f64::from(scale);
     let mut table = vec![0.0; 256];
     for i in 0..256i32 {
         let exponent = (f64::from(i) - 255.0 + shift) * f64::from(scale);
-        table[usize::from((i - 128) as u8)] = exponent.exp() as f32;
+        table[usize::from((i - 128) as u8)] = (exponent.exp() * HEADROOM) as f32;
     }
     table
 }
