@@ -25,6 +25,12 @@ pub enum ModelError {
         /// The file.
         name: String,
     },
+    /// Starts as an ONNX file does and cannot be read to its end.
+    #[error("{name} is a truncated or damaged ONNX model; copy or export it again")]
+    DamagedOnnx {
+        /// The file.
+        name: String,
+    },
     /// A plan that does not pass its checks.
     #[error("{name}: {source}")]
     Plan {

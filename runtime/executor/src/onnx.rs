@@ -9,6 +9,9 @@ use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 use tract_onnx::tract_hir::internal::DatumType;
 
+/// An ONNX file starts with the tag of its field `ir_version`.
+const FIRST_BYTE: u8 = 0x08;
+
 /// A parsed ONNX file.
 pub(crate) struct Onnx<'a> {
     name: &'a str,
@@ -31,7 +34,12 @@ impl<'a> Onnx<'a> {
         };
         let model = tract_onnx::onnx()
             .proto_model_for_read(&mut &bytes[..])
-            .map_err(|_| not_a_model())?;
+            .map_err(|_| match bytes.first() {
+                Some(&FIRST_BYTE) => ModelError::DamagedOnnx {
+                    name: name.to_owned(),
+                },
+                _ => not_a_model(),
+            })?;
         // Protobuf takes many bytes that mean nothing, an empty file among them.
         let graph = match &model.graph {
             Some(graph) if !graph.node.is_empty() && !graph.output.is_empty() => graph,

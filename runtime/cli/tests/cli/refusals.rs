@@ -39,6 +39,14 @@ fn a_file_that_is_no_model() {
 }
 
 #[test]
+fn a_model_that_is_cut() {
+    let (scratch, model, input, output) = float_case(&[0.0; 3]);
+    let whole = read(&model);
+    let cut = scratch.put("cut.onnx", &whole[..whole.len() / 2]);
+    run(&cut, &input, &output, &[]).fails(1, &["cut.onnx", "truncated or damaged ONNX"]);
+}
+
+#[test]
 fn a_plan_that_is_cut_anywhere() {
     let scratch = Scratch::new();
     let model = scratch.put("m.onnx", &onnx_file::integer_model());
