@@ -16,6 +16,8 @@ use crate::shared::Shared;
 
 /// How long results may wait for the medium.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
+/// How often it is noted what the fleet has confirmed. An old note only costs repeats, and each one wears the medium.
+const NOTE_EVERY: Duration = Duration::from_secs(2);
 
 /// The outbox for its two users: the thread that fills it and the session that empties it.
 #[derive(Clone, Debug)]
@@ -55,7 +57,7 @@ pub fn run(
     sync: Sync,
 ) {
     let mut hush = Hush::default();
-    let mut synced = Instant::now();
+    let (mut synced, mut noted) = (Instant::now(), Instant::now());
     let folder = outbox.lock().folder();
     loop {
         match answers.recv_timeout(SYNC_EVERY) {
@@ -73,8 +75,13 @@ pub fn run(
             force(outbox, &folder, &mut hush);
             synced = Instant::now();
         }
+        if noted.elapsed() >= NOTE_EVERY {
+            note(outbox, &folder, &mut hush);
+            noted = Instant::now();
+        }
     }
     force(outbox, &folder, &mut hush);
+    note(outbox, &folder, &mut hush);
     outbox.filled.notify_one();
 }
 
@@ -138,6 +145,17 @@ fn force(outbox: &SharedOutbox, folder: &Path, hush: &mut Hush) {
                 "{} cannot be synced ({error}); a power cut may cost results",
                 folder.display()
             ),
+        );
+    }
+}
+
+fn note(outbox: &SharedOutbox, folder: &Path, hush: &mut Hush) {
+    if let Err(error) = outbox.lock().note_cursor() {
+        let folder = folder.display();
+        hush.warn(
+            "outbox",
+            "note",
+            format_args!("{folder} cannot be written ({error}); after a restart confirmed results are sent again"),
         );
     }
 }

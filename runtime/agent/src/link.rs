@@ -87,6 +87,7 @@ pub struct Link<T> {
     /// Sent and not acknowledged, oldest first; a `None` was acknowledged out of order.
     sent: VecDeque<(u16, Option<T>)>,
     limit: usize,
+    max_packet: usize,
     progress: Instant,
 }
 
@@ -141,6 +142,7 @@ impl<T> Link<T> {
             requested: VecDeque::new(),
             sent: VecDeque::new(),
             limit: usize::from(MAX_INFLIGHT),
+            max_packet: MAX_PACKET as usize,
             progress: Instant::now(),
         }
     }
@@ -148,6 +150,13 @@ impl<T> Link<T> {
     /// True when another [`Link::post`] may be called.
     pub fn has_room(&self) -> bool {
         self.requested.len() + self.sent.len() < self.limit
+    }
+
+    /// True when the broker takes a message of this length. One that it does not take would end the connection, and
+    /// each one after it.
+    pub fn takes(&self, post: &Post) -> bool {
+        // The fixed header, the lengths, the packet id, and no properties.
+        post.topic.len() + post.payload.len() + 16 <= self.max_packet
     }
 
     /// Posts a message at QoS 1; `token` comes back when the broker has it. Call only while there is room.
@@ -202,8 +211,11 @@ impl<T> Link<T> {
             };
             match event {
                 Event::Incoming(Packet::ConnAck(ack)) => {
-                    let theirs = ack.properties.and_then(|properties| properties.receive_max);
-                    self.limit = usize::from(theirs.unwrap_or(MAX_INFLIGHT).clamp(1, MAX_INFLIGHT));
+                    let theirs = ack.properties.as_ref();
+                    let window = theirs.and_then(|theirs| theirs.receive_max);
+                    self.limit = usize::from(window.unwrap_or(MAX_INFLIGHT).clamp(1, MAX_INFLIGHT));
+                    let largest = theirs.and_then(|theirs| theirs.max_packet_size);
+                    self.max_packet = largest.unwrap_or(MAX_PACKET).min(MAX_PACKET) as usize;
                     return LinkEvent::Up;
                 }
                 Event::Incoming(Packet::Publish(publish)) => {

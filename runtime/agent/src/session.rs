@@ -221,6 +221,8 @@ impl Session {
             }
             link.leave(FAREWELL).await;
         }
+        // What was confirmed since the outbox's thread ended need not be sent again by the next start.
+        let _ = self.parts.outbox.lock().note_cursor();
         self.up = false;
         self.standings.ended = true;
         self.write_status();
@@ -385,18 +387,30 @@ impl Session {
             } else {
                 &self.topics.result
             };
+            let post = Post {
+                topic: topic.clone(),
+                payload,
+                retain: false,
+            };
+            if !link.takes(&post) {
+                let bytes = post.payload.len();
+                self.hush.warn(
+                    AREA,
+                    "too large",
+                    format_args!("results of {bytes} bytes are more than the broker takes, and are lost; raise its limit, or use --answer class"),
+                );
+                self.parts
+                    .outbox
+                    .lock()
+                    .confirm(frame.boot, frame.seq, frame.seq);
+                self.parts.shared.results_lost.add(1);
+                continue;
+            }
             let token = Token::Result {
                 frame,
                 final_here: json,
             };
-            link.post(
-                Post {
-                    topic: topic.clone(),
-                    payload,
-                    retain: false,
-                },
-                token,
-            );
+            link.post(post, token);
         }
     }
 

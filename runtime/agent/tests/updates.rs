@@ -340,7 +340,6 @@ fn an_update_finishes_however_often_the_agent_is_killed_on_the_way() {
         fleet,
         agent,
         start,
-        folder,
         ..
     } = &mut scene;
     let second = models::smallest(150_000);
@@ -379,7 +378,6 @@ fn a_robot_without_its_fleet_starts_with_the_model_it_had() {
         return;
     };
     let Scene {
-        fleet,
         agent,
         start,
         broker,

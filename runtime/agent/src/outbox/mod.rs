@@ -186,10 +186,9 @@ impl Outbox {
         self.store.bytes()
     }
 
-    /// Notes the cursor, and gives the file whose `sync_data` puts everything that was appended on the medium; none
-    /// where there is nothing to do. The caller syncs it without holding the outbox.
+    /// The file whose `sync_data` puts everything that was appended on the medium; none where there is nothing to
+    /// do. The caller syncs it without holding the outbox.
     pub fn begin_sync(&mut self) -> io::Result<Option<File>> {
-        self.store.note_cursor()?;
         self.store.begin_sync()
     }
 

@@ -67,6 +67,17 @@ impl Folder {
     }
 }
 
+fn write_zeros(file: &File, size: usize) -> io::Result<()> {
+    let zeros = [0; 64 * 1024];
+    let mut done = 0;
+    while done < size {
+        let part = (size - done).min(zeros.len());
+        file.write_all_at(&zeros[..part], done as u64)?;
+        done += part;
+    }
+    Ok(())
+}
+
 /// Fills `into` from the start of a file; what is missing reads as zeros.
 fn read_padded(file: &File, into: &mut [u8]) -> io::Result<()> {
     into.fill(0);
@@ -98,19 +109,16 @@ impl Medium for Folder {
     fn prepare(&mut self, slot: Slot, size: u32) -> io::Result<()> {
         self.writing = None;
         let path = &self.slots[slot.index()];
-        // A new file, because the running model may be mapped from the old one's blocks. Zeros are written, so that
-        // a disk without room says so now.
+        // Zeros are written, so that a disk without room says so now.
         let file = OpenOptions::new()
             .create(true)
             .write(true)
             .truncate(true)
             .open(path)?;
-        let zeros = [0; 64 * 1024];
-        let mut left = size as usize;
-        while left > 0 {
-            let part = left.min(zeros.len());
-            file.write_all_at(&zeros[..part], (left - part) as u64)?;
-            left -= part;
+        if let Err(error) = write_zeros(&file, size as usize) {
+            // What a full disk did give is given back: the results need it.
+            let _ = file.set_len(0);
+            return Err(error);
         }
         file.sync_all()?;
         durable::sync_folder_of(path)
