@@ -15,14 +15,15 @@ use crate::keeper::{self, SharedOutbox};
 use crate::outbox::Outbox;
 use crate::queue::FrameQueue;
 use crate::shared::Shared;
+use crate::system::System;
 use crate::update::{self, Driver, Input, Setup};
-use crate::{boot, info, session, source, sys, warn};
+use crate::{boot, info, session, source, warn};
 
 /// Answers that may wait for the outbox's thread: some seconds of a slow disk.
 const ANSWERS: usize = 4096;
 
 /// Runs an agent until a signal ends it or, where that was asked, its source does.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(config: Config, system: System) -> Result<()> {
     let config = Arc::new(config);
     let state_dir = &config.state_dir;
     std::fs::create_dir_all(state_dir).with_context(|| {
@@ -51,7 +52,7 @@ pub fn run(config: Config) -> Result<()> {
         )
     })?;
     if config.lock_memory
-        && let Err(error) = sys::lock_memory()
+        && let Err(error) = (system.lock_memory)()
     {
         warn!("real time", "{error}");
     }
@@ -134,10 +135,17 @@ pub fn run(config: Config) -> Result<()> {
             line.clone(),
         );
         named("inference", move || {
-            prepare_thread(&config);
-            infer::run(&queue, &stage, &shared, &answers, |swapped| {
-                let _ = line.send(Input::Swapped(swapped));
-            });
+            prepare_thread(&config, system);
+            infer::run(
+                &queue,
+                &stage,
+                &shared,
+                &answers,
+                system.allocator_calls,
+                |swapped| {
+                    let _ = line.send(Input::Swapped(swapped));
+                },
+            );
         })?
     };
     let updating = named("update", move || update::run(driver, &inputs))?;
@@ -220,14 +228,14 @@ fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 /// Asks for what the inference thread was promised; what is refused is said once.
-fn prepare_thread(config: &Config) {
+fn prepare_thread(config: &Config, system: System) {
     if !config.cpus.is_empty()
-        && let Err(error) = sys::bind_thread(&config.cpus)
+        && let Err(error) = (system.bind_thread)(&config.cpus)
     {
         warn!("real time", "{error}");
     }
     if let Some(priority) = config.priority
-        && let Err(error) = sys::raise_thread(priority)
+        && let Err(error) = (system.raise_thread)(priority)
     {
         warn!("real time", "{error}");
     }

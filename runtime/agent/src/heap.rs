@@ -1,5 +1,4 @@
 //! Counts calls to the allocator, per thread: inference must make none, and health says whether it does.
-#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,7 +11,7 @@ thread_local! {
 #[derive(Clone, Copy, Debug)]
 pub struct Counting;
 
-/// Calls that this thread has made; 0 for ever where [`Counting`] is not installed.
+/// Calls that this thread has made.
 pub fn calls() -> u64 {
     CALLS.try_with(Cell::get).unwrap_or(0)
 }

@@ -14,7 +14,6 @@ use sanderling_slots::Image;
 
 use crate::answer::{Answer, Form};
 use crate::frame::{self, Frame};
-use crate::heap;
 use crate::latency::micros;
 use crate::queue::{FrameQueue, Popped};
 use crate::say::Hush;
@@ -84,12 +83,14 @@ pub struct Swapped {
 /// How long the thread waits for a frame before it looks around.
 const LOOK_AROUND: Duration = Duration::from_millis(200);
 
-/// Serves until the agent stops and every frame that waits is answered.
+/// Serves until the agent stops and every frame that waits is answered. `allocator_calls` counts this thread's calls to
+/// the allocator.
 pub fn run(
     queue: &FrameQueue,
     stage: &Stage,
     shared: &Shared,
     answers: &SyncSender<Answer>,
+    allocator_calls: fn() -> u64,
     mut swapped: impl FnMut(Swapped),
 ) {
     let mut current: Option<Box<Candidate>> = None;
@@ -121,7 +122,7 @@ pub fn run(
         };
         match queue.pop(LOOK_AROUND) {
             Popped::Frame(frame) => {
-                if let Some(answer) = serve(candidate, &frame, shared, &mut hush)
+                if let Some(answer) = serve(candidate, &frame, shared, allocator_calls, &mut hush)
                     && let Err(TrySendError::Full(_)) = answers.try_send(answer)
                 {
                     shared.results_lost.add(1);
@@ -159,6 +160,7 @@ fn serve(
     candidate: &mut Candidate,
     frame: &Frame,
     shared: &Shared,
+    allocator_calls: fn() -> u64,
     hush: &mut Hush,
 ) -> Option<Answer> {
     let Candidate { image, model, form } = candidate;
@@ -172,7 +174,7 @@ fn serve(
         hush.warn("frame", bad.kind(), format_args!("frame left out: {bad}"));
         return None;
     }
-    let before = heap::calls();
+    let before = allocator_calls();
     model.input_mut(0).copy_from_slice(&frame.data);
     let ran = model.run();
     let said = match &ran {
@@ -182,7 +184,7 @@ fn serve(
             .and_then(|output| form.take(output, model.output(0))),
         Err(_) => None,
     };
-    shared.allocations.add(heap::calls() - before);
+    shared.allocations.add(allocator_calls() - before);
     let Some(said) = said else {
         let why = match ran {
             Err(error) => error.to_string(),

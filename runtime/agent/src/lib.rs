@@ -10,7 +10,7 @@
 //!
 //! Each arrow is a bounded queue or a line that is read at once; the inference thread never waits for the disk, the
 //! network, or the loading of a model.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod answer;
@@ -18,7 +18,6 @@ pub mod boot;
 pub mod config;
 pub mod durable;
 pub mod frame;
-pub mod heap;
 pub mod infer;
 pub mod keeper;
 pub mod latency;
@@ -31,5 +30,5 @@ pub mod settings;
 pub mod shared;
 pub mod source;
 pub mod status;
-pub mod sys;
+pub mod system;
 pub mod update;

@@ -1,16 +1,19 @@
 //! `sanderling-agent`: reads what was set, and runs one agent.
 
+mod heap;
+mod sys;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use sanderling_agent::heap::Counting;
 use sanderling_agent::settings::Settings;
-use sanderling_agent::{agent, config, error, sys};
+use sanderling_agent::system::System;
+use sanderling_agent::{agent, config, error};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 /// The robot's part of Sanderling: feeds frames to a model, sends the answers to the fleet, and changes the model
 /// when the fleet wants another, without missing a frame.
@@ -67,5 +70,11 @@ fn run(arguments: Arguments) -> Result<()> {
         print!("{}", toml::to_string(&settings)?);
         return Ok(());
     }
-    agent::run(config::check(&settings)?)
+    let system = System {
+        lock_memory: || Ok(sys::lock_memory()?),
+        bind_thread: |cpus| Ok(sys::bind_thread(cpus)?),
+        raise_thread: |priority| Ok(sys::raise_thread(priority)?),
+        allocator_calls: heap::calls,
+    };
+    agent::run(config::check(&settings)?, system)
 }

@@ -2,7 +2,6 @@
 //!
 //! Everything here is asked for by flags and may be refused; a refusal is an error value that says what to do, and
 //! the agent goes on without.
-#![allow(unsafe_code)]
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};

@@ -1,3 +1,5 @@
+//! The outbox over real files: restarts, torn tails, bounds, and a disk that refuses.
+
 use super::*;
 
 use proptest::prelude::*;
