@@ -132,20 +132,22 @@ impl Report {
     }
 }
 
-/// Reads the counts from what `cargo test` or nextest printed.
+/// Reads the counts from what `cargo test` or nextest printed. Nextest's summary stands
+/// for all of it: tests of its own may print lines that look like results.
 pub fn counts(output: &str) -> Tally {
+    let summary = output
+        .lines()
+        .map(str::trim_start)
+        .rfind(|line| line.starts_with("Summary ["));
+    if let Some(line) = summary {
+        return named_counts(line.rsplit_once(':').map_or("", |(_, rest)| rest), ',');
+    }
     let mut tally = Tally::default();
     for line in output.lines() {
-        let line = line.trim();
         if let Some(counts) = line.strip_prefix("test result:") {
             tally.add(named_counts(
                 counts.split_once('.').map_or("", |(_, rest)| rest),
                 ';',
-            ));
-        } else if line.starts_with("Summary [") {
-            tally.add(named_counts(
-                line.rsplit_once(':').map_or("", |(_, rest)| rest),
-                ',',
             ));
         }
     }
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn counts_of_nextest_are_read() {
-        let text = "     Summary [   1.234s] 8 tests run: 5 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
+        let text = "    test result: ok. 1 passed; 0 failed\n     Summary [   1.234s] 8 tests run: 5 passed (1 slow), 2 failed, 1 timed out, 3 skipped\n";
         assert_eq!(
             counts(text),
             Tally {

@@ -183,8 +183,11 @@ pub fn cargo_tests(
 
 /// The lines of a test run that a person waits for.
 fn worth_showing(line: &str) -> bool {
+    if line.starts_with("test result:") || line.ends_with("... FAILED") {
+        return true;
+    }
     let line = line.trim_start();
-    [
+    let starts = [
         "Compiling sanderling",
         "Finished",
         "error",
@@ -192,13 +195,9 @@ fn worth_showing(line: &str) -> bool {
         "SLOW",
         "TIMEOUT",
         "skipped:",
-        "Summary",
-        "test result:",
-        "seed",
-    ]
-    .iter()
-    .any(|start| line.starts_with(start))
-        || line.ends_with("... FAILED")
+        "Summary [",
+    ];
+    starts.iter().any(|start| line.starts_with(start))
 }
 
 fn python_tests() -> anyhow::Result<Tally> {
