@@ -154,6 +154,11 @@ pub fn counts(output: &str) -> Tally {
     tally
 }
 
+/// Reads the counts of a line like `12 passed, 1 failed, 2 skipped`.
+pub fn plain_counts(line: &str) -> Tally {
+    named_counts(line, ',')
+}
+
 /// Sums up `12 passed; 1 failed; 2 ignored`.
 fn named_counts(text: &str, separator: char) -> Tally {
     let mut tally = Tally::default();
