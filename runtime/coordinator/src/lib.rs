@@ -22,5 +22,6 @@ mod http;
 pub mod link;
 mod plan_check;
 pub mod run;
+mod say;
 mod store;
 mod supplier;

@@ -39,6 +39,8 @@ pub enum Refusal {
 }
 
 /// What a robot is told to do.
+// One order lives at a time, and there is no heap to box one on.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Order {
     /// Make yourself known to a person: blink, beep, or log a line.

@@ -125,7 +125,7 @@ fn the_largest_message_of_each_kind_fits() {
     });
     let text = "x".repeat(200);
     let mut buffer = vec![0; MAX_MESSAGE];
-    let mut fits = |len: Result<usize, EncodeError>, max: usize| assert!(len.unwrap() <= max);
+    let fits = |len: Result<usize, EncodeError>, max: usize| assert!(len.unwrap() <= max);
 
     let birth = Presence::Born(Birth {
         session: Session(u64::MAX),

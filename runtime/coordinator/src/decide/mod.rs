@@ -3,6 +3,7 @@
 pub mod fit;
 pub mod frames;
 pub mod latency;
+pub mod news;
 pub mod presence;
 pub mod standing;
 pub mod supply;

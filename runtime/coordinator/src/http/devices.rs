@@ -15,7 +15,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody};
 use crate::decide::fit::Limits;
 use crate::decide::standing::{Standing, standing};
-use crate::fleet::{order_id, send_order};
+use crate::say::{order_id, send_order};
 use crate::store::events::{self, Note};
 use crate::store::{devices, groups, results};
 

@@ -17,7 +17,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody, Obstacle};
 use crate::decide::fit::{Limits, fit};
 use crate::decide::standing::{Standing, standing};
-use crate::fleet::send_desired;
+use crate::say::send_desired;
 use crate::store::events::{self, Note};
 use crate::store::models::{self, Model};
 use crate::store::{devices, groups};
@@ -167,7 +167,7 @@ pub async fn push(
     let message = message(&manifest)?;
     groups::set(&mut tx, &manifest, &message).await?;
     let text = format!("should run {name} v{} (serial {serial})", push.version);
-    tracing::info!("{group} {text}");
+    tracing::info!("group {group} {text}");
     events::add(
         &mut tx,
         Note {

@@ -100,7 +100,7 @@ pub async fn summary(
     let mut together = Tally::default();
     let mut list = Vec::new();
     for total in totals {
-        merge(&mut together, &total.tally);
+        together.merge(&total.tally);
         let (model, version) = total.model.unzip();
         list.push(ResultSummary {
             device: total.device,
@@ -129,16 +129,6 @@ fn coverage(by_device: BTreeMap<String, results::Coverage>, only: Option<&Name>)
             missing: of.numbered.saturating_sub(of.counted),
         })
         .collect()
-}
-
-fn merge(into: &mut Tally, tally: &Tally) {
-    into.frames += tally.frames;
-    into.labelled += tally.labelled;
-    into.correct += tally.correct;
-    into.latency_us += tally.latency_us;
-    for (bucket, frames) in &tally.buckets {
-        *into.buckets.entry(*bucket).or_default() += frames;
-    }
 }
 
 fn counts(tally: &Tally) -> Counts {

@@ -77,7 +77,7 @@ pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Device
     row.as_ref().map(device).transpose()
 }
 
-/// Writes down whether a robot is there, and makes its row.
+/// Writes down whether a robot is there, and makes its row. That it is gone is not a sign of life.
 pub async fn set_known(
     tx: &mut SqliteConnection,
     name: &Name,
@@ -85,7 +85,8 @@ pub async fn set_known(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO devices (name, session, online, seen_ms) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (name) DO UPDATE SET session = ?2, online = ?3, seen_ms = ?4",
+         ON CONFLICT (name) DO UPDATE SET
+             session = ?2, online = ?3, seen_ms = CASE WHEN ?3 THEN ?4 ELSE seen_ms END",
     )
     .bind(name.as_str())
     .bind(known.session.0 as i64)
@@ -158,12 +159,16 @@ pub async fn set_last_result(
     Ok(())
 }
 
-/// At start nobody is known to be there: the broker's retained births and new connections say who is.
-pub async fn all_offline(tx: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET online = 0")
-        .execute(tx)
-        .await?;
-    Ok(())
+/// The robots that count as there though nothing was heard of them since `ms`.
+pub async fn silent_since(tx: &mut SqliteConnection, ms: i64) -> Result<Vec<Device>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT name, session, online, birth, state, health, last_result, seen_ms
+         FROM devices WHERE online AND seen_ms < ? ORDER BY name",
+    )
+    .bind(ms)
+    .fetch_all(tx)
+    .await?;
+    rows.iter().map(device).collect()
 }
 
 /// Forgets a robot; its counted results stay. True when there was one.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sanderling_wire::{Digest, Name};
+use sanderling_wire::{Digest, Inference, Name, Output};
 use sqlx::{Row, SqliteConnection};
 
 use super::StoreError;
 use crate::decide::frames::{Changes, Frames};
+use crate::decide::latency::bucket;
 
 /// The frames of one boot of one robot that were counted.
 pub async fn frames(
@@ -69,6 +70,30 @@ pub struct Tally {
     pub latency_us: u64,
     /// Results by bucket of latency.
     pub buckets: BTreeMap<u16, u64>,
+}
+
+impl Tally {
+    /// Counts one result.
+    pub fn count(&mut self, result: &Inference<'_>) {
+        self.frames += 1;
+        self.latency_us += u64::from(result.latency_us);
+        *self.buckets.entry(bucket(result.latency_us)).or_default() += 1;
+        if let (Some(truth), Output::Class { top, .. }) = (result.truth, &result.output) {
+            self.labelled += 1;
+            self.correct += u64::from(truth == *top);
+        }
+    }
+
+    /// Counts what another tally has counted.
+    pub fn merge(&mut self, other: &Tally) {
+        self.frames += other.frames;
+        self.labelled += other.labelled;
+        self.correct += other.correct;
+        self.latency_us += other.latency_us;
+        for (bucket, frames) in &other.buckets {
+            *self.buckets.entry(*bucket).or_default() += frames;
+        }
+    }
 }
 
 /// Adds a tally to the totals.

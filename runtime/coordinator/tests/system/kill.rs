@@ -8,6 +8,7 @@ use crate::support::plan::plan;
 use crate::support::process::Coordinator;
 use crate::support::robot::{Robot, Setup};
 use sanderling_plan::Target;
+use sanderling_wire::Order;
 
 const FRAMES: usize = 1500;
 
@@ -126,6 +127,40 @@ async fn a_broker_that_vanishes_is_found_again() {
     assert_eq!(said, 1, "one line for one outage");
 }
 
+/// A will that nobody heard, because the coordinator was down with its broker: the robot is taken for
+/// gone when it stays silent. One that is there never goes offline in the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_robot_that_went_unheard_is_found_missing() {
+    let mut coordinator = Coordinator::start().await;
+    let gone = Robot::connect(&coordinator.mqtt, Setup::new("gone")).await;
+    let mut there = Robot::connect(&coordinator.mqtt, Setup::new("there")).await;
+    for name in ["gone", "there"] {
+        coordinator
+            .until_device(name, |d| d["online"] == true)
+            .await;
+    }
+    coordinator.kill().await;
+    drop(gone);
+    coordinator.restart().await;
+    assert_eq!(coordinator.get("/v1/devices/there").await["online"], true);
+    let missing = coordinator.until_device("gone", |d| d["online"] == false);
+    tokio::select! {
+        _ = missing => {}
+        () = there.until("it lives until then", |_| false) => {}
+    }
+    let device = coordinator.get("/v1/devices/there").await;
+    assert_eq!(device["online"], true);
+    let events = coordinator.get("/v1/events").await;
+    let offline: Vec<_> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|e| e["kind"] == "offline")
+        .map(|e| e["device"].as_str().unwrap())
+        .collect();
+    assert_eq!(offline, ["gone"]);
+}
+
 /// Serials come from the clock, so robots that saw those of the lost data follow the new ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_coordinator_that_lost_its_data_is_still_followed() {
@@ -220,6 +255,18 @@ async fn a_full_disk_loses_nothing() {
     let log = coordinator.log();
     assert!(log.contains("the registry's database failed"), "{log}");
 
+    // With room again everything is taken, and robots are asked for the rest of what was missed.
+    if coordinator.make_room().await {
+        robot
+            .until("every result has its receipt", |r| r.outbox.is_empty())
+            .await;
+        robot
+            .until("it is asked", |r| r.orders.contains(&Order::Rebirth))
+            .await;
+        assert_eq!(coordinator.counted().await, sent);
+    } else {
+        eprintln!("skipped: a disk that empties again, because prlimit is not installed");
+    }
     coordinator.kill().await;
     coordinator.restart().await;
     robot

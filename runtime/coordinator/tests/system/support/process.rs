@@ -43,7 +43,7 @@ impl Coordinator {
     pub async fn start_on_small_disk(kib: u32) -> Coordinator {
         let dir = TempDir::new().unwrap();
         // An ignored signal stays ignored in the program, so that a write fails instead of killing it.
-        let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"";
+        let script = "trap '' XFSZ; ulimit -S -f \"$0\"; exec \"$@\"";
         let plain = command(dir.path(), &[]);
         let mut limited = Command::new("sh");
         limited
@@ -59,6 +59,16 @@ impl Coordinator {
             args: Vec::new(),
             child,
         }
+    }
+
+    /// Lets files grow again in the running process; false where this system has no tool for it.
+    pub async fn make_room(&self) -> bool {
+        let pid = self.child.id().expect("it runs").to_string();
+        let done = Command::new("prlimit")
+            .args(["--pid", &pid, "--fsize=unlimited:"])
+            .status()
+            .await;
+        done.is_ok_and(|status| status.success())
     }
 
     pub fn data_dir(&self) -> PathBuf {

@@ -6,24 +6,25 @@
 //!                                      └──fails──▶ nothing is answered; robots send again
 //! ```
 
+mod compare;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{
-    Birth, Cmd, Digest, FrameId, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES,
-    MAX_SMALL_MESSAGE, Name, Need, Order, Output, Phase, Presence, State, Topic, decode, encode,
+    Birth, Cmd, Digest, FrameId, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES, Name,
+    Need, Order, Output, Presence, State, Topic, decode,
 };
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{day, now_ms};
-use crate::decide::fit::Limits;
 use crate::decide::frames::Frames;
-use crate::decide::latency::bucket;
+use crate::decide::news::news;
 use crate::decide::presence::{Known, Said, after};
-use crate::decide::standing::{Standing, standing};
-use crate::link::{Incoming, Link, LinkClosed, Outgoing};
+use crate::link::{Incoming, Link, LinkClosed};
+use crate::say::{order_id, send_desired, send_order};
 use crate::store::events::{Note, add as note};
 use crate::store::{Store, StoreError, devices, events, groups, results};
 
@@ -63,6 +64,10 @@ pub struct Memory {
     asked: HashMap<Name, Instant>,
     behind: HashMap<Name, Instant>,
     unreadable: HashMap<(Name, Kind), u64>,
+    /// Since when there was no connection: what was heard later was heard over the one that stands.
+    lost_ms: i64,
+    /// When those that were not heard since are taken for gone.
+    roll_call: Option<Instant>,
     store_failures: u64,
 }
 
@@ -98,6 +103,7 @@ type Tallies = BTreeMap<(Name, Digest), results::Tally>;
 impl Fleet {
     /// Handles what comes until the link ends.
     pub async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
+        self.memory.lost_ms = now_ms();
         let mut batch = Vec::with_capacity(BATCH);
         let mut compare = tokio::time::interval(COMPARE);
         compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -119,11 +125,20 @@ impl Fleet {
 
     async fn handle(&mut self, batch: Vec<Incoming>) -> Result<(), LinkClosed> {
         if batch.contains(&Incoming::Connected) {
+            self.memory.roll_call = Some(Instant::now() + PATIENCE);
             self.publish_desired(None).await?;
         }
-        match self.write_down(&batch).await {
-            Ok(after) => {
-                self.memory.store_failures = 0;
+        let written = self.write_down(&batch).await;
+        if batch.contains(&Incoming::Disconnected) {
+            // Later than anything that was heard before the connection broke.
+            self.memory.lost_ms = now_ms() + 1;
+        }
+        match written {
+            Ok(mut after) => {
+                if std::mem::take(&mut self.memory.store_failures) > 0 {
+                    tracing::info!("the registry writes again; asking robots for what was missed");
+                    after.introduce.extend(self.everyone().await);
+                }
                 self.memory.bound();
                 self.answer(after).await
             }
@@ -135,6 +150,25 @@ impl Fleet {
                     tracing::error!("{error}; robots keep what they sent and send it again");
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// Every robot that counts as there.
+    async fn everyone(&self) -> Vec<Name> {
+        let list = async {
+            let mut tx = self.store.read().await?;
+            devices::list(&mut tx, None).await
+        };
+        match list.await {
+            Ok(list) => list
+                .into_iter()
+                .filter(|d| d.known.online)
+                .map(|d| d.name)
+                .collect(),
+            Err(error) => {
+                tracing::error!("{error}");
+                Vec::new()
             }
         }
     }
@@ -204,10 +238,10 @@ impl Fleet {
                             .count(&mut tx, &mut after, &device, result.frame)
                             .await?;
                         if new {
-                            tally(
-                                tallies.entry((device.clone(), result.model)).or_default(),
-                                &result,
-                            );
+                            tallies
+                                .entry((device.clone(), result.model))
+                                .or_default()
+                                .count(&result);
                             last.insert(device.clone(), last_result(&result));
                         }
                         Ok(())
@@ -242,8 +276,7 @@ impl Fleet {
         }
         let newest = events::newest(&mut tx).await?;
         tx.commit().await?;
-        self.news
-            .send_if_modified(|known| std::mem::replace(known, newest) != newest);
+        self.tell(newest);
         Ok(after)
     }
 
@@ -270,25 +303,26 @@ impl Fleet {
         let Some(next) = after(known, said) else {
             return Ok(());
         };
+        self.change(tx, device, next).await
+    }
+
+    async fn change(
+        &mut self,
+        tx: &mut SqliteConnection,
+        device: &Name,
+        next: Known,
+    ) -> Result<(), StoreError> {
+        let before = self.known(tx, device).await?;
         devices::set_known(tx, device, next).await?;
         self.memory.known.insert(device.clone(), Some(next));
-        if known.is_some_and(|k| k.online) != next.online {
+        if before.is_some_and(|k| k.online) != next.online {
             let (kind, text) = if next.online {
-                ("online", "is there".to_owned())
+                ("online", "is there")
             } else {
-                ("offline", "is gone".to_owned())
+                ("offline", "is gone")
             };
             tracing::info!("{device} {text}");
-            note(
-                tx,
-                Note {
-                    kind,
-                    device: Some(device),
-                    group: None,
-                    text: &text,
-                },
-            )
-            .await?;
+            note(tx, about(kind, device, text)).await?;
         }
         Ok(())
     }
@@ -366,16 +400,7 @@ impl Fleet {
         devices::set_state(tx, device, payload).await?;
         if let Some((kind, text)) = news(before.as_ref(), state) {
             tracing::info!("{device} {text}");
-            note(
-                tx,
-                Note {
-                    kind,
-                    device: Some(device),
-                    group: None,
-                    text: &text,
-                },
-            )
-            .await?;
+            note(tx, about(kind, device, &text)).await?;
         }
         Ok(())
     }
@@ -449,56 +474,6 @@ impl Fleet {
         .await
     }
 
-    /// Looks for robots that stay behind, and publishes their group's desired state again: a message
-    /// that a broker lost is the one thing that only the fleet can repair.
-    async fn compare(&mut self) -> Result<(), LinkClosed> {
-        let behind = match self.behind().await {
-            Ok(behind) => behind,
-            Err(error) => {
-                tracing::error!("{error}");
-                return Ok(());
-            }
-        };
-        self.memory
-            .behind
-            .retain(|name, _| behind.iter().any(|(device, _)| device == name));
-        let now = Instant::now();
-        let mut again: Vec<Name> = Vec::new();
-        for (device, group) in behind {
-            let since = *self.memory.behind.entry(device.clone()).or_insert(now);
-            if now.duration_since(since) >= PATIENCE {
-                tracing::info!("{device} is behind; publishing the desired state of {group} again");
-                self.memory.behind.insert(device, now);
-                if !again.contains(&group) {
-                    again.push(group);
-                }
-            }
-        }
-        for group in again {
-            self.publish_desired(Some(&group)).await?;
-        }
-        Ok(())
-    }
-
-    async fn behind(&self) -> Result<Vec<(Name, Name)>, StoreError> {
-        let mut tx = self.store.read().await?;
-        let mut behind = Vec::new();
-        for group in groups::list(&mut tx).await? {
-            for device in devices::list(&mut tx, Some(&group.manifest.group)).await? {
-                let limits = device.birth.as_ref().map(Limits::from);
-                let verdict = standing(
-                    Some(&group.manifest),
-                    limits.as_ref(),
-                    device.state.as_ref(),
-                );
-                if device.known.online && verdict.standing == Standing::Behind {
-                    behind.push((device.name, group.manifest.group.clone()));
-                }
-            }
-        }
-        Ok(behind)
-    }
-
     async fn publish_desired(&self, only: Option<&Name>) -> Result<(), LinkClosed> {
         let groups = async {
             let mut tx = self.store.read().await?;
@@ -524,63 +499,12 @@ impl Fleet {
     }
 }
 
-/// Publishes a group's desired state, retained.
-pub async fn send_desired(
-    link: &Link,
-    fleet: &Name,
-    group: &Name,
-    message: Vec<u8>,
-) -> Result<(), LinkClosed> {
-    let topic = Topic::desired(fleet, group).to_string();
-    link.publish(Outgoing {
-        topic,
-        payload: message,
-        at_least_once: true,
-        retain: true,
-    })
-    .await
-}
-
-/// Publishes an order to one robot.
-pub async fn send_order(
-    link: &Link,
-    fleet: &Name,
-    device: &Name,
-    cmd: &Cmd,
-) -> Result<(), LinkClosed> {
-    let mut buffer = [0; MAX_SMALL_MESSAGE];
-    let payload = match encode(cmd, &mut buffer) {
-        Ok(bytes) => bytes.to_vec(),
-        Err(error) => {
-            tracing::error!("an order to {device}: {error}");
-            return Ok(());
-        }
-    };
-    let topic = Topic::device(fleet, device, Kind::Cmd).to_string();
-    link.publish(Outgoing {
-        topic,
-        payload,
-        at_least_once: true,
-        retain: false,
-    })
-    .await
-}
-
-/// A number for an order: from the clock, so that it grows over restarts without being stored.
-pub fn order_id(order: &Order) -> u64 {
-    match order {
-        Order::Receipt(_) | Order::Refused(..) => 0,
-        _ => u64::try_from(now_ms()).unwrap_or(1).max(1),
-    }
-}
-
-fn tally(tally: &mut results::Tally, result: &Inference<'_>) {
-    tally.frames += 1;
-    tally.latency_us += u64::from(result.latency_us);
-    *tally.buckets.entry(bucket(result.latency_us)).or_default() += 1;
-    if let (Some(truth), Output::Class { top, .. }) = (result.truth, &result.output) {
-        tally.labelled += 1;
-        tally.correct += u64::from(truth == *top);
+fn about<'a>(kind: &'static str, device: &'a Name, text: &'a str) -> Note<'a> {
+    Note {
+        kind,
+        device: Some(device),
+        group: None,
+        text,
     }
 }
 
@@ -600,45 +524,4 @@ fn last_result(result: &Inference<'_>) -> String {
         "at_ms": now_ms(),
     })
     .to_string()
-}
-
-/// What a new state says that the one before did not, for people.
-fn news(before: Option<&State>, now: &State) -> Option<(&'static str, String)> {
-    let digest = |s: &State| s.running.as_ref().map(|r| r.digest);
-    let release = |s: &State| s.progress.map(|p| p.release);
-    if before.map(|s| &s.failure) != Some(&now.failure)
-        && let Some(failure) = &now.failure
-    {
-        return Some((
-            "fell_back",
-            format!("did not take the update: {}", failure.text),
-        ));
-    }
-    if before.and_then(digest) != digest(now)
-        && let Some(running) = &now.running
-    {
-        return Some((
-            "running",
-            format!(
-                "runs {} v{} ({})",
-                running.model,
-                running.version,
-                running.digest.short()
-            ),
-        ));
-    }
-    let changed = before.is_none_or(|s| s.phase != now.phase || release(s) != release(now));
-    let doing = match now.phase {
-        Phase::Downloading => "pulls",
-        Phase::Verifying => "checks",
-        Phase::SelfTest => "runs the golden vectors of",
-        Phase::Trial => "tries",
-        Phase::Active if before.is_some_and(|s| s.phase == Phase::Trial) => "keeps",
-        _ => return None,
-    };
-    changed.then(|| {
-        let what = release(now).or_else(|| digest(now));
-        let what = what.map_or("a model".to_owned(), |d| format!("release {}", d.short()));
-        ("updating", format!("{doing} {what}"))
-    })
 }

@@ -1,0 +1,101 @@
+//! What only time shows: robots that stay behind, and robots that went without a word.
+
+use std::time::Instant;
+
+use sanderling_wire::Name;
+
+use super::{Fleet, PATIENCE};
+use crate::decide::fit::Limits;
+use crate::decide::presence::Known;
+use crate::decide::standing::{Standing, standing};
+use crate::link::LinkClosed;
+use crate::store::{StoreError, devices, events, groups};
+
+impl Fleet {
+    /// Looks for robots that stay behind, and publishes their group's desired state again: a message
+    /// that a broker lost is the one thing that only the fleet can repair.
+    pub(super) async fn compare(&mut self) -> Result<(), LinkClosed> {
+        if self
+            .memory
+            .roll_call
+            .is_some_and(|when| Instant::now() >= when)
+        {
+            match self.call_roll().await {
+                Ok(()) => self.memory.roll_call = None,
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+        let behind = match self.behind().await {
+            Ok(behind) => behind,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Ok(());
+            }
+        };
+        self.memory
+            .behind
+            .retain(|name, _| behind.iter().any(|(device, _)| device == name));
+        let now = Instant::now();
+        let mut again: Vec<Name> = Vec::new();
+        for (device, group) in behind {
+            let since = *self.memory.behind.entry(device.clone()).or_insert(now);
+            if now.duration_since(since) >= PATIENCE {
+                tracing::info!("{device} is behind; publishing the desired state of {group} again");
+                self.memory.behind.insert(device, now);
+                if !again.contains(&group) {
+                    again.push(group);
+                }
+            }
+        }
+        for group in again {
+            self.publish_desired(Some(&group)).await?;
+        }
+        Ok(())
+    }
+
+    /// While there was no connection, a robot may have gone without its will being heard. Those that
+    /// nothing was heard of since the connection came back, not even a birth that the broker kept,
+    /// are gone.
+    async fn call_roll(&mut self) -> Result<(), StoreError> {
+        let mut tx = self.store.write().await?;
+        for device in devices::silent_since(&mut tx, self.memory.lost_ms).await? {
+            let known = Known {
+                online: false,
+                ..device.known
+            };
+            self.change(&mut tx, &device.name, known).await?;
+        }
+        let newest = events::newest(&mut tx).await?;
+        if let Err(error) = tx.commit().await {
+            self.memory.known.clear();
+            return Err(error.into());
+        }
+        self.tell(newest);
+        Ok(())
+    }
+
+    /// Wakes those who wait for events.
+    pub(super) fn tell(&self, newest: i64) {
+        self.news
+            .send_if_modified(|known| std::mem::replace(known, newest) != newest);
+    }
+
+    async fn behind(&self) -> Result<Vec<(Name, Name)>, StoreError> {
+        let mut tx = self.store.read().await?;
+        let mut behind = Vec::new();
+        for group in groups::list(&mut tx).await? {
+            for device in devices::list(&mut tx, Some(&group.manifest.group)).await? {
+                let limits = device.birth.as_ref().map(Limits::from);
+                let verdict = standing(
+                    Some(&group.manifest),
+                    limits.as_ref(),
+                    device.state.as_ref(),
+                );
+                if device.known.online && verdict.standing == Standing::Behind {
+                    behind.push((device.name, group.manifest.group.clone()));
+                }
+            }
+        }
+        Ok(behind)
+    }
+}
