@@ -1,7 +1,9 @@
 //! The boot counter: a number that is raised at every start and never comes twice, so that no two results of a robot
 //! ever carry the same number.
 
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,8 +25,15 @@ pub fn next(path: &Path) -> io::Result<u32> {
         Some(before) => before.saturating_add(1),
         None => seconds_since_1970(),
     };
-    durable::replace(path, &format(boot))?;
+    // A disk without room for another file still takes the bytes of this one, and a robot must start on it.
+    durable::replace(path, &format(boot)).or_else(|_| overwrite(path, &format(boot)))?;
     Ok(boot)
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()
 }
 
 fn seconds_since_1970() -> u32 {

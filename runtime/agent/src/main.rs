@@ -51,6 +51,12 @@ A frames file is .npz with the array `input` (first axis: the frames) and, optio
 SIGTERM finishes the frames that wait, sends what it can, and ends with 0.";
 
 fn main() -> ExitCode {
+    // A thread that panicked would leave an agent that looks alive. Whoever supervises it starts it again, and a
+    // model that is the cause is given up after a few starts.
+    std::panic::set_hook(Box::new(|panic| {
+        error!("agent", "this is a bug, please report it: {panic}");
+        std::process::abort();
+    }));
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

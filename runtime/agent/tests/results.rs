@@ -281,6 +281,45 @@ fn a_disk_without_room_costs_neither_inference_nor_results() {
     assert!(agent.terminate().success());
 }
 
+#[test]
+fn an_agent_starts_on_a_disk_without_room() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(broker) = Broker::start(folder.path()) else {
+        return;
+    };
+    let small = folder.path().join("small");
+    let Some(_mounted) = SmallDisk::mount(&small, "512k") else {
+        return;
+    };
+    let fleet = Fleet::start(broker.port);
+    let (frames, model) = (
+        folder.path().join("frames.npz"),
+        folder.path().join("first.plan"),
+    );
+    models::record(&frames, 64);
+    std::fs::write(&model, models::largest().bytes).expect("writable");
+    let mut start = Start::new(folder.path(), "r1", &broker.url())
+        .with("--fleet test --rate 500 --loop --trial-inferences 5")
+        .with_path("--source", &frames)
+        .with_path("--model", &model);
+    start.folder = small.clone();
+    let mut agent = start.spawn();
+    agent.wait_for("the first model", |status| status["phase"] == "active");
+    let boots = |heard: &support::fleet::Heard| -> BTreeSet<u32> {
+        heard.frames().iter().map(|frame| frame.boot).collect()
+    };
+    let mut filler = std::fs::File::create(small.join("filler")).expect("there is some room");
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    for round in 2..4 {
+        agent.kill();
+        agent = start.spawn();
+        fleet.wait("results of another start", |heard| {
+            boots(heard).len() == round
+        });
+    }
+    assert!(agent.terminate().success());
+}
+
 /// A small file system of its own, where the test may mount one.
 struct SmallDisk<'p> {
     path: &'p std::path::Path,

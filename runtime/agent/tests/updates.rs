@@ -17,7 +17,7 @@ struct Scene {
     start: Start,
     first: Model,
     broker: Broker,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 fn scene(arguments: &str) -> Option<Scene> {
@@ -41,7 +41,7 @@ fn scene(arguments: &str) -> Option<Scene> {
         start,
         first,
         broker,
-        folder,
+        _folder: folder,
     })
 }
 

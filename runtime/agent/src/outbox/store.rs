@@ -250,10 +250,10 @@ impl Store {
     fn read_at(&mut self, at: Position) -> Option<(FrameId, Vec<u8>, u64)> {
         for fresh in [false, true] {
             if fresh
-                || !self
+                || self
                     .reader
                     .as_ref()
-                    .is_some_and(|(number, ..)| *number == at.segment)
+                    .is_none_or(|(number, ..)| *number != at.segment)
             {
                 let file = File::open(path_of(&self.folder, at.segment)).ok()?;
                 let mut bytes = vec![0; READ_BYTES.max(segment::MAX_PAYLOAD + 1024)];

@@ -99,7 +99,7 @@ pub struct Driver {
     pub(super) jobs: Vec<Running>,
     pub(super) last_job: u64,
     /// Models that are loaded and do not serve: the tested one before its trial, the old one during it.
-    pub(super) hand: Vec<Box<Candidate>>,
+    pub(super) hand: Vec<Candidate>,
     /// What the inference thread runs.
     pub(super) serving: Option<Image>,
     pub(super) executor: Option<&'static str>,

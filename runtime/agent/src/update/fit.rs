@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_for_its_reason() {
-        let cases: [(&dyn Fn(&mut Manifest, &mut Artifact), FailureCode); 5] = [
+        type Change = dyn Fn(&mut Manifest, &mut Artifact);
+        let cases: [(&Change, FailureCode); 5] = [
             (&|m, _| m.group = name("others"), FailureCode::Refused),
             (&|m, _| m.expires_s = Some(999), FailureCode::Refused),
             (&|_, a| a.target = name("cortex-m4"), FailureCode::Target),

@@ -73,7 +73,7 @@ impl Driver {
                     .update
                     .is_some_and(|update| update.image.digest == digest)
                 {
-                    self.hand.push(candidate);
+                    self.hand.push(*candidate);
                     self.event(Event::SelfTested(digest));
                 }
             }
@@ -140,7 +140,7 @@ impl Driver {
             Some(index) => {
                 let mut candidate = self.hand.swap_remove(index);
                 candidate.image = image;
-                self.put_on_stage(Some(candidate));
+                self.put_on_stage(Some(Box::new(candidate)));
             }
             None => self.start_job(jobs::Kind::Load, slot, image),
         }
@@ -150,7 +150,7 @@ impl Driver {
         let image = candidate.as_ref().map(|candidate| candidate.image);
         let next = candidate.map_or(Next::Nothing, Next::Serve);
         if let Some(Next::Serve(never_taken)) = self.setup.stage.put(next) {
-            self.hand.push(never_taken);
+            self.hand.push(*never_taken);
         }
         self.setup.queue.nudge();
         self.staged = Some((image, Instant::now() + self.setup.config.check_limit));
@@ -182,7 +182,7 @@ impl Driver {
         }
         // The old model stays in memory while the new one can still be taken back.
         if trial.is_some() {
-            self.hand.extend(retired);
+            self.hand.extend(retired.map(|candidate| *candidate));
         }
         if let Some(image) = serving {
             info!(
