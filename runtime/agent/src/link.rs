@@ -13,10 +13,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rumqttc::Outgoing;
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode,
 };
+use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttOptions, StateError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -308,6 +308,11 @@ fn words(error: &ConnectionError) -> String {
                 _ => "",
             };
             format!("the broker ended the connection ({why}){hint}")
+        }
+        ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
+        ) => {
+            format!("the connection broke ({error})")
         }
         ConnectionError::MqttState(StateError::AwaitPingResp) => "the broker went silent".into(),
         other => format!("the connection failed ({other})"),

@@ -62,7 +62,7 @@ impl Start {
 
     /// The command, ready to start.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sanderling-agent"));
+        let mut command = program();
         command
             .args(&self.arguments)
             .arg("--state-dir")
@@ -91,6 +91,20 @@ impl Start {
         let status = self.folder.join(format!("{}.json", self.device));
         Agent { child, status, log }
     }
+}
+
+/// The agent's program, behind the emulator that `SANDERLING_EMULATOR` names where it was
+/// built for another processor.
+fn program() -> Command {
+    let program = env!("CARGO_BIN_EXE_sanderling-agent");
+    let emulator = std::env::var("SANDERLING_EMULATOR").unwrap_or_default();
+    let mut words = emulator.split_whitespace();
+    let Some(first) = words.next() else {
+        return Command::new(program);
+    };
+    let mut command = Command::new(first);
+    command.args(words).arg(program);
+    command
 }
 
 impl Agent {
