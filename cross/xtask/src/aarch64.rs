@@ -43,7 +43,14 @@ pub fn tests() -> anyhow::Result<Tally> {
     for name in CRATES {
         arguments.extend(["-p", name]);
     }
-    test::cargo_tests("aarch64 tests", &workspace::root(), &arguments, &[])
+    // Tests that start the agent themselves need to be told how.
+    let emulator = EMULATOR.join(" ");
+    test::cargo_tests(
+        "aarch64 tests",
+        &workspace::root(),
+        &arguments,
+        &[("SANDERLING_EMULATOR", Path::new(&emulator))],
+    )
 }
 
 /// Runs every model of the zoo on its golden inputs, and compares with this machine.

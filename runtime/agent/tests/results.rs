@@ -115,7 +115,9 @@ fn an_agent_killed_at_any_moment_leaves_no_gap_in_its_results() {
     models::record(&frames, 64);
     std::fs::write(&model, models::largest().bytes).expect("writable");
     let start = Start::new(folder.path(), "r1", &broker.url())
+        // A source that waits: where the machine is slow or emulated, a full queue would let frames go by design.
         .with("--fleet test --rate 500 --loop --resend-seconds 1 --trial-inferences 5 --max-starts 100")
+        .with("--queue-policy block")
         .with_path("--source", &frames)
         .with_path("--model", &model);
     for round in 0..12u64 {
