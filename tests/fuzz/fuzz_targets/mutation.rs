@@ -12,7 +12,9 @@ static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| every_operator::plan(|_| vec!
 /// even, else a valid plan of every operator in which they change words. Each change
 /// takes six bytes: where (`u16`, in words) and what (`u32`).
 pub fn plan(data: &[u8]) -> Aligned {
-    let Some((mode, rest)) = data.split_first() else { return Aligned::new(data) };
+    let Some((mode, rest)) = data.split_first() else {
+        return Aligned::new(data);
+    };
     if mode.is_multiple_of(2) {
         return Aligned::new(rest);
     }

@@ -15,7 +15,9 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     for id in 0..plan.tensor_count() {
-        let tensor = plan.tensor(TensorId(id as u16)).expect("a tensor that is counted is there");
+        let tensor = plan
+            .tensor(TensorId(id as u16))
+            .expect("a tensor that is counted is there");
         let _ = (plan.tensor_name(&tensor), tensor.shape.to_string());
     }
     assert_eq!(plan.steps().count(), plan.step_count());
@@ -30,5 +32,11 @@ fuzz_target!(|data: &[u8]| {
     for golden in plan.golden() {
         assert_eq!(golden.parts(plan.io_tensors()).count(), io);
     }
-    let _ = (plan.macs(), plan.source_sha256(), plan.peak_tensor(), plan.bytes(), plan.constants());
+    let _ = (
+        plan.macs(),
+        plan.source_sha256(),
+        plan.peak_tensor(),
+        plan.bytes(),
+        plan.constants(),
+    );
 });
