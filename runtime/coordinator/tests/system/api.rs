@@ -106,7 +106,7 @@ async fn a_push_that_does_not_fit_is_refused_before_a_byte_is_sent() {
     };
     let mut robot = Robot::connect(&coordinator.mqtt, setup).await;
     coordinator
-        .until_device("robot", |d| d["online"] == true)
+        .until_device("robot", |d| d["phase"] == "empty")
         .await;
 
     let push = async |body: &str| {
