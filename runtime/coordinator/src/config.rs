@@ -58,7 +58,7 @@ pub struct Options {
     )]
     pub mqtt: Option<SocketAddr>,
 
-    /// Use this MQTT 5 broker instead of the embedded one: mqtt://[USER:PASSWORD@]HOST[:PORT]
+    /// Use this MQTT 5 broker instead of the embedded one: mqtt://HOST:PORT, or mqtt://USER:PASSWORD@HOST:PORT
     #[arg(long, env = "SANDERLING_BROKER_URL", value_name = "URL")]
     pub broker_url: Option<String>,
 
