@@ -37,6 +37,7 @@ pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
         .as_mut()
         .filter(|graph| !graph.output.is_empty())
         .ok_or_else(|| CompileError::NotOnnx("it has no graph with outputs".into()))?;
+    defined_outputs(graph)?;
     normalize::qoperators_to_qdq(graph)?;
     close_batch(graph)?;
     let unknown = keep::unknown_operators(graph);
@@ -58,6 +59,22 @@ pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
         .and_then(|model| model.into_typed())
         .map_err(|error| CompileError::Shapes(chain(&error)))?;
     walk(&typed, opset, names)
+}
+
+/// tract takes for granted that every output of the graph is computed somewhere.
+fn defined_outputs(graph: &pb::GraphProto) -> Result<(), CompileError> {
+    let defined = |name: &String| {
+        graph.node.iter().any(|node| node.output.contains(name))
+            || graph.input.iter().any(|input| input.name == *name)
+            || graph.initializer.iter().any(|tensor| tensor.name == *name)
+    };
+    match graph.output.iter().find(|output| !defined(&output.name)) {
+        Some(output) => Err(CompileError::NotOnnx(format!(
+            "no node computes its output `{}`",
+            output.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Gives an open first dimension of an input the value 1, and drops the shapes that the

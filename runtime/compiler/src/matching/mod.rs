@@ -76,7 +76,7 @@ impl<'a> Matcher<'a> {
             .flatten()
             .any(|id| matches!(self.meanings.get(id), Some(Meaning::Refused)));
         let outcome = if refused {
-            Ok(vec![Meaning::Refused])
+            self.after_refusal(node)
         } else {
             self.sizes(node).and_then(|()| self.place(index, node))
         };
@@ -90,6 +90,27 @@ impl<'a> Matcher<'a> {
             self.meanings
                 .insert(output, meaning.unwrap_or(Meaning::Refused));
         }
+    }
+
+    /// A node that reads what was refused is refused too, so that the list is whole; from
+    /// QuantizeLinear on, integers could go on, and what follows is judged by itself.
+    fn after_refusal(&mut self, node: &Node) -> Result<Vec<Meaning>, Why> {
+        if node.operator == "QuantizeLinear" {
+            return Ok(vec![self.stand_in(node)]);
+        }
+        Err(
+            "it reads the float output of a node in this list; put QuantizeLinear and \
+             DequantizeLinear before it"
+                .into(),
+        )
+    }
+
+    /// A quantized tensor in the place of one that was refused. The program is never used.
+    fn stand_in(&mut self, node: &Node) -> Meaning {
+        let shape = self.output_shape(node);
+        let order = (0..shape.len()).collect();
+        let element = self.graph.value(node.outputs[0]).element;
+        Meaning::Stored(self.new_stored(node, shape, order, element, None))
     }
 
     /// Every output has elements, and no more than a plan can count.
