@@ -141,9 +141,7 @@ fn walk(model: &TypedModel, opset: i64, names: Vec<String>) -> Result<Graph, Com
                 name: name.to_owned(),
                 element: element(output.fact.datum_type),
                 shape,
-                constant: constant
-                    .and_then(|tensor| read_constant(tensor))
-                    .map(Arc::new),
+                constant: constant.and_then(read_constant).map(Arc::new),
             });
             ids.insert(outlet, id);
         }

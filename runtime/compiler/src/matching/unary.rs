@@ -8,21 +8,20 @@ use std::sync::Arc;
 
 impl Matcher<'_> {
     pub(super) fn unary(&mut self, node: &Node) -> Result<Meaning, Why> {
-        if let Some((low, high)) = self.clamp_of(node)? {
-            if let Some(Meaning::Pending {
+        if let Some((low, high)) = self.clamp_of(node)?
+            && let Some(Meaning::Pending {
                 node,
                 low: l,
                 high: h,
             }) = self.meaning(node, 0)
-            {
-                // Relu after Relu, or Clip after Relu: the bounds meet.
-                let (low, high) = (l.max(low).min(high), h.min(high).max(low));
-                return Ok(Meaning::Pending {
-                    node: *node,
-                    low,
-                    high,
-                });
-            }
+        {
+            // Relu after Relu, or Clip after Relu: the bounds meet.
+            let (low, high) = (l.max(low).min(high), h.min(high).max(low));
+            return Ok(Meaning::Pending {
+                node: *node,
+                low,
+                high,
+            });
         }
         let function = self.function(node)?;
         match self.meaning(node, 0) {
