@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sanderling_plan::Target;
 use sanderling_slots::{Policy, TrialLimits};
 use sanderling_wire::{MAX_CHUNK, MAX_TARGETS, MIN_CHUNK, Name};
 
@@ -319,12 +318,9 @@ fn broker(url: &str) -> Result<Broker, ConfigError> {
     })
 }
 
-/// The packing targets that this build's engine runs, its own before the one that every engine runs.
+/// The packing targets that the engine runs here, the fastest first.
 fn own_targets() -> Vec<String> {
-    let own = Target::ALL
-        .into_iter()
-        .filter(|&target| target != Target::Generic && sanderling_engine::runs(target));
-    own.chain([Target::Generic])
+    sanderling_engine::targets()
         .map(|target| target.name().to_owned())
         .collect()
 }

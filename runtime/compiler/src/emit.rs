@@ -11,7 +11,7 @@ pub type GoldenVector = (Vec<Vec<u8>>, Vec<Vec<u8>>);
 
 /// The plan of `program` with its arena laid out as `memory` says.
 ///
-/// Constants are packed for `target`; all targets take the generic packing today.
+/// Constants are packed for `target`, which `memory` was planned for.
 /// Tensors that no step, input or output names are left out, so ids in
 /// the plan differ from those in the program.
 ///
@@ -30,7 +30,7 @@ pub fn emit(
     let ids = write_tensors(program, memory, &mut writer);
     let id = |of: TensorId| ids[of.0].expect("every tensor that is named was written");
     for (index, step) in program.steps.iter().enumerate() {
-        let operator = operator(&step.operation, &mut writer);
+        let operator = operator(&step.operation, target, &mut writer);
         let inputs: Vec<tensor::TensorId> = step.inputs.iter().map(|&of| id(of)).collect();
         writer.step(&StepRecord {
             name: &step.name,
@@ -38,7 +38,7 @@ pub fn emit(
             inputs: &inputs,
             output: id(step.output),
             scratch_offset: memory.scratch_offsets[index] as u32,
-            scratch_bytes: step.scratch_bytes as u32,
+            scratch_bytes: memory.scratch_bytes[index] as u32,
         });
     }
     for (inputs, outputs) in golden {
@@ -101,14 +101,18 @@ fn write_tensors(
 }
 
 /// Writes the constants of `operation` and fills their offsets in.
-fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
+fn operator(operation: &Operation, target: Target, writer: &mut Writer) -> Operator {
     match operation {
         Operation::Conv {
             parameters,
             depthwise,
             affine,
         } => {
-            let [weights, bias, multipliers] = write_affine(affine, writer);
+            let groups = match depthwise {
+                true => 0,
+                false => parameters.groups as usize,
+            };
+            let [weights, bias, multipliers] = write_affine(affine, groups, target, writer);
             let parameters = Conv {
                 weights,
                 bias,
@@ -122,7 +126,7 @@ fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
             }
         }
         Operation::FullyConnected { parameters, affine } => {
-            let [weights, bias, multipliers] = write_affine(affine, writer);
+            let [weights, bias, multipliers] = write_affine(affine, 1, target, writer);
             Operator::FullyConnected(FullyConnected {
                 weights,
                 bias,
@@ -145,9 +149,18 @@ fn operator(operation: &Operation, writer: &mut Writer) -> Operator {
     }
 }
 
-/// Offsets of weights, biases and multipliers.
-fn write_affine(affine: &Affine, writer: &mut Writer) -> [u32; 3] {
-    let weights: Vec<u8> = affine.weights.iter().map(|&w| w as u8).collect();
+/// Offsets of weights, biases and multipliers of so many groups; 0 for depthwise weights,
+/// which stay as they are.
+fn write_affine(affine: &Affine, groups: usize, target: Target, writer: &mut Writer) -> [u32; 3] {
+    let group = affine.weights.len().checked_div(groups);
+    let k = affine.weights.len() / affine.bias.len().max(1);
+    let weights: Vec<i8> = match group {
+        Some(group) => (affine.weights.chunks(group.max(1)))
+            .flat_map(|weights| target.dense().pack(weights, k))
+            .collect(),
+        None => affine.weights.clone(),
+    };
+    let weights: Vec<u8> = weights.into_iter().map(|w| w as u8).collect();
     let bias: Vec<u8> = affine.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
     [
         writer.constant(&weights),

@@ -75,7 +75,7 @@ pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError>
     double_qdq::merge(&mut graph);
     let program = matching::match_graph(&graph)?;
     program.check_limits()?;
-    let memory = memory::plan_memory(&program);
+    let memory = memory::plan_memory(&program, options.target);
     let source: [u8; 32] = Sha256::digest(onnx).into();
     // The reference may rely on what the plan's own reader has accepted.
     check(&emit::emit(&program, &memory, options.target, source, &[]))?;

@@ -7,7 +7,7 @@
 use crate::error::{CompileError, Refusal};
 use sanderling_plan::step as plan;
 use sanderling_plan::tensor::MAX_RANK;
-use sanderling_plan::{Dtype, Operator};
+use sanderling_plan::{Dtype, Operator, Target};
 
 /// Index of a buffer in [`Program::buffers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ impl Tensor {
 /// of constants inside the parameters are 0 until emission.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// Convolution; weights are packed already.
+    /// Convolution; weights are `[out][kh][kw][in / groups]`, or `[kh][kw][out]`.
     Conv {
         /// Geometry, zero points, clamp.
         parameters: plan::Conv,
@@ -101,7 +101,7 @@ pub enum Operation {
 /// Weights, biases and multipliers of a convolution or matrix product.
 #[derive(Clone, Debug)]
 pub struct Affine {
-    /// Packed for the generic target.
+    /// Row-major; emission packs them for a target.
     pub weights: Vec<i8>,
     /// Zero points folded in, one for each output channel.
     pub bias: Vec<i32>,
@@ -163,7 +163,8 @@ pub struct Step {
     pub inputs: Vec<TensorId>,
     /// What it writes. Several steps may write parts of one tensor (concat, pad).
     pub output: TensorId,
-    /// Bytes of scratch it needs in the arena.
+    /// Bytes of scratch it needs in the arena whatever the target; kernels of
+    /// convolutions and matrix products need more: [`Program::scratch_bytes`].
     pub scratch_bytes: usize,
     /// Multiply-accumulate operations.
     pub macs: u64,
@@ -188,6 +189,33 @@ impl Program {
     /// The tensor called `id`.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
+    }
+
+    /// Bytes of scratch that `step` needs, packed for `target`; `overlaps` where its output
+    /// takes bytes of its input.
+    pub fn scratch_bytes(&self, step: &Step, target: Target, overlaps: bool) -> usize {
+        let input = step
+            .inputs
+            .first()
+            .map(|&id| self.tensor(id).shape.as_slice());
+        let bytes = match (&step.operation, input) {
+            (
+                Operation::Conv {
+                    parameters,
+                    depthwise,
+                    ..
+                },
+                Some(&[n, h, w, c]),
+            ) => parameters
+                .scratch(target, [n, h, w, c].map(|n| n as u32), *depthwise, overlaps)
+                .and_then(|scratch| scratch.bytes()),
+            (Operation::FullyConnected { parameters, .. }, Some(&[.., k])) => {
+                parameters.scratch_bytes(target, k)
+            }
+            _ => Some(step.scratch_bytes),
+        };
+        // What does not fit any memory fits no arena either.
+        bytes.unwrap_or(usize::MAX / 4)
     }
 
     /// Adds a tensor over a buffer of its own.

@@ -145,7 +145,7 @@ fn step_report(program: &Program, memory: &MemoryPlan, index: usize) -> StepRepo
         output: shape(step.output),
         macs: step.macs,
         weight_bytes: operation_bytes(step) + constants,
-        scratch_bytes: step.scratch_bytes,
+        scratch_bytes: memory.scratch_bytes[index],
         in_place: memory.in_place[index].is_some(),
         live_bytes: memory.live_bytes[index],
     }

@@ -1,6 +1,7 @@
 //! A plan joined with an arena.
 
 use crate::error::{EngineError, RunError, SelfTestError};
+use crate::kernels::Isa;
 use crate::memory::Operands;
 use crate::operators;
 use sanderling_plan::golden::Part;
@@ -14,16 +15,18 @@ use sanderling_plan::{ALIGNMENT, Plan, Target};
 pub struct Engine<B, A> {
     plan: Plan<B>,
     arena: A,
+    isa: Isa,
 }
 
-/// Whether this build runs plans that are packed for `target`.
-pub const fn runs(target: Target) -> bool {
-    match target {
-        Target::Generic => true,
-        Target::CortexM4 | Target::CortexM55 => cfg!(target_arch = "arm"),
-        Target::Aarch64 | Target::Aarch64Dotprod => cfg!(target_arch = "aarch64"),
-        Target::X86_64 => cfg!(target_arch = "x86_64"),
-    }
+/// Whether this build, on this processor, runs plans that are packed for `target`.
+pub fn runs(target: Target) -> bool {
+    Isa::of(target).is_some()
+}
+
+/// The targets that this build, on this processor, runs; the fastest first.
+pub fn targets() -> impl Iterator<Item = Target> {
+    // Later ones are wider.
+    Target::ALL.into_iter().rev().filter(|&target| runs(target))
 }
 
 impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
@@ -35,9 +38,8 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     ///
     /// The arena is too small or misaligned, or the plan is packed for another processor.
     pub fn new(plan: Plan<B>, arena: A) -> Result<Self, EngineError> {
-        if !runs(plan.target()) {
-            return Err(EngineError::Target(plan.target()));
-        }
+        let target = plan.target();
+        let isa = Isa::of(target).ok_or(EngineError::Target(target))?;
         let (need, bytes) = (plan.arena_bytes(), arena.as_ref());
         if bytes.len() < need {
             return Err(EngineError::ArenaTooSmall {
@@ -48,7 +50,7 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
         if !(bytes.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
             return Err(EngineError::ArenaMisaligned);
         }
-        Ok(Engine { plan, arena })
+        Ok(Engine { plan, arena, isa })
     }
 
     /// The plan.
@@ -95,7 +97,7 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     pub fn run_step(&mut self, index: usize) -> Result<(), RunError> {
         let step = self.plan.step(index).ok_or(RunError { step: index })?;
         Operands::of(&self.plan, &step, self.arena.as_mut())
-            .and_then(|operands| operators::run(&step.operator, operands))
+            .and_then(|operands| operators::run(self.isa, &step.operator, operands))
             .ok_or(RunError { step: index })
     }
 
@@ -113,7 +115,7 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     }
 
     fn test_vector(&mut self, vector: usize) -> Result<(), SelfTestError> {
-        let Engine { plan, arena } = self;
+        let Engine { plan, arena, .. } = self;
         let Some(golden) = plan.golden().nth(vector) else {
             return Ok(());
         };

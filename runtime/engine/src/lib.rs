@@ -61,6 +61,6 @@ mod numerics;
 mod operators;
 mod work;
 
-pub use engine::{Engine, runs};
+pub use engine::{Engine, runs, targets};
 pub use error::{EngineError, RunError, SelfTestError};
 pub use work::work_bound;

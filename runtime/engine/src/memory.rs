@@ -2,7 +2,7 @@
 
 use bytemuck::AnyBitPattern;
 use sanderling_plan::step::MAX_INPUTS;
-use sanderling_plan::{ALIGNMENT, Place, Plan, Shape, Step};
+use sanderling_plan::{ALIGNMENT, Place, Plan, Shape, Step, Tensor};
 
 /// The memory of one step.
 pub(crate) struct Operands<'a> {
@@ -27,8 +27,9 @@ pub(crate) struct Input<'a> {
 pub(crate) enum Source<'a> {
     /// Bytes of its own.
     Bytes(&'a [u8]),
-    /// The bytes of the output, which hold the operand until they are overwritten.
-    Output,
+    /// The bytes of the output from this one on, which hold the operand until they are
+    /// overwritten. The output then reaches as far as both of them together.
+    Output(usize),
 }
 
 impl<'a> Input<'a> {
@@ -36,7 +37,7 @@ impl<'a> Input<'a> {
     pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
         match self.source {
             Source::Bytes(bytes) => Some(bytes),
-            Source::Output => None,
+            Source::Output(_) => None,
         }
     }
 
@@ -60,14 +61,22 @@ impl<'a> Operands<'a> {
         for (tensor, &id) in tensors.iter_mut().zip(step.inputs()) {
             *tensor = plan.tensor(id)?;
         }
+        // Operands that the output overwrites are cut out together with it.
+        let overwritten = |tensor: &Tensor| {
+            let (range, output) = (tensor.range(), output.range());
+            let apart = range.end <= output.start || output.end <= range.start;
+            tensor.place == Place::Arena && !apart
+        };
+        let mut joint = output.range();
         // An operand that is the output, one that was cut out already, and a constant
         // leave an empty range at 0, which overlaps nothing.
         let mut cuts = [const { 0..0 }; MAX_INPUTS];
         for i in 0..MAX_INPUTS {
             let tensor = tensors.get(i)?;
             let range = tensor.range();
-            let apart = tensor.place == Place::Arena && range != output.range();
-            if apart && !cuts.contains(&range) {
+            if overwritten(tensor) {
+                joint.end = joint.end.max(range.end);
+            } else if tensor.place == Place::Arena && !cuts.contains(&range) {
                 *cuts.get_mut(i)? = range;
             }
         }
@@ -75,21 +84,22 @@ impl<'a> Operands<'a> {
             .filter(|range| !range.is_empty())
             .unwrap_or(0..0);
         let [a, b, c] = cuts.clone();
-        let [output_bytes, scratch, a, b, c] = arena
-            .get_disjoint_mut([output.range(), scratch, a, b, c])
-            .ok()?;
+        let [output_bytes, scratch, a, b, c] =
+            arena.get_disjoint_mut([joint, scratch, a, b, c]).ok()?;
         let cut_bytes: [&'a [u8]; MAX_INPUTS] = [a, b, c];
 
         let mut inputs = tensors.map(|tensor| Input {
             shape: tensor.shape,
             width: tensor.dtype.bytes(),
-            source: Source::Output,
+            source: Source::Output(0),
         });
         for (input, tensor) in inputs.iter_mut().zip(&tensors) {
             let range = tensor.range();
             if tensor.place == Place::Constants {
                 input.source = Source::Bytes(constants.get(range)?);
-            } else if range != output.range() {
+            } else if overwritten(tensor) {
+                input.source = Source::Output(range.start.checked_sub(output.range().start)?);
+            } else {
                 let (_, bytes) = cuts.iter().zip(cut_bytes).find(|(cut, _)| **cut == range)?;
                 input.source = Source::Bytes(bytes);
             }

@@ -50,6 +50,7 @@ mod bytes;
 pub mod error;
 pub mod golden;
 pub mod header;
+pub mod packing;
 pub mod step;
 pub mod tensor;
 mod view;

@@ -313,6 +313,7 @@ impl<B: AsRef<[u8]>> Plan<B> {
             output: &output,
             constants: self.constants(),
             arena_bytes: self.arena_bytes,
+            target: self.target,
         };
         check.places()?;
         step.operator.check(&check)

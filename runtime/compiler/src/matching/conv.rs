@@ -79,13 +79,6 @@ impl Matcher<'_> {
             bias: folded,
             multipliers: signed.multipliers(from.scale, to.scale),
         };
-        let scratch = if depthwise {
-            0
-        } else {
-            parameters
-                .scratch_bytes(channels_in as u32)
-                .ok_or("it is too large")?
-        };
         let macs = (n * out_h * out_w * channels_out * inputs * taps) as u64;
         let output = self.new_stored(node, shape, order, to.element, Some(to));
         let target = self
@@ -96,7 +89,7 @@ impl Matcher<'_> {
             depthwise,
             affine,
         };
-        self.step_with(node, operation, vec![image.tensor], target, scratch, macs);
+        self.step_with(node, operation, vec![image.tensor], target, 0, macs);
         Ok(output)
     }
 

@@ -2,7 +2,7 @@
 
 use super::Lifetime;
 use crate::program::{BufferId, Program, Step};
-use sanderling_plan::align_up;
+use sanderling_plan::{Target, align_up};
 
 /// Bytes that need a place of their own while they are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Blocks {
     pub(super) of_buffer: Vec<Option<usize>>,
     /// By step; `None` where it needs no scratch.
     pub(super) of_scratch: Vec<Option<usize>>,
+    /// By step: bytes of scratch.
+    pub(super) scratch_bytes: Vec<usize>,
     /// By step: number of the input whose block the output shares.
     pub(super) in_place: Vec<Option<usize>>,
     /// By buffer: its own lifetime, not that of the block that it may share.
@@ -36,7 +38,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// The blocks of `program`, outputs merged into inputs where a step may work in place.
-    pub(super) fn of(program: &Program, preference: Preference) -> Self {
+    pub(super) fn of(program: &Program, target: Target, preference: Preference) -> Self {
         let lifetimes = lifetimes(program);
         let writers = writers(program);
         let mut all = Vec::new();
@@ -80,15 +82,18 @@ impl Blocks {
             }
         }
         let mut of_scratch = vec![None; program.steps.len()];
-        for (index, step) in program.steps.iter().enumerate() {
-            if step.scratch_bytes > 0 {
+        let scratch_bytes: Vec<usize> = (program.steps.iter())
+            .map(|step| program.scratch_bytes(step, target, false))
+            .collect();
+        for (index, &bytes) in scratch_bytes.iter().enumerate() {
+            if bytes > 0 {
                 of_scratch[index] = Some(all.len());
                 let lifetime = Lifetime {
                     first: index + 1,
                     last: index + 1,
                 };
                 all.push(Block {
-                    bytes: aligned(step.scratch_bytes),
+                    bytes: aligned(bytes),
                     lifetime,
                 });
             }
@@ -97,6 +102,7 @@ impl Blocks {
             all,
             of_buffer,
             of_scratch,
+            scratch_bytes,
             in_place,
             lifetimes,
         }

@@ -24,6 +24,7 @@ mod place;
 
 use crate::program::{BufferId, Program, TensorId};
 use lifetime::{Blocks, Preference};
+use sanderling_plan::Target;
 
 /// Points at which bytes are in use, both ends included; see the module's diagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct MemoryPlan {
     pub lifetimes: Vec<Option<Lifetime>>,
     /// By step: first byte of its scratch in the arena; 0 where it needs none.
     pub scratch_offsets: Vec<usize>,
+    /// By step: bytes of scratch.
+    pub scratch_bytes: Vec<usize>,
     /// By step: number of the input whose bytes the output takes.
     pub in_place: Vec<Option<usize>>,
     /// By step: bytes in use during it, each block rounded up to 16.
@@ -79,13 +82,13 @@ impl MemoryPlan {
     }
 }
 
-/// Plans the arena for `program`.
+/// Plans the arena for `program`, packed for `target`.
 ///
 /// Inputs may be overwritten by a run: the caller writes them anew before each. Outputs
 /// keep their bytes until the next run. The same program gives the same plan everywhere.
-pub fn plan_memory(program: &Program) -> MemoryPlan {
+pub fn plan_memory(program: &Program, target: Target) -> MemoryPlan {
     let place = |preference| {
-        let blocks = Blocks::of(program, preference);
+        let blocks = Blocks::of(program, target, preference);
         let placement = place::place(&blocks.all);
         (blocks, placement)
     };
@@ -125,6 +128,7 @@ fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) ->
             .iter()
             .map(|block| block.map(offset_of).unwrap_or(0))
             .collect(),
+        scratch_bytes: blocks.scratch_bytes.clone(),
         in_place: blocks.in_place.clone(),
         peak_tensor: peak_tensor(program, &blocks.lifetimes, peak_step),
         lifetimes: blocks.lifetimes.clone(),

@@ -7,7 +7,7 @@ use super::{Lifetime, MemoryPlan, plan_memory};
 use crate::program::{Operation, Program, Step, TensorId};
 use crate::random::SplitMix64;
 use sanderling_plan::step::{Copy, Fill};
-use sanderling_plan::{Dtype, Operator};
+use sanderling_plan::{Dtype, Operator, Target};
 
 fn block(bytes: usize, first: usize, last: usize) -> Block {
     Block {
@@ -188,7 +188,7 @@ impl Sketch {
     }
 
     fn plan(&self) -> MemoryPlan {
-        plan_memory(&self.0)
+        plan_memory(&self.0, Target::Generic)
     }
 }
 
@@ -331,7 +331,10 @@ fn a_model_without_steps_still_has_its_tensors() {
     sketch.0.outputs.push(x);
     let plan = sketch.plan();
     assert_eq!((plan.arena_bytes, plan.peak_tensor), (32, Some(x)));
-    assert_eq!(plan_memory(&Program::default()).arena_bytes, 0);
+    assert_eq!(
+        plan_memory(&Program::default(), Target::Generic).arena_bytes,
+        0
+    );
 }
 
 #[test]

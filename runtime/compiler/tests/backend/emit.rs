@@ -27,7 +27,7 @@ fn small() -> Program {
 fn emitted(program: &Program, golden: &[GoldenVector]) -> Aligned {
     Aligned::of(&emit(
         program,
-        &plan_memory(program),
+        &plan_memory(program, Target::Generic),
         Target::CortexM4,
         [9; 32],
         golden,
@@ -37,7 +37,7 @@ fn emitted(program: &Program, golden: &[GoldenVector]) -> Aligned {
 #[test]
 fn a_plan_carries_what_the_program_says() {
     let program = small();
-    let memory = plan_memory(&program);
+    let memory = plan_memory(&program, Target::Generic);
     let bytes = emitted(&program, &[]);
     let plan = Plan::new(bytes.bytes()).expect("a plan");
     assert_eq!(plan.target(), Target::CortexM4);
@@ -134,7 +134,9 @@ fn a_tensor_that_nobody_names_is_left_out() {
 fn the_peak_tensor_is_named() {
     for seed in 0..50 {
         let program = network(seed);
-        let peak = plan_memory(&program).peak_tensor.expect("a tensor");
+        let peak = plan_memory(&program, Target::Generic)
+            .peak_tensor
+            .expect("a tensor");
         let bytes = emitted(&program, &[]);
         let plan = Plan::new(bytes.bytes()).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         let id = plan.peak_tensor().expect("a peak");

@@ -156,10 +156,6 @@ impl Maker {
             ..parameters
         };
         let affine = self.affine(terms * outputs, outputs, terms);
-        let scratch = match depthwise {
-            true => 0,
-            false => parameters.scratch_bytes(channels as u32).unwrap_or(0),
-        };
         let output = self.tensor(Dtype::I8, &[n, vertical.output, horizontal.output, outputs]);
         let macs = n * vertical.output * horizontal.output * outputs * terms;
         self.step(
@@ -170,7 +166,7 @@ impl Maker {
             },
             &[x],
             output,
-            scratch,
+            0,
             macs,
         )
     }

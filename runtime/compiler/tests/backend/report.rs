@@ -16,7 +16,7 @@ fn a_report_says_what_each_step_costs() {
     let program = maker.program;
     let report = report(
         &program,
-        &plan_memory(&program),
+        &plan_memory(&program, Target::Generic),
         4321,
         Target::CortexM55,
         [0xab; 32],
@@ -54,7 +54,7 @@ fn a_constant_that_two_steps_read_is_counted_once() {
     maker.program.outputs.push(y);
     let report = report(
         &maker.program,
-        &plan_memory(&maker.program),
+        &plan_memory(&maker.program, Target::Generic),
         0,
         Target::Generic,
         [0; 32],
@@ -67,7 +67,7 @@ fn a_constant_that_two_steps_read_is_counted_once() {
 fn totals_are_those_of_the_steps() {
     for seed in 0..50 {
         let program = network(seed);
-        let memory = plan_memory(&program);
+        let memory = plan_memory(&program, Target::Generic);
         let report = report(&program, &memory, 1, Target::Generic, [0; 32]);
         let most = report.steps.iter().map(|step| step.live_bytes).max();
         assert_eq!(
@@ -95,7 +95,7 @@ fn it_is_one_json_object() {
     let program = network(3);
     let report = report(
         &program,
-        &plan_memory(&program),
+        &plan_memory(&program, Target::Generic),
         1,
         Target::Generic,
         [0; 32],

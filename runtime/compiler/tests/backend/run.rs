@@ -38,7 +38,7 @@ const PATTERN: u8 = 0xa5;
 /// Asserts that the engine gives the reference's bits for a few inputs, in an arena that
 /// held something else before and is guarded on both sides.
 pub fn assert_engine_agrees(program: &Program, seed: u64) {
-    let memory = plan_memory(program);
+    let memory = plan_memory(program, Target::Generic);
     let mut inputs = reference::golden_inputs(program, 2, seed);
     inputs.push(strange_inputs(program));
     inputs.push(inputs_on_ties(program));

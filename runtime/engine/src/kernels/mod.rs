@@ -1,19 +1,95 @@
 //! Inner loops, one file per instruction set.
 //!
-//! Operators walk shapes, borders, and groups; a kernel gets dense rows. Every set
-//! computes the same bits as [`generic`], which runs everywhere.
+//! Operators walk shapes, borders, and groups and gather activations; a kernel gets dense
+//! rows. Every set computes the same bits as [`generic`], which runs everywhere.
 
 mod generic;
+mod isa;
 
-pub(crate) use generic::{BLOCK, depthwise_tap, linear_row, sum};
+pub(crate) use generic::{BLOCK, Generic, sum};
+pub(crate) use isa::Isa;
 
 use crate::memory::Constants;
 use crate::numerics::Requantize;
+use bytemuck::Pod;
+use sanderling_plan::Target;
+use sanderling_plan::packing::Dense;
+use sanderling_plan::step::Conv;
+
+/// The loops of one instruction set over weights packed for its target.
+pub(crate) trait Kernel {
+    /// What activations are gathered as: `i8`, or widened to `i16`.
+    type Activation: Pod + Into<i32>;
+    /// What its weights are packed for.
+    const TARGET: Target;
+    /// How they are packed.
+    const DENSE: Dense = Self::TARGET.dense();
+
+    /// The activations as they lie, where this kernel reads rows of `i8`.
+    fn as_they_lie(x: &[i8]) -> Option<&[Self::Activation]>;
+
+    /// Writes `x` into row `pixel` of a tile whose rows have `row` activations, from
+    /// activation `at` on.
+    fn put(tile: &mut [Self::Activation], row: usize, pixel: usize, at: usize, x: &[i8]);
+
+    /// The same with one value `count` times.
+    fn fill(
+        tile: &mut [Self::Activation],
+        row: usize,
+        pixel: usize,
+        at: usize,
+        count: usize,
+        value: i8,
+    );
+
+    /// Sum of the activations of row `pixel`.
+    fn sum(rows: &Rows<'_, Self::Activation>, pixel: usize) -> i32 {
+        let start = pixel.wrapping_mul(rows.stride);
+        let row = rows.x.get(start..start.wrapping_add(rows.k)).unwrap_or(&[]);
+        row.iter().fold(0i32, |sum, &x| sum.wrapping_add(x.into()))
+    }
+
+    /// The outputs of all rows: those of row `pixel` start at `y[pixel · y_stride]`.
+    fn dense(
+        rows: Rows<'_, Self::Activation>,
+        linear: &Linear<'_>,
+        y: &mut [i8],
+        y_stride: usize,
+    ) -> Option<()>;
+
+    /// One row of outputs of a depthwise convolution, `[out_w][out]`.
+    fn depthwise(row: &DepthwiseRow<'_>, y: &mut [i8]) -> Option<()> {
+        generic::depthwise_row(row, y)
+    }
+}
+
+/// Rows of activations, at most [`Dense::pixels`], for a kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, A> {
+    /// Where they lie as they are: row `p` starts at `p · stride`. Where they were
+    /// gathered: as the kernel's `put` arranged them.
+    pub(crate) x: &'a [A],
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+    /// Activations of a row, a multiple of [`Dense::depth`].
+    pub(crate) k: usize,
+    /// What is taken off each accumulator of a row: the weights' zero point times the
+    /// row's sum. Empty where the weights are symmetric.
+    pub(crate) corrections: &'a [i32],
+}
+
+impl<A> Rows<'_, A> {
+    /// What is taken off each accumulator of row `pixel`.
+    #[inline(always)]
+    pub(crate) fn correction(&self, pixel: usize) -> i32 {
+        self.corrections.get(pixel).copied().unwrap_or(0)
+    }
+}
 
 /// Weights, biases, and requantization of consecutive output channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Linear<'a> {
-    /// `[out][k]`.
+    /// Packed for the kernel's target.
     pub(crate) weights: &'a [i8],
     /// `[out]`, in steps of the accumulator.
     pub(crate) bias: &'a [i32],
@@ -24,34 +100,50 @@ pub(crate) struct Linear<'a> {
 }
 
 impl<'a> Linear<'a> {
-    /// Looks `outputs` channels of `k` weights each up by their offsets.
-    pub(crate) fn of(
+    /// Looks `groups` groups of `outputs` channels of `k` weights each up by their offsets.
+    pub(crate) fn of<K: Kernel>(
         constants: &Constants<'a>,
         [weights, bias, multipliers]: [u32; 3],
-        outputs: usize,
-        k: usize,
+        [groups, outputs, k]: [usize; 3],
         weight_zero_point: i32,
         requantize: Requantize,
     ) -> Option<Self> {
+        let bytes = K::DENSE.weight_bytes(outputs, k)?.checked_mul(groups)?;
+        let channels = groups.checked_mul(outputs)?;
         Some(Linear {
-            weights: constants.slice(weights, outputs.checked_mul(k)?)?,
-            bias: constants.slice(bias, outputs)?,
-            multipliers: constants.slice(multipliers, outputs)?,
+            weights: constants.slice(weights, bytes)?,
+            bias: constants.slice(bias, channels)?,
+            multipliers: constants.slice(multipliers, channels)?,
             weight_zero_point,
             requantize,
         })
     }
 
-    /// `count` channels from `first` on.
-    pub(crate) fn channels(&self, first: usize, count: usize, k: usize) -> Option<Self> {
-        let end = first.checked_add(count)?;
+    /// Group number `group` of `outputs` channels, whose weights have `bytes`.
+    pub(crate) fn group(&self, group: usize, outputs: usize, bytes: usize) -> Option<Self> {
+        let (channel, weight) = (group.checked_mul(outputs)?, group.checked_mul(bytes)?);
+        let channels = channel..channel.checked_add(outputs)?;
         Some(Linear {
-            weights: self
-                .weights
-                .get(first.checked_mul(k)?..end.checked_mul(k)?)?,
-            bias: self.bias.get(first..end)?,
-            multipliers: self.multipliers.get(first..end)?,
+            weights: self.weights.get(weight..weight.checked_add(bytes)?)?,
+            bias: self.bias.get(channels.clone())?,
+            multipliers: self.multipliers.get(channels)?,
             ..*self
         })
     }
+}
+
+/// What one row of outputs of a depthwise convolution is computed from.
+pub(crate) struct DepthwiseRow<'a> {
+    /// The input row, `[w][channels]`, under each kernel row; `None` in the padding.
+    pub(crate) rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
+    /// Kernel, strides, padding.
+    pub(crate) parameters: &'a Conv,
+    /// Input pixels of a row.
+    pub(crate) width: u32,
+    /// Input channels.
+    pub(crate) channels: usize,
+    /// Output channels, a multiple of the input channels.
+    pub(crate) outputs: usize,
+    /// `[kh · kw · out]`, packed for the kernel's target.
+    pub(crate) linear: Linear<'a>,
 }

@@ -1,12 +1,16 @@
 //! Convolution with groups.
 
-use super::window::{Axis, Image, each_pixel};
-use crate::kernels::{Linear, linear_row};
-use crate::memory::{Operands, copy, signed_mut};
+use super::dense::{Products, multiply};
+use super::rows::{InputRows, PutAside};
+use super::window::Axis;
+use crate::kernels::{Kernel, Linear};
+use crate::memory::{Operands, Source, signed, signed_mut};
 use crate::numerics::Requantize;
-use sanderling_plan::step::Conv;
+use core::marker::PhantomData;
+use core::ops::Range;
+use sanderling_plan::step::{Conv, ConvScratch};
 
-pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
@@ -15,121 +19,262 @@ pub(super) fn run(p: &Conv, operands: Operands<'_>) -> Option<()> {
         constants,
     } = operands;
     let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
-    let ([_, h, w, channels_in], [.., channels_out]) = (from, to);
-    let groups = p.groups.max(1);
-    let (group_in, group_out) = (
-        (channels_in / groups) as usize,
-        (channels_out / groups) as usize,
-    );
-    let k = (p.kernel_h as usize)
-        .checked_mul(p.kernel_w as usize)?
-        .checked_mul(group_in)?;
-    let linear = Linear::of(
+    let linear = Linear::of::<K>(
         &constants,
         [p.weights, p.bias, p.multipliers],
-        channels_out as usize,
-        k,
+        sizes(p, from, to)?,
         p.weight_zero_point,
         Requantize::new(p.low, p.high, p.zero_point),
     )?;
-    let window = Window {
-        rows: rows(p, h),
-        columns: columns(p, w),
-        group: group_in,
-        dense: p.dilation_w == 1 && groups == 1,
-        zero_point: p.input_zero_point as i8,
-    };
-    each_pixel(
-        (x.i8()?, from),
-        (signed_mut(output), to),
-        |image, oy, ox, y| {
-            for (g, y) in y.chunks_exact_mut(group_out.max(1)).enumerate() {
-                let linear = linear.channels(g * group_out, group_out, k)?;
-                if p.is_pointwise() {
-                    let (iy, ix) = (oy.wrapping_mul(p.stride_h), ox.wrapping_mul(p.stride_w));
-                    let x = image.values(iy as usize, ix as usize, g * group_in, group_in)?;
-                    linear_row(x, &linear, y);
-                } else {
-                    let patch = signed_mut(scratch.get_mut(..k)?);
-                    window.gather(image, oy, ox, g * group_in, patch)?;
-                    linear_row(patch, &linear, y);
-                }
+    let overlaps = matches!(x.source, Source::Output(_));
+    let layout = p.scratch(K::TARGET, from, false, overlaps)?;
+    let (tile, aside) = split(scratch, layout)?;
+    let tile: &mut [K::Activation] = bytemuck::try_cast_slice_mut(tile).ok()?;
+    if p.is_flat() {
+        let k = from[3] as usize;
+        let mut products = Products::<K> { k, linear, tile };
+        return match x.source {
+            Source::Bytes(x) => products.apart(signed(x), signed_mut(output)),
+            Source::Output(at) => {
+                let rows = x.shape.elements().checked_div(k)?;
+                products.overwriting(output, at, rows)
             }
-            Some(())
-        },
-    )
-}
-
-/// The vertical axis of a convolution's window over `height` rows.
-pub(super) fn rows(p: &Conv, height: u32) -> Axis {
-    Axis {
-        size: height,
-        kernel: p.kernel_h,
-        stride: p.stride_h,
-        dilation: p.dilation_h,
-        pad: p.pad_top,
+        };
     }
-}
-
-/// The horizontal axis of a convolution's window over `width` columns.
-pub(super) fn columns(p: &Conv, width: u32) -> Axis {
-    Axis {
-        size: width,
-        kernel: p.kernel_w,
-        stride: p.stride_w,
-        dilation: p.dilation_w,
-        pad: p.pad_left,
-    }
-}
-
-/// How a window reads an image.
-struct Window {
-    rows: Axis,
-    columns: Axis,
-    /// Channels of a group.
-    group: usize,
-    /// Whether neighbouring taps of a row are neighbours in memory.
-    dense: bool,
-    /// What padding reads.
-    zero_point: i8,
-}
-
-impl Window {
-    /// Gathers the group from `channel` on of an output pixel's window, `[kh][kw][group]`.
-    fn gather(
-        &self,
-        image: Image<'_>,
-        oy: u32,
-        ox: u32,
-        channel: usize,
-        patch: &mut [i8],
-    ) -> Option<()> {
-        let (taps_y, taps_x) = (self.rows.taps(oy), self.columns.taps(ox));
-        let row = (self.columns.kernel as usize).checked_mul(self.group)?;
-        let (first, end) = (taps_x.inside.start as usize, taps_x.inside.end as usize);
-        for (ky, row) in (0..).zip(patch.chunks_exact_mut(row.max(1))) {
-            if !taps_y.inside.contains(&ky) || first == end {
-                row.fill(self.zero_point);
-                continue;
-            }
-            let iy = taps_y.position(ky);
-            let (before, rest) = row.split_at_mut_checked(first * self.group)?;
-            let (inside, after) = rest.split_at_mut_checked((end - first) * self.group)?;
-            before.fill(self.zero_point);
-            after.fill(self.zero_point);
-            if self.dense {
-                let ix = taps_x.position(taps_x.inside.start);
-                copy(inside, image.values(iy, ix, 0, inside.len())?);
-            } else {
-                let taps = taps_x.inside.clone();
-                for (kx, tap) in taps.zip(inside.chunks_exact_mut(self.group.max(1))) {
-                    copy(
-                        tap,
-                        image.values(iy, taps_x.position(kx), channel, self.group)?,
-                    );
-                }
+    let windows = Windows::<K>::new(p, from, to, linear)?;
+    let image = windows.image;
+    let pixels = (to[1] as usize).checked_mul(to[2] as usize)?;
+    match x.source {
+        Source::Bytes(x) => {
+            let mut images = signed(x).chunks_exact(image.max(1));
+            let image_out = pixels.checked_mul(windows.channels_out)?;
+            let outputs = signed_mut(output).chunks_exact_mut(image_out.max(1));
+            for (y, x) in outputs.zip(&mut images) {
+                windows.span(InputRows::of(x, windows.row), 0..pixels, y, tile)?;
             }
         }
+        Source::Output(at) => {
+            let mut aside = PutAside::new(signed_mut(aside), windows.row);
+            let bytes = signed_mut(output);
+            for oy in 0..to[1] as usize {
+                let x = bytes.get(at..at.checked_add(image)?)?;
+                let rows = aside.until(x, rows_before(p, from[1], oy as u32))?;
+                let span = oy.checked_mul(windows.width_out)?;
+                let span = span..span.checked_add(windows.width_out)?;
+                let y = bytes.get_mut(span.start.checked_mul(windows.channels_out)?..)?;
+                windows.span(rows, span, y, tile)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// Cuts scratch into a tile and the rows put aside.
+pub(super) fn split(scratch: &mut [u8], layout: ConvScratch) -> Option<(&mut [u8], &mut [u8])> {
+    let (tile, aside) =
+        scratch.split_at_mut_checked(sanderling_plan::align_up(layout.tile)?.min(scratch.len()))?;
+    Some((tile.get_mut(..layout.tile)?, aside.get_mut(..layout.rows)?))
+}
+
+/// Input rows before the first that output row `oy` does not read.
+pub(super) fn rows_before(p: &Conv, height: u32, oy: u32) -> usize {
+    let end = (oy as usize)
+        .saturating_mul(p.stride_h as usize)
+        .saturating_add(p.window_rows())
+        .saturating_sub(p.pad_top as usize);
+    end.min(height as usize)
+}
+
+/// Groups, outputs of a group, weights of an output.
+fn sizes(
+    p: &Conv,
+    [.., channels_in]: [u32; 4],
+    [.., channels_out]: [u32; 4],
+) -> Option<[usize; 3]> {
+    let groups = p.groups.max(1);
+    let k = (p.kernel_h as usize)
+        .checked_mul(p.kernel_w as usize)?
+        .checked_mul((channels_in / groups) as usize)?;
+    Some([groups as usize, (channels_out / groups) as usize, k])
+}
+
+/// How windows read an image, and what they are multiplied with.
+struct Windows<'a, K: Kernel> {
+    linear: Linear<'a>,
+    rows: Axis,
+    columns: Axis,
+    /// Values of an input row, and of an input image.
+    row: usize,
+    image: usize,
+    width_out: usize,
+    channels_in: usize,
+    channels_out: usize,
+    groups: usize,
+    group_in: usize,
+    group_out: usize,
+    k: usize,
+    /// Whether neighbouring taps of a row are neighbours in memory.
+    adjacent: bool,
+    /// Whether the kernel reads each pixel as it lies.
+    as_it_lies: bool,
+    /// What padding reads.
+    zero_point: i8,
+    kernel: PhantomData<K>,
+}
+
+impl<'a, K: Kernel> Windows<'a, K> {
+    fn new(p: &Conv, from: [u32; 4], to: [u32; 4], linear: Linear<'a>) -> Option<Self> {
+        let [groups, group_out, k] = sizes(p, from, to)?;
+        let [_, h, w, channels_in] = from;
+        let channels_in = channels_in as usize;
+        let row = (w as usize).checked_mul(channels_in)?;
+        Some(Windows {
+            linear,
+            rows: Axis::rows(p, h),
+            columns: Axis::columns(p, w),
+            row,
+            image: row.checked_mul(h as usize)?,
+            width_out: to[2] as usize,
+            channels_in,
+            channels_out: to[3] as usize,
+            groups,
+            group_in: channels_in / groups.max(1),
+            group_out,
+            k,
+            adjacent: p.dilation_w == 1 && groups == 1,
+            as_it_lies: p.is_point() && groups == 1 && K::DENSE.reads_in_place(k),
+            zero_point: p.input_zero_point as i8,
+            kernel: PhantomData,
+        })
+    }
+
+    /// The output pixels `pixels` of an image, numbered row by row, into `y`.
+    fn span(
+        &self,
+        x: InputRows<'_>,
+        pixels: Range<usize>,
+        y: &mut [i8],
+        tile: &mut [K::Activation],
+    ) -> Option<()> {
+        let (mut oy, mut ox) = (
+            pixels.start.checked_div(self.width_out)?,
+            pixels.start.checked_rem(self.width_out)?,
+        );
+        let mut done = 0usize;
+        while done < pixels.len() {
+            let y = y.get_mut(done.checked_mul(self.channels_out)?..)?;
+            let count = K::DENSE.pixels.min(pixels.len() - done);
+            done += match self.as_it_lies {
+                true => {
+                    let count = count.min(self.width_out.checked_sub(ox)?);
+                    self.point(x, (oy, ox), count, y)?;
+                    ox += count;
+                    if ox == self.width_out {
+                        (oy, ox) = (oy + 1, 0);
+                    }
+                    count
+                }
+                false => {
+                    let mut end = (oy, ox);
+                    for group in 0..self.groups {
+                        end = self.gather(x, (oy, ox), count, group, tile)?;
+                        self.gathered(group, count, tile, y)?;
+                    }
+                    (oy, ox) = end;
+                    count
+                }
+            };
+        }
         Some(())
+    }
+
+    /// `count` pixels of one output row, each of which reads one input pixel.
+    fn point(
+        &self,
+        x: InputRows<'_>,
+        (oy, ox): (usize, usize),
+        count: usize,
+        y: &mut [i8],
+    ) -> Option<()> {
+        let row = x.row(oy.checked_mul(self.rows.stride as usize)?)?;
+        let stride = (self.columns.stride as usize).checked_mul(self.channels_in)?;
+        let x = K::as_they_lie(row.get(ox.checked_mul(stride)?..)?)?;
+        multiply::<K>(x, stride, self.k, count, &self.linear, y, self.channels_out)
+    }
+
+    fn gathered(
+        &self,
+        group: usize,
+        count: usize,
+        tile: &[K::Activation],
+        y: &mut [i8],
+    ) -> Option<()> {
+        let row = K::DENSE.row(self.k)?;
+        let bytes = K::DENSE.weight_bytes(self.group_out, self.k)?;
+        let linear = self.linear.group(group, self.group_out, bytes)?;
+        let y = y.get_mut(group.checked_mul(self.group_out)?..)?;
+        multiply::<K>(tile, row, row, count, &linear, y, self.channels_out)
+    }
+
+    /// Gathers what `count` output pixels from `(oy, ox)` on read of a group, `[kh][kw][in]`
+    /// each, and gives the pixel that follows them.
+    fn gather(
+        &self,
+        x: InputRows<'_>,
+        (mut oy, mut ox): (usize, usize),
+        count: usize,
+        group: usize,
+        tile: &mut [K::Activation],
+    ) -> Option<(usize, usize)> {
+        let row = K::DENSE.row(self.k)?;
+        let channel = group.checked_mul(self.group_in)?;
+        let taps_row = (self.columns.kernel as usize).checked_mul(self.group_in)?;
+        for pixel in 0..count {
+            let (taps_y, taps_x) = (self.rows.taps(oy as u32), self.columns.taps(ox as u32));
+            let inside = taps_x.inside.clone();
+            let before = (inside.start as usize).checked_mul(self.group_in)?;
+            let len = inside.len().checked_mul(self.group_in)?;
+            let mut at = 0usize;
+            for ky in 0..self.rows.kernel {
+                if !taps_y.inside.contains(&ky) || len == 0 {
+                    K::fill(tile, row, pixel, at, taps_row, self.zero_point);
+                    at += taps_row;
+                    continue;
+                }
+                let x = x.row(taps_y.position(ky))?;
+                if before > 0 {
+                    K::fill(tile, row, pixel, at, before, self.zero_point);
+                }
+                if self.adjacent {
+                    let start = taps_x
+                        .position(inside.start)
+                        .checked_mul(self.channels_in)?;
+                    let x = x.get(start..start.checked_add(len)?)?;
+                    K::put(tile, row, pixel, at + before, x);
+                } else {
+                    let mut at = at + before;
+                    for kx in inside.clone() {
+                        let start = taps_x.position(kx).checked_mul(self.channels_in)?;
+                        let start = start.checked_add(channel)?;
+                        let x = x.get(start..start.checked_add(self.group_in)?)?;
+                        K::put(tile, row, pixel, at, x);
+                        at += self.group_in;
+                    }
+                }
+                let after = taps_row.checked_sub(before.checked_add(len)?)?;
+                if after > 0 {
+                    K::fill(tile, row, pixel, at + before + len, after, self.zero_point);
+                }
+                at += taps_row;
+            }
+            if at < row {
+                K::fill(tile, row, pixel, at, row - at, 0);
+            }
+            ox += 1;
+            if ox == self.width_out {
+                (oy, ox) = (oy + 1, 0);
+            }
+        }
+        Some((oy, ox))
     }
 }

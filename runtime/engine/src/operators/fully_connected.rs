@@ -1,35 +1,32 @@
 //! Matrix product with constant weights.
 
-use crate::kernels::{Linear, linear_row};
+use super::dense::Products;
+use crate::kernels::{Kernel, Linear};
 use crate::memory::{Operands, signed_mut};
 use crate::numerics::Requantize;
 use sanderling_plan::step::FullyConnected;
 
-pub(super) fn run(p: &FullyConnected, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run<K: Kernel>(p: &FullyConnected, operands: Operands<'_>) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
         output_shape,
+        scratch,
         constants,
-        ..
     } = operands;
     let (k, outputs) = (x.shape.last() as usize, output_shape.last() as usize);
-    let requantize = Requantize::new(p.low, p.high, p.zero_point);
-    let offsets = [p.weights, p.bias, p.multipliers];
-    let linear = Linear::of(
+    let linear = Linear::of::<K>(
         &constants,
-        offsets,
-        outputs,
-        k,
+        [p.weights, p.bias, p.multipliers],
+        [1, outputs, k],
         p.weight_zero_point,
-        requantize,
+        Requantize::new(p.low, p.high, p.zero_point),
     )?;
-    let mut rows = x.i8()?.chunks_exact(k.max(1));
-    for (y, x) in signed_mut(output)
-        .chunks_exact_mut(outputs.max(1))
-        .zip(&mut rows)
-    {
-        linear_row(x, &linear, y);
+    let tile = scratch.get_mut(..p.scratch_bytes(K::TARGET, k)?)?;
+    Products::<K> {
+        k,
+        linear,
+        tile: bytemuck::try_cast_slice_mut(tile).ok()?,
     }
-    Some(())
+    .apart(x.i8()?, signed_mut(output))
 }

@@ -18,7 +18,7 @@ pub(super) fn run(p: &Lookup, operands: Operands<'_>) -> Option<()> {
                 *y = table[usize::from(x)];
             }
         }
-        Source::Output => {
+        Source::Output(_) => {
             for y in output {
                 *y = table[usize::from(*y)];
             }

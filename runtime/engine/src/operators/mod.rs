@@ -5,6 +5,7 @@ mod add;
 mod average_pool;
 mod conv;
 mod copy;
+mod dense;
 mod depthwise;
 mod dequantize;
 mod fill;
@@ -16,18 +17,22 @@ mod pairs;
 mod quantize;
 mod reduce_mean;
 mod resize_nearest;
+mod rows;
 mod softmax;
 mod window;
 
+pub(crate) use window::Axis;
+
+use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
 use sanderling_plan::Operator;
 
-/// Runs one step; `None` when its memory is not what was checked.
-pub(crate) fn run(operator: &Operator, operands: Operands<'_>) -> Option<()> {
+/// Runs one step with the loops of `isa`; `None` when its memory is not what was checked.
+pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Option<()> {
     match operator {
-        Operator::Conv(p) => conv::run(p, operands),
-        Operator::DepthwiseConv(p) => depthwise::run(p, operands),
-        Operator::FullyConnected(p) => fully_connected::run(p, operands),
+        Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => match isa {
+            Isa::Generic => products::<Generic>(operator, operands),
+        },
         Operator::Add(p) => add::run(p, operands),
         Operator::Mul(p) => mul::run(p, operands),
         Operator::MaxPool(p) => max_pool::run(p, operands),
@@ -40,5 +45,15 @@ pub(crate) fn run(operator: &Operator, operands: Operands<'_>) -> Option<()> {
         Operator::Quantize(p) => quantize::run(p, operands),
         Operator::Dequantize(p) => dequantize::run(p, operands),
         Operator::ResizeNearest(p) => resize_nearest::run(p, operands),
+    }
+}
+
+/// The steps whose weights are packed for an instruction set.
+fn products<K: Kernel>(operator: &Operator, operands: Operands<'_>) -> Option<()> {
+    match operator {
+        Operator::Conv(p) => conv::run::<K>(p, operands),
+        Operator::DepthwiseConv(p) => depthwise::run::<K>(p, operands),
+        Operator::FullyConnected(p) => fully_connected::run::<K>(p, operands),
+        _ => None,
     }
 }

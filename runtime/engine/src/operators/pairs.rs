@@ -31,7 +31,7 @@ pub(super) fn run(operands: Operands<'_>, kernel: impl Fn(&mut [i8], &[i8], &[i8
 fn operand<'a>(input: &Input<'a>, from: usize, y: &[i8], copied: &'a mut [i8]) -> Option<&'a [i8]> {
     match input.source {
         Source::Bytes(bytes) => signed(bytes).get(from..from.checked_add(y.len())?),
-        Source::Output => {
+        Source::Output(_) => {
             copy(copied, y);
             Some(copied)
         }

@@ -1,29 +1,52 @@
 //! Windows over NHWC images: which taps lie inside, and one call per output pixel.
 
 use core::ops::Range;
+use sanderling_plan::step::Conv;
 
 /// One axis of a window: kernel, stride, dilation, and padding over `size` positions.
 #[derive(Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) size: u32,
-    pub(super) kernel: u32,
-    pub(super) stride: u32,
-    pub(super) dilation: u32,
-    pub(super) pad: u32,
+pub(crate) struct Axis {
+    pub(crate) size: u32,
+    pub(crate) kernel: u32,
+    pub(crate) stride: u32,
+    pub(crate) dilation: u32,
+    pub(crate) pad: u32,
 }
 
 /// The taps of one window that lie inside the image.
-pub(super) struct Taps {
+pub(crate) struct Taps {
     /// Those taps, by their number in the kernel.
-    pub(super) inside: Range<u32>,
+    pub(crate) inside: Range<u32>,
     start: i32,
     dilation: i32,
 }
 
 impl Axis {
+    /// The vertical axis of a convolution's window over `height` rows.
+    pub(crate) fn rows(p: &Conv, height: u32) -> Self {
+        Axis {
+            size: height,
+            kernel: p.kernel_h,
+            stride: p.stride_h,
+            dilation: p.dilation_h,
+            pad: p.pad_top,
+        }
+    }
+
+    /// The horizontal axis of a convolution's window over `width` columns.
+    pub(crate) fn columns(p: &Conv, width: u32) -> Self {
+        Axis {
+            size: width,
+            kernel: p.kernel_w,
+            stride: p.stride_w,
+            dilation: p.dilation_w,
+            pad: p.pad_left,
+        }
+    }
+
     /// The taps of output position `output`. `Plan::new` has bounded every product here
     /// below 2³⁰.
-    pub(super) fn taps(&self, output: u32) -> Taps {
+    pub(crate) fn taps(&self, output: u32) -> Taps {
         let start = output.wrapping_mul(self.stride).wrapping_sub(self.pad) as i32;
         let dilation = self.dilation.max(1);
         let before = (start.min(0).unsigned_abs()).div_ceil(dilation);
@@ -39,7 +62,7 @@ impl Axis {
 
 impl Taps {
     /// The position in the image of a tap inside it.
-    pub(super) fn position(&self, tap: u32) -> usize {
+    pub(crate) fn position(&self, tap: u32) -> usize {
         self.start
             .wrapping_add((tap as i32).wrapping_mul(self.dilation)) as usize
     }

@@ -3,7 +3,7 @@
 use crate::single::{Draw, Operand, Single, requantized, signed};
 use proptest::prelude::*;
 use sanderling_plan::step::{Conv, FullyConnected};
-use sanderling_plan::{Dtype, Operator};
+use sanderling_plan::{Dtype, Operator, Target};
 
 /// The extents of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +156,8 @@ fn check_conv(e: Extents, depthwise: bool, seed: u64) {
     let (operator, scratch) = if depthwise {
         (Operator::DepthwiseConv(p), 0)
     } else {
-        (Operator::Conv(p), p.scratch_bytes(channels_in).unwrap())
+        let scratch = p.scratch(Target::Generic, e.input(), false, false);
+        (Operator::Conv(p), scratch.unwrap().bytes().unwrap())
     };
     let got = single.run(
         operator,

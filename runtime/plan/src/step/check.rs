@@ -1,8 +1,9 @@
 //! What an operator's own check can ask about its step.
 
-use super::Step;
+use super::{Operator, Step};
 use crate::bytes::span;
-use crate::{Dtype, Place, Shape, StepFault, Tensor};
+use crate::{Dtype, Place, Shape, StepFault, Target, Tensor};
+use core::ops::Range;
 
 /// One step beside its operands and the plan's constants.
 pub(crate) struct Check<'a> {
@@ -11,6 +12,7 @@ pub(crate) struct Check<'a> {
     pub(crate) output: &'a Tensor,
     pub(crate) constants: &'a [u8],
     pub(crate) arena_bytes: u32,
+    pub(crate) target: Target,
 }
 
 impl Check<'_> {
@@ -76,8 +78,8 @@ impl Check<'_> {
                 scratch.is_empty() || !overlap(&scratch, &range),
                 StepFault::Overlap,
             )?;
-            let in_place = self.step.operator.works_in_place() && range == output;
-            require(in_place || !overlap(&range, &output), StepFault::Overlap)?;
+            let allowed = !overlap(&range, &output) || self.may_overlap(&range, &output);
+            require(allowed, StepFault::Overlap)?;
         }
         // Two inputs are the same bytes or have none in common.
         for (i, a) in self.inputs.iter().enumerate() {
@@ -87,6 +89,28 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Check<'_> {
+    /// Whether the output takes bytes of an input.
+    pub(crate) fn overlaps(&self) -> bool {
+        let output = self.output.range();
+        self.inputs
+            .iter()
+            .any(|t| t.place == Place::Arena && overlap(&t.range(), &output))
+    }
+
+    /// Whether `output` may take bytes of the `input` that it overlaps.
+    fn may_overlap(&self, input: &Range<usize>, output: &Range<usize>) -> bool {
+        let operator = &self.step.operator;
+        match operator {
+            Operator::Conv(p) | Operator::DepthwiseConv(p) => input
+                .start
+                .checked_sub(output.start)
+                .is_some_and(|distance| p.may_overlap(self, distance as u64)),
+            _ => operator.works_in_place() && input == output,
+        }
     }
 }
 
@@ -130,6 +154,6 @@ pub(crate) fn zero_point_i8(zero_point: i32) -> Result<(), StepFault> {
     require((-128..=127).contains(&zero_point), StepFault::Parameter)
 }
 
-fn overlap(a: &core::ops::Range<usize>, b: &core::ops::Range<usize>) -> bool {
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }

@@ -2,7 +2,7 @@
 
 use super::check::{Check, clamp_i8, nhwc, require, window, zero_point_i8};
 use super::word::parameters;
-use crate::{Dtype, Operator, StepFault};
+use crate::{Dtype, Operator, StepFault, Target};
 
 parameters! {
     /// Parameters of a convolution, depthwise ones included.
@@ -35,8 +35,8 @@ parameters! {
         pub pad_left: u32,
         /// Groups that the channels are divided into.
         pub groups: u32,
-        /// Offset of the `i8` weights: `[out][kh][kw][in / groups]`, or `[kh][kw][out]`
-        /// for a depthwise step.
+        /// Offset of the `i8` weights: `[out][kh·kw·in / groups]` as the target
+        /// [packs](crate::packing) them, or `[kh][kw][out]` for a depthwise step.
         pub weights: u32,
         /// Offset of `i32[out]`.
         pub bias: u32,
@@ -55,30 +55,139 @@ parameters! {
     }
 }
 
+/// What a convolution needs scratch for, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConvScratch {
+    /// Gathered activations of the pixels that a kernel computes together; comes first.
+    pub tile: usize,
+    /// The last rows of an input that the output overwrites; follows, 16-byte aligned.
+    pub rows: usize,
+}
+
+impl ConvScratch {
+    /// Both together.
+    pub fn bytes(&self) -> Option<usize> {
+        crate::align_up(self.tile)?.checked_add(self.rows)
+    }
+}
+
 impl Conv {
-    /// Bytes of scratch of a convolution that is not depthwise: one im2col row of a
-    /// group, or none where the kernel is a point.
-    pub fn scratch_bytes(&self, channels_in: u32) -> Option<usize> {
-        if self.is_pointwise() && self.groups == 1 {
-            return Some(0);
-        }
-        self.taps()?
-            .checked_mul((channels_in / self.groups.max(1)) as usize)
+    /// Scratch of a step on a `[n][h][w][in]` input, packed for `target`. `overlaps`: the
+    /// output takes bytes of the input. `None` past `usize::MAX`.
+    pub fn scratch(
+        &self,
+        target: Target,
+        input: [u32; 4],
+        depthwise: bool,
+        overlaps: bool,
+    ) -> Option<ConvScratch> {
+        let [_, h, w, channels] = input.map(|n| n as usize);
+        let dense = target.dense();
+        let k = self
+            .taps()?
+            .checked_mul(channels / (self.groups as usize).max(1))?;
+        let reads_in_place = self.is_point() && self.groups == 1 && dense.reads_in_place(k);
+        let tile = match depthwise {
+            true => 0,
+            false if reads_in_place && !overlaps => 0,
+            false => dense.tile_bytes(k)?,
+        };
+        let rows = match overlaps && (depthwise || !self.is_flat()) {
+            true => w
+                .checked_mul(channels)?
+                .checked_mul(self.window_rows().min(h))?,
+            false => 0,
+        };
+        Some(ConvScratch { tile, rows })
     }
 
     /// A 1×1 kernel without padding, so that each output pixel reads one input pixel.
-    pub fn is_pointwise(&self) -> bool {
+    pub fn is_point(&self) -> bool {
         self.kernel_h == 1 && self.kernel_w == 1 && self.pad_top == 0 && self.pad_left == 0
+    }
+
+    /// [`is_point`](Self::is_point) with stride 1 and one group: a matrix product over
+    /// all pixels.
+    pub fn is_flat(&self) -> bool {
+        self.is_point() && self.stride_h == 1 && self.stride_w == 1 && self.groups == 1
+    }
+
+    /// Input rows from the first to the last that a window reads, at least 1.
+    pub fn window_rows(&self) -> usize {
+        (self.kernel_h.saturating_sub(1) as usize)
+            .saturating_mul(self.dilation_h as usize)
+            .saturating_add(1)
+    }
+
+    /// How many bytes behind the start of its output the input must start at least, for
+    /// the output to be written over it; `None` where that cannot be.
+    ///
+    /// The engine writes the output row by row (pixels of one tile by another where the
+    /// step [is flat](Self::is_flat)), after it has put aside the input rows that the
+    /// window reads. What it writes must not reach input rows that are still to be read.
+    pub fn overlap(
+        &self,
+        target: Target,
+        input: [u32; 4],
+        output: [u32; 4],
+        depthwise: bool,
+    ) -> Option<u64> {
+        let [batch, h, w, channels] = input.map(u64::from);
+        let [_, out_h, out_w, outputs] = output.map(u64::from);
+        let (row, out_row) = (w.checked_mul(channels)?, out_w.checked_mul(outputs)?);
+        if self.is_flat() && !depthwise {
+            let pixels = batch.checked_mul(h)?.checked_mul(w)?;
+            let tile = target.dense().pixels.max(1) as u64;
+            let earlier = (pixels.saturating_sub(1) / tile).checked_mul(tile)?;
+            return earlier.checked_mul(outputs.saturating_sub(channels));
+        }
+        if batch != 1 {
+            return None;
+        }
+        let (reach, pad) = (self.window_rows() as u64, u64::from(self.pad_top));
+        let stride = u64::from(self.stride_h.max(1));
+        // The input row that is read next once output row `oy` has what it needs.
+        let next = |oy: u64| (oy * stride + reach).saturating_sub(pad);
+        let distance = |oy: u64| match next(oy) < h {
+            true => ((oy + 1) * out_row).saturating_sub(next(oy) * row),
+            false => 0,
+        };
+        // Linear between the first row, the last whose window starts and ends in the
+        // padding, and the last that leaves a row to be read: the largest is at an end.
+        let last = out_h.checked_sub(2);
+        let in_padding = pad.saturating_sub(reach) / stride;
+        let reading = (h + pad).saturating_sub(reach + 1) / stride;
+        let largest = last.map_or(0, |last| {
+            [0, in_padding, in_padding + 1, reading, last]
+                .map(|oy| distance(oy.min(last)))
+                .into_iter()
+                .fold(0, u64::max)
+        });
+        Some(largest)
     }
 
     fn taps(&self) -> Option<usize> {
         (self.kernel_h as usize).checked_mul(self.kernel_w as usize)
     }
 
-    pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
+    /// `[n][h][w][channels]` of input and output, which are in the record already.
+    fn shapes(check: &Check<'_>) -> Result<([u32; 4], [u32; 4]), StepFault> {
         let [x] = check.operands::<1>(Dtype::I8)?;
-        let [n, h, w, channels_in] = nhwc(&x.shape)?;
-        let [batch, out_h, out_w, channels_out] = nhwc(&check.output.shape)?;
+        Ok((nhwc(&x.shape)?, nhwc(&check.output.shape)?))
+    }
+
+    /// Whether an input that starts `distance` bytes behind its output may be overwritten.
+    pub(crate) fn may_overlap(&self, check: &Check<'_>, distance: u64) -> bool {
+        let depthwise = matches!(check.step.operator, Operator::DepthwiseConv(_));
+        Self::shapes(check)
+            .ok()
+            .and_then(|(input, output)| self.overlap(check.target, input, output, depthwise))
+            .is_some_and(|needed| distance >= needed)
+    }
+
+    pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
+        let (input, output) = Self::shapes(check)?;
+        let ([n, h, w, channels_in], [batch, out_h, out_w, channels_out]) = (input, output);
         require(n == batch, StepFault::Shape)?;
         require(self.groups > 0, StepFault::Parameter)?;
         require(channels_in.is_multiple_of(self.groups), StepFault::Shape)?;
@@ -98,24 +207,34 @@ impl Conv {
             out_w,
         )?;
         let depthwise = matches!(check.step.operator, Operator::DepthwiseConv(_));
+        let scratch = self
+            .scratch(check.target, input, depthwise, check.overlaps())
+            .and_then(|scratch| scratch.bytes());
+        check.scratch(scratch.ok_or(StepFault::Scratch)?)?;
         if depthwise {
             require(self.groups == channels_in, StepFault::Shape)?;
-        } else {
-            check.scratch(self.scratch_bytes(channels_in).ok_or(StepFault::Scratch)?)?;
-            if self.is_pointwise() {
-                // Pointwise kernels read pixels without looking for the border.
-                let inside = u64::from(out_h - 1) * u64::from(self.stride_h) < u64::from(h)
-                    && u64::from(out_w - 1) * u64::from(self.stride_w) < u64::from(w);
-                require(inside, StepFault::Shape)?;
-            }
+        } else if self.is_flat() {
+            // All pixels are one row.
+            require([h, w] == [out_h, out_w], StepFault::Shape)?;
+        } else if self.is_point() {
+            // Point kernels read pixels without looking for the border.
+            let inside = u64::from(out_h - 1) * u64::from(self.stride_h) < u64::from(h)
+                && u64::from(out_w - 1) * u64::from(self.stride_w) < u64::from(w);
+            require(inside, StepFault::Shape)?;
         }
         let outputs = channels_out as usize;
-        let weights = self
-            .taps()
-            .and_then(|t| t.checked_mul((channels_in / self.groups) as usize))
-            .and_then(|t| t.checked_mul(outputs))
-            .ok_or(StepFault::Constant)?;
-        check.constant(self.weights, weights)?;
+        let weights = match depthwise {
+            true => self.taps().and_then(|taps| taps.checked_mul(outputs)),
+            false => self
+                .taps()
+                .and_then(|taps| taps.checked_mul((channels_in / self.groups) as usize))
+                .and_then(|k| {
+                    let group = outputs / self.groups as usize;
+                    check.target.dense().weight_bytes(group, k)
+                })
+                .and_then(|bytes| bytes.checked_mul(self.groups as usize)),
+        };
+        check.constant(self.weights, weights.ok_or(StepFault::Constant)?)?;
         check.constant(
             self.bias,
             outputs.checked_mul(4).ok_or(StepFault::Constant)?,

@@ -2,7 +2,7 @@
 
 use super::check::{Check, clamp_i8, require, zero_point_i8};
 use super::word::parameters;
-use crate::{Dtype, StepFault};
+use crate::{Dtype, StepFault, Target};
 
 parameters! {
     /// Parameters of a matrix product `[rows][k] × [k][out]`, rows being all dimensions
@@ -11,7 +11,7 @@ parameters! {
     /// `acc = bias[o] + Σ x[k] · w[o][k] - weight_zero_point · Σ x[k]` in wrapping `i32`, and
     /// `y = clamp(round_ties_even(f32(acc) · multiplier[o]) + zero_point, low, high)`.
     pub struct FullyConnected {
-        /// Offset of the `i8` weights, `[out][k]`.
+        /// Offset of the `i8` weights `[out][k]`, as the target [packs](crate::packing) them.
         pub weights: u32,
         /// Offset of `i32[out]`, the input's zero point folded in.
         pub bias: u32,
@@ -29,6 +29,16 @@ parameters! {
 }
 
 impl FullyConnected {
+    /// Bytes of scratch on rows of `k`: a tile of gathered activations where the target's
+    /// kernels do not read them as they lie.
+    pub fn scratch_bytes(&self, target: Target, k: usize) -> Option<usize> {
+        let dense = target.dense();
+        if dense.reads_in_place(k) {
+            return Some(0);
+        }
+        dense.tile_bytes(k)
+    }
+
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.operands::<1>(Dtype::I8)?;
         let k = x.shape.last() as usize;
@@ -38,10 +48,13 @@ impl FullyConnected {
             rows.checked_mul(outputs) == Some(check.output.shape.elements()),
             StepFault::Shape,
         )?;
-        check.constant(
-            self.weights,
-            k.checked_mul(outputs).ok_or(StepFault::Constant)?,
+        let dense = check.target.dense();
+        check.scratch(
+            self.scratch_bytes(check.target, k)
+                .ok_or(StepFault::Scratch)?,
         )?;
+        let weights = dense.weight_bytes(outputs, k);
+        check.constant(self.weights, weights.ok_or(StepFault::Constant)?)?;
         check.constant(
             self.bias,
             outputs.checked_mul(4).ok_or(StepFault::Constant)?,

@@ -27,7 +27,7 @@ mod word;
 
 pub use average_pool::AveragePool;
 pub use binary::{Add, Mul};
-pub use conv::Conv;
+pub use conv::{Conv, ConvScratch};
 pub use copy::{Copy, Fill};
 pub use fully_connected::FullyConnected;
 pub use lookup::Lookup;
@@ -129,7 +129,8 @@ operators! {
 }
 
 impl Operator {
-    /// Whether the output may occupy exactly the bytes of an input.
+    /// Whether the output may occupy exactly the bytes of an input. Convolutions have a
+    /// rule of their own: [`Conv::overlap`].
     pub const fn works_in_place(&self) -> bool {
         matches!(
             self,

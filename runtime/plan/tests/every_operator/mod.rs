@@ -116,7 +116,9 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
         Operator::Conv(conv),
         &[quantized],
         wide,
-        conv.scratch_bytes(2).unwrap() as u32,
+        conv.scratch(Target::Generic, [1, 6, 6, 2], false, false)
+            .and_then(|scratch| scratch.bytes())
+            .unwrap() as u32,
     );
     let depthwise = Conv {
         stride_h: 2,

@@ -1,0 +1,109 @@
+//! Matrix products over rows of activations: flat convolutions and fully connected layers.
+
+use crate::kernels::{Kernel, Linear, Rows};
+use crate::memory::signed;
+
+/// Most pixels that any kernel computes together.
+const MAX_PIXELS: usize = 16;
+
+/// Products of all rows of `k` values that lie one after the other from `x` on.
+pub(super) struct Products<'a, 'b, K: Kernel> {
+    /// Values of a row.
+    pub(super) k: usize,
+    /// Weights, one group.
+    pub(super) linear: Linear<'a>,
+    /// Room for a tile of gathered activations; none where rows are read as they lie.
+    pub(super) tile: &'b mut [K::Activation],
+}
+
+impl<K: Kernel> Products<'_, '_, K> {
+    /// `y[r] = x[r] · w` for all rows of `x`.
+    pub(super) fn apart(&mut self, x: &[i8], y: &mut [i8]) -> Option<()> {
+        let outputs = self.linear.bias.len();
+        if let Some(x) = K::as_they_lie(x).filter(|_| K::DENSE.reads_in_place(self.k)) {
+            let xs = x.chunks(K::DENSE.pixels.checked_mul(self.k)?.max(1));
+            let mut ys = y.chunks_mut(K::DENSE.pixels.checked_mul(outputs)?.max(1));
+            for (x, y) in xs.zip(&mut ys) {
+                let count = x.len().checked_div(self.k)?;
+                multiply::<K>(x, self.k, self.k, count, &self.linear, y, outputs)?;
+            }
+            return Some(());
+        }
+        let xs = x.chunks(K::DENSE.pixels.checked_mul(self.k)?.max(1));
+        let mut ys = y.chunks_mut(K::DENSE.pixels.checked_mul(outputs)?.max(1));
+        for (x, y) in xs.zip(&mut ys) {
+            let count = self.gather(x)?;
+            self.gathered(count, y)?;
+        }
+        Some(())
+    }
+
+    /// The same where `x` lies in the bytes of `y`, from byte `at` on, `rows` in number.
+    pub(super) fn overwriting(&mut self, y: &mut [u8], at: usize, rows: usize) -> Option<()> {
+        let outputs = self.linear.bias.len();
+        let mut first = 0usize;
+        while first < rows {
+            let count = K::DENSE.pixels.min(rows - first);
+            let start = at.checked_add(first.checked_mul(self.k)?)?;
+            let x = y.get(start..start.checked_add(count.checked_mul(self.k)?)?)?;
+            self.gather(signed(x))?;
+            let start = first.checked_mul(outputs)?;
+            let y = y.get_mut(start..start.checked_add(count.checked_mul(outputs)?)?)?;
+            self.gathered(count, bytemuck::cast_slice_mut(y))?;
+            first += count;
+        }
+        Some(())
+    }
+
+    /// Gathers the rows of `x`, at most a tile's.
+    fn gather(&mut self, x: &[i8]) -> Option<usize> {
+        let row = K::DENSE.row(self.k)?;
+        let mut count = 0;
+        for (pixel, x) in x.chunks_exact(self.k.max(1)).enumerate() {
+            K::put(self.tile, row, pixel, 0, x);
+            K::fill(self.tile, row, pixel, self.k, row.checked_sub(self.k)?, 0);
+            count = pixel + 1;
+        }
+        Some(count)
+    }
+
+    fn gathered(&self, count: usize, y: &mut [i8]) -> Option<()> {
+        let row = K::DENSE.row(self.k)?;
+        let outputs = self.linear.bias.len();
+        multiply::<K>(self.tile, row, row, count, &self.linear, y, outputs)
+    }
+}
+
+/// Calls the kernel for `count` rows `stride` apart, outputs `y_stride` apart, with what
+/// the weights' zero point takes off.
+#[inline]
+pub(super) fn multiply<K: Kernel>(
+    x: &[K::Activation],
+    stride: usize,
+    k: usize,
+    count: usize,
+    linear: &Linear<'_>,
+    y: &mut [i8],
+    y_stride: usize,
+) -> Option<()> {
+    let rows = Rows {
+        x,
+        stride,
+        count,
+        k,
+        corrections: &[],
+    };
+    if linear.weight_zero_point == 0 {
+        return K::dense(rows, linear, y, y_stride);
+    }
+    let mut corrections = [0i32; MAX_PIXELS];
+    for (pixel, correction) in corrections.iter_mut().take(count).enumerate() {
+        *correction = K::sum(&rows, pixel).wrapping_mul(linear.weight_zero_point);
+    }
+    let corrections = corrections.get(..count)?;
+    let rows = Rows {
+        corrections,
+        ..rows
+    };
+    K::dense(rows, linear, y, y_stride)
+}

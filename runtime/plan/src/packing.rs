@@ -1,0 +1,92 @@
+//! How each target lays out the weights of dense steps, and what its kernels gather.
+//!
+//! A dense step (convolution, matrix product) multiplies rows of `k` activations with
+//! `[out][k]` weights. A kernel computes several output pixels and several outputs
+//! together, so that what it loads once is used more than once; the compiler stores the
+//! weights in the order in which that kernel reads them:
+//!
+//! ```text
+//! [group][⌈out / outputs⌉][⌈k / depth⌉][outputs][depth]     i8, absent ones 0
+//! ```
+//!
+//! and the engine gathers `pixels` rows of activations, each `⌈k / depth⌉ · depth` long,
+//! in scratch (im2col), unless the kernel can read the image as it lies.
+
+use crate::Target;
+
+/// The blocking of a target's dense kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dense {
+    /// Output channels whose weights are interleaved.
+    pub outputs: usize,
+    /// Weights of one output channel that stand together.
+    pub depth: usize,
+    /// Output pixels that are computed together.
+    pub pixels: usize,
+    /// Bytes of a gathered activation: 1 as `i8`, 2 widened to `i16`.
+    pub activation_bytes: usize,
+}
+
+impl Target {
+    /// The blocking of its dense kernels.
+    pub const fn dense(self) -> Dense {
+        match self {
+            Self::Generic
+            | Self::CortexM4
+            | Self::CortexM55
+            | Self::Aarch64
+            | Self::Aarch64Dotprod
+            | Self::X86_64 => Dense {
+                outputs: 1,
+                depth: 1,
+                pixels: 1,
+                activation_bytes: 1,
+            },
+        }
+    }
+}
+
+impl Dense {
+    /// Length of a row of activations or weights that holds `k`.
+    pub fn row(&self, k: usize) -> Option<usize> {
+        k.checked_next_multiple_of(self.depth.max(1))
+    }
+
+    /// Bytes of the weights of one group: `outputs` channels of `k` each.
+    pub fn weight_bytes(&self, outputs: usize, k: usize) -> Option<usize> {
+        outputs
+            .checked_next_multiple_of(self.outputs.max(1))?
+            .checked_mul(self.row(k)?)
+    }
+
+    /// Bytes of scratch for a tile: `pixels` rows of activations.
+    pub fn tile_bytes(&self, k: usize) -> Option<usize> {
+        self.row(k)?
+            .checked_mul(self.pixels)?
+            .checked_mul(self.activation_bytes)
+    }
+
+    /// Whether kernels read rows of `k` activations where they lie.
+    pub fn reads_in_place(&self, k: usize) -> bool {
+        self.activation_bytes == 1 && k.is_multiple_of(self.depth.max(1))
+    }
+
+    /// Packs the weights `[out][k]` of one group.
+    #[cfg(feature = "writer")]
+    pub fn pack(&self, weights: &[i8], k: usize) -> alloc::vec::Vec<i8> {
+        let outputs = weights.len().checked_div(k).unwrap_or(0);
+        let rows = k.div_ceil(self.depth);
+        let mut packed = alloc::vec::Vec::new();
+        for block in 0..outputs.div_ceil(self.outputs) {
+            for chunk in 0..rows {
+                for output in (0..self.outputs).map(|o| block * self.outputs + o) {
+                    for at in (0..self.depth).map(|d| chunk * self.depth + d) {
+                        let weight = (output < outputs && at < k).then(|| weights[output * k + at]);
+                        packed.push(weight.unwrap_or(0));
+                    }
+                }
+            }
+        }
+        packed
+    }
+}
