@@ -158,10 +158,14 @@ fn write_affine(affine: &Affine, groups: usize, target: Target, writer: &mut Wri
         Some(group) => (affine.weights.chunks(group.max(1)))
             .flat_map(|weights| target.dense().pack(weights, k))
             .collect(),
-        None => affine.weights.clone(),
+        None => target.pack_depthwise(&affine.weights, affine.bias.len()),
+    };
+    let folded = match group {
+        Some(_) => target.dense().fold_bias(&affine.weights, k, &affine.bias),
+        None => affine.bias.clone(),
     };
     let weights: Vec<u8> = weights.into_iter().map(|w| w as u8).collect();
-    let bias: Vec<u8> = affine.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+    let bias: Vec<u8> = folded.iter().flat_map(|b| b.to_le_bytes()).collect();
     [
         writer.constant(&weights),
         writer.constant(&bias),

@@ -13,6 +13,7 @@
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
 use crate::Target;
+use crate::step::Conv;
 
 /// The blocking of a target's dense kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub struct Dense {
     pub pixels: usize,
     /// Bytes of a gathered activation: 1 as `i8`, 2 widened to `i16`.
     pub activation_bytes: usize,
+    /// What the kernels add to every activation before they multiply, such as the 128 that
+    /// makes unsigned bytes of them; the compiler takes it out of the bias.
+    pub activation_offset: i32,
 }
 
 impl Target {
@@ -41,8 +45,34 @@ impl Target {
                 depth: 1,
                 pixels: 1,
                 activation_bytes: 1,
+                activation_offset: 0,
             },
         }
+    }
+}
+
+/// How a target lays out depthwise weights, `[kh][kw][out]` for all today.
+impl Target {
+    /// Bytes of the weights of a depthwise step with `taps` taps.
+    pub const fn depthwise_weight_bytes(self, taps: usize, outputs: usize) -> Option<usize> {
+        taps.checked_mul(outputs)
+    }
+
+    /// Bytes of scratch that the kernels of a depthwise step want on input rows of `width`
+    /// pixels of `channels`.
+    pub const fn depthwise_scratch_bytes(
+        self,
+        _parameters: &Conv,
+        _width: usize,
+        _channels: usize,
+    ) -> Option<usize> {
+        Some(0)
+    }
+
+    /// Packs the weights `[kh · kw][out]` of a depthwise step.
+    #[cfg(feature = "writer")]
+    pub fn pack_depthwise(self, weights: &[i8], _outputs: usize) -> alloc::vec::Vec<i8> {
+        weights.to_vec()
     }
 }
 
@@ -69,6 +99,21 @@ impl Dense {
     /// Whether kernels read rows of `k` activations where they lie.
     pub fn reads_in_place(&self, k: usize) -> bool {
         self.activation_bytes == 1 && k.is_multiple_of(self.depth.max(1))
+    }
+
+    /// The bias of outputs with the weights `[out][k]`, for accumulators that count every
+    /// activation with [`activation_offset`](Self::activation_offset).
+    #[cfg(feature = "writer")]
+    pub fn fold_bias(&self, weights: &[i8], k: usize, bias: &[i32]) -> alloc::vec::Vec<i32> {
+        bias.iter()
+            .zip(weights.chunks(k.max(1)))
+            .map(|(&bias, weights)| {
+                let sum = weights
+                    .iter()
+                    .fold(0i32, |sum, &w| sum.wrapping_add(i32::from(w)));
+                bias.wrapping_sub(self.activation_offset.wrapping_mul(sum))
+            })
+            .collect()
     }
 
     /// Packs the weights `[out][k]` of one group.

@@ -57,8 +57,9 @@ pub(crate) trait Kernel {
         y_stride: usize,
     ) -> Option<()>;
 
-    /// One row of outputs of a depthwise convolution, `[out_w][out]`.
-    fn depthwise(row: &DepthwiseRow<'_>, y: &mut [i8]) -> Option<()> {
+    /// One row of outputs of a depthwise convolution, `[out_w][out]`. `scratch` has what
+    /// [`Target::depthwise_scratch_bytes`] asks for and keeps its bytes from row to row.
+    fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
         generic::depthwise_row(row, y)
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
     let (channels, outputs) = (channels as usize, outputs as usize);
     let taps = (p.kernel_h as usize).checked_mul(p.kernel_w as usize)?;
     let linear = Linear {
-        weights: constants.slice(p.weights, taps.checked_mul(outputs)?)?,
+        weights: constants.slice(p.weights, K::TARGET.depthwise_weight_bytes(taps, outputs)?)?,
         bias: constants.slice(p.bias, outputs)?,
         multipliers: constants.slice(p.multipliers, outputs)?,
         weight_zero_point: p.weight_zero_point,
@@ -30,7 +30,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
     let axis = Axis::rows(p, h);
     let row = (w as usize).checked_mul(channels)?;
     let row_out = (out_w as usize).checked_mul(outputs)?;
-    let one_row = |x: InputRows<'_>, oy: u32, y: &mut [i8]| {
+    let one_row = |x: InputRows<'_>, oy: u32, own: &mut [u8], y: &mut [i8]| {
         let taps = axis.taps(oy);
         let under = |ky: u32| {
             let inside = taps.inside.contains(&ky);
@@ -44,11 +44,12 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
             outputs,
             linear,
         };
-        K::depthwise(&row, y)
+        K::depthwise(&row, own, y)
     };
     let image = row.checked_mul(h as usize)?;
     let overlaps = matches!(x.source, Source::Output(_));
     let layout = p.scratch(K::TARGET, from, true, overlaps)?;
+    let (own, aside) = split(scratch, layout)?;
     match x.source {
         Source::Bytes(x) => {
             let mut images = signed(x).chunks_exact(image.max(1));
@@ -56,12 +57,11 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
             let outputs = signed_mut(output).chunks_exact_mut(image_out.max(1));
             for (y, x) in outputs.zip(&mut images) {
                 for (oy, y) in (0..out_h).zip(y.chunks_exact_mut(row_out.max(1))) {
-                    one_row(InputRows::of(x, row), oy, y)?;
+                    one_row(InputRows::of(x, row), oy, own, y)?;
                 }
             }
         }
         Source::Output(at) => {
-            let (_, aside) = split(scratch, layout)?;
             let mut aside = PutAside::new(signed_mut(aside), row);
             let bytes = signed_mut(output);
             for oy in 0..out_h {
@@ -69,7 +69,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
                 let x = aside.until(x, rows_before(p, h, oy))?;
                 let start = (oy as usize).checked_mul(row_out)?;
                 let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
-                one_row(x, oy, y)?;
+                one_row(x, oy, own, y)?;
             }
         }
     }

@@ -58,7 +58,8 @@ parameters! {
 /// What a convolution needs scratch for, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConvScratch {
-    /// Gathered activations of the pixels that a kernel computes together; comes first.
+    /// Gathered activations of the pixels that a kernel computes together, or what the
+    /// depthwise kernels want; comes first.
     pub tile: usize,
     /// The last rows of an input that the output overwrites; follows, 16-byte aligned.
     pub rows: usize,
@@ -88,7 +89,7 @@ impl Conv {
             .checked_mul(channels / (self.groups as usize).max(1))?;
         let reads_in_place = self.is_point() && self.groups == 1 && dense.reads_in_place(k);
         let tile = match depthwise {
-            true => 0,
+            true => target.depthwise_scratch_bytes(self, w, channels)?,
             false if reads_in_place && !overlaps => 0,
             false => dense.tile_bytes(k)?,
         };
@@ -224,7 +225,9 @@ impl Conv {
         }
         let outputs = channels_out as usize;
         let weights = match depthwise {
-            true => self.taps().and_then(|taps| taps.checked_mul(outputs)),
+            true => self
+                .taps()
+                .and_then(|taps| check.target.depthwise_weight_bytes(taps, outputs)),
             false => self
                 .taps()
                 .and_then(|taps| taps.checked_mul((channels_in / self.groups) as usize))
