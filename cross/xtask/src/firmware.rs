@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
 
@@ -67,8 +68,12 @@ pub struct BoardRun {
     pub status: i32,
 }
 
-/// Builds the command line and gives the path of the `sanderling` program.
+/// Builds the command line, once a task, and gives the path of the `sanderling` program.
 pub fn command_line() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = BUILT.get() {
+        return Ok(program.clone());
+    }
     let program = workspace::target()?.join("debug/sanderling");
     Job::cargo("building the programs", &workspace::root())
         .args(PROGRAMS)
@@ -78,7 +83,7 @@ pub fn command_line() -> anyhow::Result<PathBuf> {
     if !program.is_file() {
         bail!("{} was not built", program.display());
     }
-    Ok(program)
+    Ok(BUILT.get_or_init(|| program).clone())
 }
 
 /// The plan of `model`, packed for `packing`, written to `folder`. A file that is a

@@ -48,6 +48,8 @@ pub fn run() -> anyhow::Result<()> {
                 board.name,
                 "-p",
                 "sanderling-app",
+                "-p",
+                "count",
                 "--target",
                 board.triple,
             ])

@@ -9,6 +9,7 @@ mod aarch64;
 mod agent_build;
 mod board;
 mod compare;
+mod count;
 mod demo;
 mod firmware;
 mod frames;
@@ -51,6 +52,8 @@ enum Task {
     Build(agent_build::Options),
     /// Run a model's frames on a microcontroller under QEMU
     Board(board::Options),
+    /// Count the instructions of an inference on a board under QEMU, and the bytes it takes
+    Count(count::Options),
     /// Show the main job: two robots and a microcontroller, a model replaced over MQTT
     Demo(demo::Options),
     /// Run clippy over the firmware, each board for its own target
@@ -66,6 +69,7 @@ fn main() {
         Task::Test(options) => test::run(&options),
         Task::Build(options) => agent_build::run(&options),
         Task::Board(options) => board::run(&options),
+        Task::Count(options) => count::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::LintFirmware => lint::run(),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -118,11 +118,18 @@ pub fn find(path: &Path, name: &str) -> anyhow::Result<Option<Array>> {
 
 /// Writes one array, called `name`, to a `.npz` file.
 pub fn write(path: &Path, name: &str, array: &Array) -> anyhow::Result<()> {
+    write_all(path, &[(name, array)])
+}
+
+/// Writes arrays with their names to a `.npz` file.
+pub fn write_all(path: &Path, arrays: &[(&str, &Array)]) -> anyhow::Result<()> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
-    archive.start_file(format!("{name}.npy"), options)?;
-    archive.write_all(&format(array))?;
+    for (name, array) in arrays {
+        archive.start_file(format!("{name}.npy"), options)?;
+        archive.write_all(&format(array))?;
+    }
     fs::write(path, archive.finish()?.into_inner())
         .with_context(|| format!("cannot write {}", path.display()))
 }

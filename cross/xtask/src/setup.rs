@@ -95,6 +95,14 @@ pub fn for_board(triple: &str) -> anyhow::Result<()> {
     debian_packages(|package| package.name == "qemu-system-arm")
 }
 
+/// Sets up what counting instructions for a target needs: the emulator, and a C compiler
+/// for its plugin.
+pub fn for_counting(triple: &str) -> anyhow::Result<()> {
+    rust_targets(|target| target.name == triple)?;
+    let wanted = ["gcc", "libc6-dev", "qemu-system-arm", "qemu-user"];
+    debian_packages(|package| wanted.contains(&package.name.as_str()))
+}
+
 fn needs() -> anyhow::Result<Needs> {
     let path = workspace::root().join("cross/packages.toml");
     let text =
