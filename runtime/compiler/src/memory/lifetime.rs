@@ -2,7 +2,7 @@
 
 use super::Lifetime;
 use crate::program::{BufferId, Program, Step};
-use sanderling_plan::{Target, align_up};
+use sanderling_plan::align_up;
 
 /// Bytes that need a place of their own while they are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) struct Blocks {
 
 impl Blocks {
     /// The blocks of `program`, outputs merged into inputs where a step may work in place.
-    pub(super) fn of(program: &Program, target: Target, preference: Preference) -> Self {
+    pub(super) fn of(program: &Program, preference: Preference) -> Self {
         let lifetimes = lifetimes(program);
         let writers = writers(program);
         let mut all = Vec::new();
@@ -81,30 +81,32 @@ impl Blocks {
                 merge(&mut all, &mut of_buffer, input, output);
             }
         }
-        let mut of_scratch = vec![None; program.steps.len()];
-        let scratch_bytes: Vec<usize> = (program.steps.iter())
-            .map(|step| program.scratch_bytes(step, target, false))
-            .collect();
-        for (index, &bytes) in scratch_bytes.iter().enumerate() {
+        Blocks {
+            all,
+            of_buffer,
+            of_scratch: vec![None; program.steps.len()],
+            scratch_bytes: vec![0; program.steps.len()],
+            in_place,
+            lifetimes,
+        }
+    }
+
+    /// Adds a block for the scratch of each step, `bytes(step)` long.
+    pub(super) fn reserve_scratch(&mut self, bytes: impl Fn(usize) -> usize) {
+        for step in 0..self.of_scratch.len() {
+            let bytes = bytes(step);
+            self.scratch_bytes[step] = bytes;
             if bytes > 0 {
-                of_scratch[index] = Some(all.len());
+                self.of_scratch[step] = Some(self.all.len());
                 let lifetime = Lifetime {
-                    first: index + 1,
-                    last: index + 1,
+                    first: step + 1,
+                    last: step + 1,
                 };
-                all.push(Block {
+                self.all.push(Block {
                     bytes: aligned(bytes),
                     lifetime,
                 });
             }
-        }
-        Blocks {
-            all,
-            of_buffer,
-            of_scratch,
-            scratch_bytes,
-            in_place,
-            lifetimes,
         }
     }
 }

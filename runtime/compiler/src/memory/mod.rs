@@ -1,7 +1,8 @@
 //! Gives every buffer and scratch area its place in one arena.
 //!
-//! Three stages, each a pure function: [`lifetime`] finds how long each buffer is in
-//! use and merges outputs into inputs that die under them; [`bound`] says how small
+//! Four stages, each a pure function: [`lifetime`] finds how long each buffer is in
+//! use and merges outputs into inputs that die under them; [`overlap`] finds the outputs
+//! that may be written over an input while it is read; [`bound`] says how small
 //! the arena could be at best; [`place`] packs the blocks close to that.
 //!
 //! Time is counted in *points*: 0 is before the first step, when the caller writes the
@@ -20,10 +21,12 @@
 
 mod bound;
 mod lifetime;
+mod overlap;
 mod place;
 
 use crate::program::{BufferId, Program, TensorId};
 use lifetime::{Blocks, Preference};
+use overlap::Overlap;
 use sanderling_plan::Target;
 
 /// Points at which bytes are in use, both ends included; see the module's diagram.
@@ -87,29 +90,87 @@ impl MemoryPlan {
 /// Inputs may be overwritten by a run: the caller writes them anew before each. Outputs
 /// keep their bytes until the next run. The same program gives the same plan everywhere.
 pub fn plan_memory(program: &Program, target: Target) -> MemoryPlan {
-    let place = |preference| {
-        let blocks = Blocks::of(program, target, preference);
-        let placement = place::place(&blocks.all);
-        (blocks, placement)
-    };
-    let (mut blocks, mut placement) = place(Preference::FirstInput);
+    let best = packed(program, target, Preference::FirstInput);
     // Which of two dying inputs an output takes does not change how many bytes are in
     // use at any point, only how well the blocks pack.
-    if placement.bytes > bound::lower_bound(&blocks.all) {
-        let other = place(Preference::LastInput);
-        if other.1.bytes < placement.bytes {
-            (blocks, placement) = other;
+    let best = match best.placement.bytes > best.lower_bound() {
+        true => {
+            let other = packed(program, target, Preference::LastInput);
+            match other.placement.bytes < best.placement.bytes {
+                true => other,
+                false => best,
+            }
         }
-    }
-    assemble(program, &blocks, &placement)
+        false => best,
+    };
+    assemble(program, &best)
 }
 
-fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) -> MemoryPlan {
+/// Blocks, which of them may overlap, and where they lie.
+struct Packed {
+    blocks: Blocks,
+    overlaps: Vec<Overlap>,
+    placement: place::Placement,
+}
+
+impl Packed {
+    fn of(program: &Program, target: Target, mut blocks: Blocks, overlaps: Vec<Overlap>) -> Self {
+        blocks.reserve_scratch(|index| {
+            let overlaps = overlaps.iter().any(|overlap| overlap.step == index);
+            program.scratch_bytes(&program.steps[index], target, overlaps)
+        });
+        let placement = place::place(&blocks.all, &overlaps);
+        Packed {
+            blocks,
+            overlaps,
+            placement,
+        }
+    }
+
+    fn lower_bound(&self) -> usize {
+        bound::lower_bound(&self.blocks.all, &self.overlaps)
+    }
+
+    fn live_at(&self, point: usize) -> usize {
+        bound::live_at(&self.blocks.all, &self.overlaps, point)
+    }
+}
+
+/// The blocks of `program` packed with those overlaps that make the arena smaller: each
+/// costs the copying of its input rows.
+fn packed(program: &Program, target: Target, preference: Preference) -> Packed {
+    let blocks = Blocks::of(program, preference);
+    let all = overlap::candidates(program, target, &blocks);
+    let with_all = Packed::of(program, target, blocks.clone(), all);
+    let limit = with_all.placement.bytes;
+    let needed = |overlap: &&Overlap| {
+        let saved = overlap.saves(&with_all.blocks.all);
+        with_all.live_at(overlap.step + 1).saturating_add(saved) > limit
+    };
+    let few: Vec<Overlap> = with_all.overlaps.iter().filter(needed).copied().collect();
+    let with_few = Packed::of(program, target, blocks, few);
+    match with_few.placement.bytes <= limit {
+        true => with_few,
+        false => with_all,
+    }
+}
+
+fn assemble(program: &Program, packed: &Packed) -> MemoryPlan {
+    let Packed {
+        blocks, placement, ..
+    } = packed;
     let steps = program.steps.len();
     let offset_of = |block: usize| placement.offsets[block];
-    let live_bytes: Vec<usize> = (0..steps)
-        .map(|step| bound::live_at(&blocks.all, step + 1))
-        .collect();
+    let live_bytes: Vec<usize> = (0..steps).map(|step| packed.live_at(step + 1)).collect();
+    let mut in_place = blocks.in_place.clone();
+    for overlap in &packed.overlaps {
+        let (input, output) = (offset_of(overlap.input), offset_of(overlap.output));
+        if input < output + blocks.all[overlap.output].bytes
+            && output < input + blocks.all[overlap.input].bytes
+        {
+            in_place[overlap.step] = Some(0);
+        }
+    }
     let most = live_bytes.iter().copied().max().unwrap_or(0);
     let peak_step = live_bytes
         .iter()
@@ -117,7 +178,7 @@ fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) ->
         .unwrap_or(0);
     MemoryPlan {
         arena_bytes: placement.bytes,
-        lower_bound: bound::lower_bound(&blocks.all),
+        lower_bound: packed.lower_bound(),
         offsets: blocks
             .of_buffer
             .iter()
@@ -129,7 +190,7 @@ fn assemble(program: &Program, blocks: &Blocks, placement: &place::Placement) ->
             .map(|block| block.map(offset_of).unwrap_or(0))
             .collect(),
         scratch_bytes: blocks.scratch_bytes.clone(),
-        in_place: blocks.in_place.clone(),
+        in_place,
         peak_tensor: peak_tensor(program, &blocks.lifetimes, peak_step),
         lifetimes: blocks.lifetimes.clone(),
         live_bytes,

@@ -9,6 +9,7 @@
 
 use super::bound::lower_bound;
 use super::lifetime::Block;
+use super::overlap::Overlap;
 use crate::random::SplitMix64;
 
 /// Where each block lies.
@@ -29,10 +30,10 @@ const SEARCH_TRIALS: usize = 50_000;
 const SEARCH_STARTS: usize = 4;
 const SEED: u64 = 0x5a_4d_45_52_4c_49_4e_47;
 
-/// Places `blocks` so that those in use at one point never overlap.
-pub(super) fn place(blocks: &[Block]) -> Placement {
-    let bound = lower_bound(blocks);
-    let packer = Packer::new(blocks);
+/// Places `blocks` so that those in use at one point never overlap, but for `overlaps`.
+pub(super) fn place(blocks: &[Block], overlaps: &[Overlap]) -> Placement {
+    let bound = lower_bound(blocks, overlaps);
+    let packer = Packer::new(blocks, overlaps);
     let mut results: Vec<(Placement, Vec<usize>)> = Vec::new();
     for order in orders(blocks) {
         for fit in [Fit::Lowest, Fit::Tightest] {
@@ -76,17 +77,41 @@ enum Fit {
     Tightest,
 }
 
+/// A block that is in use at the same time as another one, and how near they may come.
+struct Neighbour {
+    block: usize,
+    /// The other starts at least so many bytes below it,
+    below: usize,
+    /// or so many above it.
+    above: usize,
+}
+
 struct Packer<'a> {
     blocks: &'a [Block],
     /// By block: the blocks that are in use at the same time as it.
-    neighbours: Vec<Vec<usize>>,
+    neighbours: Vec<Vec<Neighbour>>,
 }
 
 impl<'a> Packer<'a> {
-    fn new(blocks: &'a [Block]) -> Self {
+    fn new(blocks: &'a [Block], overlaps: &[Overlap]) -> Self {
         let meets = |a: usize, b: usize| a != b && blocks[a].lifetime.meets(&blocks[b].lifetime);
+        let neighbour = |a: usize, b: usize| {
+            let (size, other) = (blocks[a].bytes, blocks[b].bytes);
+            let over = overlaps.iter().find(|o| (o.output, o.input) == (a, b));
+            let under = overlaps.iter().find(|o| (o.output, o.input) == (b, a));
+            Neighbour {
+                block: b,
+                below: over.map_or(size, |o| o.distance.min(size)),
+                above: under.map_or(other, |o| o.distance.min(other)),
+            }
+        };
         let neighbours = (0..blocks.len())
-            .map(|a| (0..blocks.len()).filter(|&b| meets(a, b)).collect())
+            .map(|a| {
+                (0..blocks.len())
+                    .filter(|&b| meets(a, b))
+                    .map(|b| neighbour(a, b))
+                    .collect()
+            })
             .collect();
         Packer { blocks, neighbours }
     }
@@ -101,18 +126,19 @@ impl<'a> Packer<'a> {
 
     fn place(&self, order: &[usize], fit: Fit) -> Placement {
         let mut offsets: Vec<Option<usize>> = vec![None; self.blocks.len()];
-        let mut taken: Vec<(usize, usize)> = Vec::new();
+        // Where a block must not start: between both ends, which it may touch.
+        let mut taken: Vec<(isize, usize)> = Vec::new();
         let mut bytes = 0;
         for &block in order {
             taken.clear();
-            taken.extend(self.neighbours[block].iter().filter_map(|&other| {
-                offsets[other].map(|offset| (offset, offset + self.blocks[other].bytes))
+            taken.extend(self.neighbours[block].iter().filter_map(|other| {
+                let offset = offsets[other.block]?;
+                Some((offset as isize - other.below as isize, offset + other.above))
             }));
             taken.sort_unstable();
-            let size = self.blocks[block].bytes;
-            let offset = gap(&taken, size, fit);
+            let offset = gap(&taken, fit);
             offsets[block] = Some(offset);
-            bytes = bytes.max(offset + size);
+            bytes = bytes.max(offset + self.blocks[block].bytes);
         }
         Placement {
             offsets: offsets
@@ -160,16 +186,16 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// First byte of a gap of `size` between the `taken` ranges, which are sorted.
-fn gap(taken: &[(usize, usize)], size: usize, fit: Fit) -> usize {
-    let mut end = 0;
+/// A start outside all `taken` ranges, which are sorted.
+fn gap(taken: &[(isize, usize)], fit: Fit) -> usize {
+    let mut end = 0usize;
     let mut tightest: Option<(usize, usize)> = None;
     for &(start, stop) in taken {
-        if start >= end + size {
+        if let Some(room) = usize::try_from(start).ok().filter(|&start| start >= end) {
             if fit == Fit::Lowest {
                 return end;
             }
-            let width = start - end;
+            let width = room - end;
             if tightest.is_none_or(|(best, _)| width < best) {
                 tightest = Some((width, end));
             }
