@@ -2,6 +2,7 @@
 //! gives the bits of the reference.
 
 mod chance;
+mod dead_channels;
 mod emit;
 mod engine_agrees;
 mod make;
