@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz`: every fuzz target of `tests/fuzz`, each for some seconds.
+//! `cargo xtask fuzz`: every fuzz target of `tests/fuzz`, each for some seconds; or, with
+//! `--graphs`, random graphs against ONNX Runtime.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,22 @@ pub struct Options {
     /// Only the targets whose name contains this
     #[arg(long, value_name = "WORD")]
     only: Option<String>,
+    /// Compare so many random graphs with ONNX Runtime instead
+    #[arg(long, value_name = "N", conflicts_with_all = ["seconds", "only"])]
+    graphs: Option<u32>,
+    /// Which random graphs
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "graphs")]
+    seed: u32,
 }
+
+/// Seconds that a batch of a hundred random graphs may take.
+const GRAPHS_DEADLINE: u64 = 60;
 
 /// Runs every target; an error when one finds something.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(count) = options.graphs {
+        return graphs(count, options.seed);
+    }
     let folder = workspace::root().join("tests/fuzz");
     let targets: Vec<String> = targets(&folder)?
         .into_iter()
@@ -68,6 +81,27 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         options.seconds
     ));
     Ok(())
+}
+
+/// Draws `count` graphs and compares the engine's bits with ONNX Runtime's.
+fn graphs(count: u32, seed: u32) -> anyhow::Result<()> {
+    crate::python::environment(false)?;
+    say(format!(
+        "comparing {count} random graphs with ONNX Runtime, seed {seed}"
+    ));
+    Job::cargo("comparing random graphs", &workspace::root())
+        .args([
+            "test",
+            "--workspace",
+            "--test",
+            "random_graphs",
+            "--",
+            "--nocapture",
+        ])
+        .env("SANDERLING_GRAPHS", count.to_string())
+        .env("SANDERLING_SEED", seed.to_string())
+        .deadline(BUILD_DEADLINE + u64::from(count.div_ceil(100)) * GRAPHS_DEADLINE)
+        .run()
 }
 
 #[derive(Deserialize)]
