@@ -26,6 +26,8 @@ pub struct StepRow {
     pub scratch_bytes: usize,
     /// Whether the output takes the bytes of an input.
     pub in_place: bool,
+    /// Whether it runs row by row with the steps before or after it.
+    pub streamed: bool,
     /// Bytes of arena in use while it runs.
     pub live_bytes: usize,
 }
@@ -71,10 +73,13 @@ pub fn lives<B: AsRef<[u8]>>(plan: &Plan<B>) -> Vec<Life> {
         touch(id, 0);
     }
     for (index, step) in plan.steps().enumerate() {
-        for &id in step.inputs() {
-            touch(id, index);
+        // The steps of a stream run together.
+        let first = index - usize::from(step.position);
+        let last = first + usize::from(step.stream.max(1)) - 1;
+        for &id in step.inputs().iter().chain([&step.output]) {
+            touch(id, first);
+            touch(id, last);
         }
-        touch(step.output, index);
     }
     for (id, _) in plan.outputs() {
         touch(id, plan.step_count().saturating_sub(1));
@@ -110,11 +115,17 @@ pub fn rows<B: AsRef<[u8]>>(plan: &Plan<B>) -> Vec<StepRow> {
             scratch_bytes: step.scratch_bytes as usize,
             in_place: inputs
                 .iter()
-                .any(|t| t.place == Place::Arena && t.range() == output.range()),
+                .any(|t| t.place == Place::Arena && meet(t, &output)),
+            streamed: step.stream > 0,
             live_bytes: live_bytes(&lives, index) + step.scratch_bytes as usize,
         });
     }
     rows
+}
+
+/// Whether two tensors of the arena have bytes in common.
+fn meet(a: &Tensor, b: &Tensor) -> bool {
+    a.range().start < b.range().end && b.range().start < a.range().end
 }
 
 /// The table that `compile` and `inspect` print.
@@ -132,11 +143,15 @@ pub fn table(rows: &[StepRow], arena_bytes: usize) -> String {
     ]);
     for row in rows {
         let inputs: Vec<String> = row.inputs.iter().map(|dims| text::shape(dims)).collect();
-        let in_place = if row.in_place { " in place" } else { "" };
+        let how = match row {
+            StepRow { in_place: true, .. } => " in place",
+            StepRow { streamed: true, .. } => " by rows",
+            _ => "",
+        };
         table.row([
             row.index.to_string(),
             text::shortened(&row.name, 32),
-            format!("{}{in_place}", row.operator),
+            format!("{}{how}", row.operator),
             inputs.join(" + "),
             text::shape(&row.output),
             if row.macs == 0 {

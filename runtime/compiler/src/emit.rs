@@ -41,6 +41,10 @@ pub fn emit(
             scratch_bytes: memory.scratch_bytes[index] as u32,
         });
     }
+    for stream in &program.streams {
+        let rows: Vec<u16> = stream.rows.iter().map(|&rows| rows as u16).collect();
+        writer.stream(stream.steps.start, &rows);
+    }
     for (inputs, outputs) in golden {
         writer.golden(inputs.iter().chain(outputs).map(Vec::as_slice));
     }

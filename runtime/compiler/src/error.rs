@@ -1,5 +1,7 @@
 //! Why a model has no plan.
 
+use crate::memory::MemoryPlan;
+use crate::program::Program;
 use std::fmt;
 
 /// A node that cannot be placed.
@@ -62,12 +64,44 @@ pub enum CompileError {
     /// A tensor or the whole is larger than a plan can say.
     #[error("the model is too large for a plan: {0}")]
     TooLarge(String),
+    /// The model needs more arena than it may have.
+    #[error(
+        "the model needs an arena of {need} bytes, {} more than the {limit} it may have, with          everything run row by row that can be: at step {step} ({node}) the tensor `{tensor}`          takes {bytes} bytes; make that layer smaller", need - limit
+    )]
+    Arena {
+        /// Bytes that it needs.
+        need: usize,
+        /// Bytes that it may have.
+        limit: usize,
+        /// The step with most bytes in use.
+        step: usize,
+        /// Its node.
+        node: String,
+        /// The largest tensor in use there.
+        tensor: String,
+        /// Its bytes.
+        bytes: usize,
+    },
     /// The plan that came out is refused by its own reader: a defect of the compiler.
     #[error("the compiler wrote a plan that does not hold ({0}); please report it with the model")]
     Invalid(sanderling_plan::PlanError),
 }
 
 impl CompileError {
+    /// That `memory` needs more than `limit` bytes for `program`.
+    pub(crate) fn arena(program: &Program, memory: &MemoryPlan, limit: usize) -> Self {
+        let peak = memory.peak_tensor.map(|id| program.tensor(id));
+        let step = program.steps.get(memory.peak_step);
+        CompileError::Arena {
+            need: memory.arena_bytes,
+            limit,
+            step: memory.peak_step,
+            node: step.map_or_else(String::new, |step| step.name.clone()),
+            tensor: peak.map_or_else(String::new, |tensor| tensor.name.clone()),
+            bytes: peak.map_or(0, |tensor| program.buffers[tensor.buffer.0].bytes),
+        }
+    }
+
     /// The nodes that cannot be placed.
     pub fn refusals(&self) -> &[Refusal] {
         match self {

@@ -23,6 +23,7 @@ pub mod program;
 mod random;
 pub mod reference;
 pub mod report;
+pub mod streaming;
 
 pub use error::{CompileError, Refusal};
 pub use report::Report;
@@ -40,6 +41,9 @@ pub struct Options {
     pub golden: usize,
     /// Seed of the golden inputs.
     pub seed: u64,
+    /// Bytes of arena that the board has for the model; convolutions run row by row where
+    /// that makes it fit.
+    pub max_arena: Option<usize>,
 }
 
 impl Default for Options {
@@ -49,6 +53,7 @@ impl Default for Options {
             target: Target::Generic,
             golden: 2,
             seed: 1,
+            max_arena: None,
         }
     }
 }
@@ -78,7 +83,19 @@ pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError>
     program.check_limits()?;
     // What runs has fewer channels; the reference answers for the model as it came.
     let small = dead_channels::remove(&program, options.target);
-    let memory = memory::plan_memory(&small, options.target);
+    let (small, memory) = match options.max_arena {
+        Some(limit) => {
+            let (small, memory) = streaming::fit(&small, options.target, limit);
+            if memory.arena_bytes > limit {
+                return Err(CompileError::arena(&small, &memory, limit));
+            }
+            (small, memory)
+        }
+        None => {
+            let memory = memory::plan_memory(&small, options.target);
+            (small, memory)
+        }
+    };
     let source: [u8; 32] = Sha256::digest(onnx).into();
     // The reference may rely on what the plan's own reader has accepted.
     check(&emit::emit(&small, &memory, options.target, source, &[]))?;

@@ -170,6 +170,15 @@ pub struct Step {
     pub macs: u64,
 }
 
+/// Convolutions that run row by row, see [`sanderling_plan::step::stream`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Steps in a row.
+    pub steps: std::ops::Range<usize>,
+    /// Rows that are kept of what each but the last of them writes.
+    pub rows: Vec<usize>,
+}
+
 /// The whole model.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -179,6 +188,8 @@ pub struct Program {
     pub tensors: Vec<Tensor>,
     /// Steps in the order they run.
     pub steps: Vec<Step>,
+    /// Which of the steps run row by row together.
+    pub streams: Vec<Stream>,
     /// The model's inputs, in the order of the ONNX file.
     pub inputs: Vec<TensorId>,
     /// The model's outputs, in the order of the ONNX file.
@@ -189,6 +200,13 @@ impl Program {
     /// The tensor called `id`.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
+    }
+
+    /// The stream that step number `index` belongs to.
+    pub fn stream_of(&self, index: usize) -> Option<&Stream> {
+        self.streams
+            .iter()
+            .find(|stream| stream.steps.contains(&index))
     }
 
     /// Bytes of scratch that `step` needs, packed for `target`; `overlaps` where its output

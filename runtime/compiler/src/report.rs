@@ -82,6 +82,8 @@ pub struct StepReport {
     pub scratch_bytes: usize,
     /// Whether the output takes the bytes of an input.
     pub in_place: bool,
+    /// Whether it runs row by row with the steps before or after it.
+    pub streamed: bool,
     /// Bytes of arena in use while it runs.
     pub live_bytes: usize,
 }
@@ -110,7 +112,7 @@ pub fn report(
             let tensor = program.tensor(id);
             PeakTensor {
                 name: tensor.name.clone(),
-                bytes: tensor.bytes(),
+                bytes: program.buffers[tensor.buffer.0].bytes,
                 shape: tensor.shape.clone(),
                 step: memory.peak_step,
             }
@@ -147,6 +149,7 @@ fn step_report(program: &Program, memory: &MemoryPlan, index: usize) -> StepRepo
         weight_bytes: operation_bytes(step) + constants,
         scratch_bytes: memory.scratch_bytes[index],
         in_place: memory.in_place[index].is_some(),
+        streamed: program.stream_of(index).is_some(),
         live_bytes: memory.live_bytes[index],
     }
 }

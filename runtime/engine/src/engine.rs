@@ -89,13 +89,22 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     }
 
     /// Runs step number `index` alone, for whoever times steps or spreads them. The
-    /// steps before it must have run.
+    /// steps before it must have run. The first step of a
+    /// [stream](sanderling_plan::step::stream) runs all of it, the others nothing.
     ///
     /// # Errors
     ///
     /// There is no such step, or as for [`run`](Self::run).
     pub fn run_step(&mut self, index: usize) -> Result<(), RunError> {
         let step = self.plan.step(index).ok_or(RunError { step: index })?;
+        if step.stream > 0 {
+            // The first step of a stream runs all of it.
+            return match step.position {
+                0 => operators::stream(self.isa, &self.plan, index, self.arena.as_mut())
+                    .ok_or(RunError { step: index }),
+                _ => Ok(()),
+            };
+        }
         Operands::of(&self.plan, &step, self.arena.as_mut())
             .and_then(|operands| operators::run(self.isa, &step.operator, operands))
             .ok_or(RunError { step: index })

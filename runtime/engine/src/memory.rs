@@ -119,6 +119,11 @@ impl<'a> Operands<'a> {
 pub(crate) struct Constants<'a>(&'a [u8]);
 
 impl<'a> Constants<'a> {
+    /// Those of `plan`.
+    pub(crate) fn of<B: AsRef<[u8]>>(plan: &'a Plan<B>) -> Self {
+        Constants(plan.constants())
+    }
+
     /// `count` values at `offset`.
     pub(crate) fn slice<T: AnyBitPattern>(&self, offset: u32, count: usize) -> Option<&'a [T]> {
         let start = offset as usize;

@@ -58,6 +58,8 @@ pub enum StepFault {
     Scratch,
     /// The output is a constant.
     WritesConstant,
+    /// Steps that should run row by row do not fit together.
+    Stream,
 }
 
 impl fmt::Display for PlanError {
@@ -100,6 +102,7 @@ impl fmt::Display for StepFault {
             Self::Overlap => f.write_str("output or scratch overlaps an operand"),
             Self::Scratch => f.write_str("scratch too small or outside the arena"),
             Self::WritesConstant => f.write_str("output is a constant"),
+            Self::Stream => f.write_str("steps of a stream do not fit together"),
         }
     }
 }

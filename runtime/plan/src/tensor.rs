@@ -1,11 +1,11 @@
 //! Tensor records: what a tensor holds and where it lies.
 //!
 //! ```text
-//!  0     1    2     3  4                 28      32     36      40     44     48   50  64
-//!  ┌─────┬────┬─────┬──┬─────────────────┬───────┬──────┬───────┬──────┬──────┬────┬───┐
-//!  │dtype│rank│place│ 0│ dims, 6 × u32   │offset │bytes │ scale │ zero │ name │name│ 0 │
-//!  │ u8  │ u8 │ u8  │  │ unused ones are 1│ u32  │ u32  │ f32   │ i32  │ u32  │u16 │   │
-//!  └─────┴────┴─────┴──┴─────────────────┴───────┴──────┴───────┴──────┴──────┴────┴───┘
+//!  0     1    2     3  4                 28      32     36      40     44     48   50   52  64
+//!  ┌─────┬────┬─────┬──┬─────────────────┬───────┬──────┬───────┬──────┬──────┬────┬────┬───┐
+//!  │dtype│rank│place│ 0│ dims, 6 × u32   │offset │bytes │ scale │ zero │ name │name│rows│ 0 │
+//!  │ u8  │ u8 │ u8  │  │ unused ones are 1│ u32  │ u32  │ f32   │ i32  │ u32  │u16 │u16 │   │
+//!  └─────┴────┴─────┴──┴─────────────────┴───────┴──────┴───────┴──────┴──────┴────┴────┴───┘
 //! ```
 
 use crate::bytes::{u16_at, u32_at};
@@ -29,7 +29,7 @@ pub mod field {
     pub const DIMS: usize = 4;
     /// `u32`, from the start of the arena or of the constants.
     pub const OFFSET: usize = 28;
-    /// `u32`, dense length in bytes.
+    /// `u32`, length in bytes of what is kept.
     pub const LEN: usize = 32;
     /// `f32`, real value of one step.
     pub const SCALE: usize = 36;
@@ -39,6 +39,8 @@ pub mod field {
     pub const NAME: usize = 44;
     /// `u16`, bytes of the name.
     pub const NAME_LEN: usize = 48;
+    /// `u16`, rows of an image that are kept while it is streamed; 0: all of them.
+    pub const ROWS: usize = 50;
 }
 
 /// Index of a tensor in its plan.
@@ -195,6 +197,10 @@ pub struct Tensor {
     pub scale: f32,
     /// Stored value that stands for real 0.
     pub zero_point: i32,
+    /// Rows that are kept of an image `[1][h][w][c]` which one step of a
+    /// [stream](crate::step::stream) writes and the next reads row by row; row `r` lies at
+    /// `r` modulo this. 0 where the whole tensor is there.
+    pub rows: u16,
     pub(crate) name: (u32, u16),
 }
 
@@ -223,7 +229,15 @@ impl Tensor {
         }
         let shape = Shape::new(dims.get(..rank)?)?;
         let bytes = u32_at(record, field::LEN)?;
-        if shape.elements().checked_mul(dtype.bytes())? != bytes as usize || bytes == 0 {
+        let rows = u16_at(record, field::ROWS)?;
+        let kept = match (rows, shape.nhwc()) {
+            (0, _) => shape.elements(),
+            (rows, Some([1, h, w, c])) if u32::from(rows) <= h => usize::from(rows)
+                .checked_mul(w as usize)?
+                .checked_mul(c as usize)?,
+            _ => return None,
+        };
+        if kept.checked_mul(dtype.bytes())? != bytes as usize || bytes == 0 {
             return None;
         }
         let offset = u32_at(record, field::OFFSET)?;
@@ -238,6 +252,7 @@ impl Tensor {
             bytes,
             scale: f32::from_bits(u32_at(record, field::SCALE)?),
             zero_point: u32_at(record, field::ZERO_POINT)? as i32,
+            rows,
             name: (
                 u32_at(record, field::NAME)?,
                 u16_at(record, field::NAME_LEN)?,

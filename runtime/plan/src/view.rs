@@ -277,7 +277,7 @@ impl<B: AsRef<[u8]>> Plan<B> {
         }
         for index in 0..usize::from(inputs) + usize::from(outputs) {
             let (_, tensor) = self.io_tensor(index).ok_or(PlanError::Io)?;
-            if tensor.place != Place::Arena {
+            if tensor.place != Place::Arena || tensor.rows != 0 {
                 return Err(PlanError::Io);
             }
         }
@@ -316,7 +316,8 @@ impl<B: AsRef<[u8]>> Plan<B> {
             target: self.target,
         };
         check.places()?;
-        step.operator.check(&check)
+        step.operator.check(&check)?;
+        step::stream::check(self, index)
     }
 
     fn check_golden(&self) -> Result<(), PlanError> {

@@ -152,6 +152,42 @@ impl Writer {
         self.steps.extend_from_slice(&record);
     }
 
+    /// Makes the `count` steps from number `first` on a [stream](crate::step::stream), of
+    /// whose images in between `rows` are kept.
+    ///
+    /// # Panics
+    ///
+    /// Where those steps or the tensors that they write are not there.
+    pub fn stream(&mut self, first: usize, rows: &[u16]) {
+        let count = rows.len() + 1;
+        for position in 0..count {
+            let record = (first + position) * step::BYTES;
+            let record = &mut self.steps[record..record + step::BYTES];
+            record[step::field::STREAM] = count as u8;
+            record[step::field::POSITION] = position as u8;
+            let at = step::field::OUTPUT;
+            let output = usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+            let Some(&rows) = rows.get(position) else {
+                continue;
+            };
+            let tensor = output * tensor::BYTES;
+            let tensor = &mut self.tensors[tensor..tensor + tensor::BYTES];
+            let height = tensor::field::DIMS + 4;
+            let height = u32::from_le_bytes([
+                tensor[height],
+                tensor[height + 1],
+                tensor[height + 2],
+                tensor[height + 3],
+            ]);
+            let at = tensor::field::LEN;
+            let bytes =
+                u32::from_le_bytes([tensor[at], tensor[at + 1], tensor[at + 2], tensor[at + 3]]);
+            let kept = bytes / height.max(1) * u32::from(rows);
+            put(tensor, at, &kept.to_le_bytes());
+            put(tensor, tensor::field::ROWS, &rows.to_le_bytes());
+        }
+    }
+
     /// Appends a golden vector: the bytes of every input, then of every output.
     pub fn golden<'a>(&mut self, parts: impl IntoIterator<Item = &'a [u8]>) {
         if self.golden.is_empty() {

@@ -39,12 +39,33 @@ pub struct Compile {
     /// Golden vectors to put into the plan, for self-tests on the robot
     #[arg(long, default_value_t = 1)]
     golden: usize,
+    /// Arena that the board has for the model, such as 40000 or 40K: convolutions run row by
+    /// row where that makes it fit
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    max_arena: Option<usize>,
+}
+
+/// A number of bytes; `K` stands for 1024.
+fn bytes(text: &str) -> Result<usize, String> {
+    let (number, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 1024),
+        None => (text, 1),
+    };
+    (number.parse::<usize>().ok())
+        .and_then(|number| number.checked_mul(unit))
+        .ok_or_else(|| "give a number of bytes, such as 40000 or 40K".to_owned())
 }
 
 impl Compile {
     /// Compiles and writes.
     pub fn run(&self) -> anyhow::Result<Answer> {
-        let (plan, report) = compile(&self.model, self.target, self.golden)?;
+        let options = Options {
+            target: self.target,
+            golden: self.golden,
+            max_arena: self.max_arena,
+            ..Options::default()
+        };
+        let (plan, report) = compile(&self.model, &options)?;
         let output = self
             .output
             .clone()
@@ -66,18 +87,13 @@ impl Compile {
 }
 
 /// Compiles the file `model`.
-pub fn compile(model: &Path, target: Target, golden: usize) -> anyhow::Result<(Vec<u8>, Report)> {
+pub fn compile(model: &Path, options: &Options) -> anyhow::Result<(Vec<u8>, Report)> {
     let onnx = fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
     if sanderling_executor::is_plan(&onnx) {
         anyhow::bail!("{} is a plan already; give the ONNX model", model.display());
     }
-    let options = Options {
-        target,
-        golden,
-        ..Options::default()
-    };
     // The compiler reads the file by way of tract, which some damaged files make panic.
-    let compiled = std::panic::catch_unwind(|| sanderling_compiler::compile(&onnx, &options))
+    let compiled = std::panic::catch_unwind(|| sanderling_compiler::compile(&onnx, options))
         .map_err(|_| anyhow::anyhow!("tract cannot read it; export the model again"))
         .and_then(|compiled| Ok(compiled?))
         .with_context(|| model.display().to_string())?;
@@ -142,6 +158,7 @@ fn row(step: &StepReport) -> StepRow {
         weight_bytes: step.weight_bytes,
         scratch_bytes: step.scratch_bytes,
         in_place: step.in_place,
+        streamed: step.streamed,
         live_bytes: step.live_bytes,
     }
 }

@@ -156,7 +156,12 @@ impl Register {
 
 #[cfg(feature = "tract")]
 fn compiled(model: &Path, target: Target, golden: usize) -> anyhow::Result<Upload> {
-    let (plan, report) = super::compile::compile(model, target, golden)?;
+    let options = sanderling_compiler::Options {
+        target,
+        golden,
+        ..Default::default()
+    };
+    let (plan, report) = super::compile::compile(model, &options)?;
     let text = format!(
         "{} for {target}: {} steps, {} MACs, flash {}, arena {}\n",
         model.display(),

@@ -92,19 +92,15 @@ impl Blocks {
     }
 
     /// Adds a block for the scratch of each step, `bytes(step)` long.
-    pub(super) fn reserve_scratch(&mut self, bytes: impl Fn(usize) -> usize) {
+    pub(super) fn reserve_scratch(&mut self, program: &Program, bytes: impl Fn(usize) -> usize) {
         for step in 0..self.of_scratch.len() {
             let bytes = bytes(step);
             self.scratch_bytes[step] = bytes;
             if bytes > 0 {
                 self.of_scratch[step] = Some(self.all.len());
-                let lifetime = Lifetime {
-                    first: step + 1,
-                    last: step + 1,
-                };
                 self.all.push(Block {
                     bytes: aligned(bytes),
-                    lifetime,
+                    lifetime: points(program, step),
                 });
             }
         }
@@ -128,14 +124,28 @@ fn lifetimes(program: &Program) -> Vec<Option<Lifetime>> {
         use_at(program.tensor(input).buffer, 0);
     }
     for (index, step) in program.steps.iter().enumerate() {
+        let points = points(program, index);
         for id in operands(step) {
-            use_at(program.tensor(id).buffer, index + 1);
+            use_at(program.tensor(id).buffer, points.first);
+            use_at(program.tensor(id).buffer, points.last);
         }
     }
     for &output in &program.outputs {
         use_at(program.tensor(output).buffer, program.steps.len() + 1);
     }
     lifetimes
+}
+
+/// The points at which a step runs: its own, or those of its whole stream.
+fn points(program: &Program, step: usize) -> Lifetime {
+    let steps = match program.stream_of(step) {
+        Some(stream) => stream.steps.clone(),
+        None => step..step + 1,
+    };
+    Lifetime {
+        first: steps.start + 1,
+        last: steps.end,
+    }
 }
 
 fn operands(step: &Step) -> impl Iterator<Item = crate::program::TensorId> + '_ {

@@ -115,7 +115,7 @@ struct Packed {
 
 impl Packed {
     fn of(program: &Program, target: Target, mut blocks: Blocks, overlaps: Vec<Overlap>) -> Self {
-        blocks.reserve_scratch(|index| {
+        blocks.reserve_scratch(program, |index| {
             let overlaps = overlaps.iter().any(|overlap| overlap.step == index);
             program.scratch_bytes(&program.steps[index], target, overlaps)
         });
@@ -207,12 +207,18 @@ fn peak_tensor(program: &Program, lifetimes: &[Option<Lifetime>], step: usize) -
         let lifetime = lifetimes[program.tensor(id).buffer.0];
         lifetime.is_some_and(|lifetime| at_step.is_none() || lifetime.covers_step(step))
     };
-    (0..program.tensors.len())
-        .map(TensorId)
+    let borders = program.inputs.iter().chain(&program.outputs);
+    let operands = program.steps.iter().flat_map(|step| {
+        let operands = step.inputs.iter();
+        operands.chain([&step.output])
+    });
+    borders
+        .chain(operands)
+        .copied()
         .filter(|&id| in_use(id))
         .max_by_key(|&id| {
             (
-                program.tensor(id).bytes(),
+                program.buffers[program.tensor(id).buffer.0].bytes,
                 touched(id),
                 std::cmp::Reverse(id),
             )

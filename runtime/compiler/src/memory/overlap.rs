@@ -56,6 +56,9 @@ pub(super) fn candidates(program: &Program, target: Target, blocks: &Blocks) -> 
 
 fn candidate(program: &Program, target: Target, blocks: &Blocks, index: usize) -> Option<Overlap> {
     let step = &program.steps[index];
+    if program.stream_of(index).is_some() {
+        return None;
+    }
     let Operation::Conv {
         parameters,
         depthwise,

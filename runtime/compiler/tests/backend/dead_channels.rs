@@ -1,7 +1,7 @@
 //! Channels that nothing depends on go, and every bit stays.
 
 use crate::make::Maker;
-use crate::run::assert_engine_agrees;
+use crate::run::assert_engine_gives;
 use sanderling_compiler::dead_channels::remove;
 use sanderling_compiler::program::{Operation, Program};
 use sanderling_compiler::reference;
@@ -80,11 +80,11 @@ fn a_network_keeps_its_bits() {
                 "seed {seed}"
             );
         }
-        assert_engine_agrees(&small, seed);
+        assert_engine_gives(&program, &small, seed);
     }
     println!("{smaller} of {SEEDS} networks became smaller: {macs:?} MACs");
     assert!(
-        smaller > SEEDS / 2,
+        smaller > SEEDS / 5,
         "only {smaller} of {SEEDS} became smaller"
     );
 }

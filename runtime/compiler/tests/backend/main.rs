@@ -11,3 +11,4 @@ mod network;
 mod reference;
 mod report;
 mod run;
+mod streaming;

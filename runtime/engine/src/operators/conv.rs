@@ -4,7 +4,7 @@ use super::dense::{Products, multiply};
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
 use crate::kernels::{Kernel, Linear};
-use crate::memory::{Operands, Source, signed, signed_mut};
+use crate::memory::{Constants, Operands, Source, signed, signed_mut};
 use crate::numerics::Requantize;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -19,13 +19,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
         constants,
     } = operands;
     let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
-    let linear = Linear::of::<K>(
-        &constants,
-        [p.weights, p.bias, p.multipliers],
-        sizes(p, from, to)?,
-        p.weight_zero_point,
-        Requantize::new(p.low, p.high, p.zero_point),
-    )?;
+    let linear = linear::<K>(p, from, to, &constants)?;
     let overlaps = matches!(x.source, Source::Output(_));
     let layout = p.scratch(K::TARGET, from, false, overlaps)?;
     let (tile, aside) = split(scratch, layout)?;
@@ -67,6 +61,38 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Row `oy` of the outputs of one image, whose input rows are there as far as it reads them.
+pub(super) fn row<K: Kernel>(
+    p: &Conv,
+    (from, to): ([u32; 4], [u32; 4]),
+    constants: &Constants<'_>,
+    x: InputRows<'_>,
+    oy: u32,
+    (scratch, y): (&mut [u8], &mut [i8]),
+) -> Option<()> {
+    let linear = linear::<K>(p, from, to, constants)?;
+    let windows = Windows::<K>::new(p, from, to, linear)?;
+    let (tile, _) = split(scratch, p.scratch(K::TARGET, from, false, false)?)?;
+    let start = (oy as usize).checked_mul(windows.width_out)?;
+    let pixels = start..start.checked_add(windows.width_out)?;
+    windows.span(x, pixels, y, bytemuck::try_cast_slice_mut(tile).ok()?)
+}
+
+fn linear<'a, K: Kernel>(
+    p: &Conv,
+    from: [u32; 4],
+    to: [u32; 4],
+    constants: &Constants<'a>,
+) -> Option<Linear<'a>> {
+    Linear::of::<K>(
+        constants,
+        [p.weights, p.bias, p.multipliers],
+        sizes(p, from, to)?,
+        p.weight_zero_point,
+        Requantize::new(p.low, p.high, p.zero_point),
+    )
 }
 
 /// Cuts scratch into a tile and the rows put aside.

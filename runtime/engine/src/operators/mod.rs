@@ -19,13 +19,14 @@ mod reduce_mean;
 mod resize_nearest;
 mod rows;
 mod softmax;
+mod stream;
 mod window;
 
 pub(crate) use window::Axis;
 
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
-use sanderling_plan::Operator;
+use sanderling_plan::{Operator, Plan};
 
 /// Runs one step with the loops of `isa`; `None` when its memory is not what was checked.
 pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Option<()> {
@@ -45,6 +46,18 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
         Operator::Quantize(p) => quantize::run(p, operands),
         Operator::Dequantize(p) => dequantize::run(p, operands),
         Operator::ResizeNearest(p) => resize_nearest::run(p, operands),
+    }
+}
+
+/// Runs the stream of steps that starts with number `first`.
+pub(crate) fn stream<B: AsRef<[u8]>>(
+    isa: Isa,
+    plan: &Plan<B>,
+    first: usize,
+    arena: &mut [u8],
+) -> Option<()> {
+    match isa {
+        Isa::Generic => stream::run::<Generic, B>(plan, first, arena),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Step records: one operator each, with its operands and parameters.
 //!
 //! ```text
-//!  0    1      2       4   6   8   10     12      16      20    24   26  32                 128
-//!  ┌────┬──────┬───────┬───┬───┬───┬──────┬───────┬───────┬─────┬────┬───┬──────────────────┐
-//!  │ op │inputs│  0    │in0│in1│in2│output│scratch│scratch│name │name│ 0 │ 24 words of      │
-//!  │ u8 │ u8   │ u16   │u16│u16│u16│ u16  │offset │bytes  │u32  │u16 │   │ parameters       │
-//!  └────┴──────┴───────┴───┴───┴───┴──────┴───────┴───────┴─────┴────┴───┴──────────────────┘
+//!  0    1      2      3        4   6   8   10     12      16      20    24   26  32          128
+//!  ┌────┬──────┬──────┬────────┬───┬───┬───┬──────┬───────┬───────┬─────┬────┬───┬───────────┐
+//!  │ op │inputs│stream│position│in0│in1│in2│output│scratch│scratch│name │name│ 0 │24 words of│
+//!  │ u8 │ u8   │ u8   │ u8     │u16│u16│u16│ u16  │offset │bytes  │u32  │u16 │   │parameters │
+//!  └────┴──────┴──────┴────────┴───┴───┴───┴──────┴───────┴───────┴─────┴────┴───┴───────────┘
 //! ```
 //!
 //! One file per operator says which parameters it has, what the engine computes from
@@ -23,6 +23,7 @@ mod quantize;
 mod reduce_mean;
 mod resize;
 mod softmax;
+pub mod stream;
 mod word;
 
 pub use average_pool::AveragePool;
@@ -56,6 +57,10 @@ pub mod field {
     pub const OPERATOR: usize = 0;
     /// `u8`, number of inputs, 0 to 3.
     pub const INPUTS: usize = 1;
+    /// `u8`, steps of the [stream](super::stream) that it belongs to; 0 for a step alone.
+    pub const STREAM: usize = 2;
+    /// `u8`, its position in the stream, from 0.
+    pub const POSITION: usize = 3;
     /// Three `u16` tensor ids.
     pub const INPUT: usize = 4;
     /// `u16` tensor id.
@@ -152,6 +157,10 @@ pub struct Step {
     pub scratch_bytes: u32,
     /// What it computes.
     pub operator: Operator,
+    /// Steps of the [stream](stream) that it belongs to; 0 for a step alone.
+    pub stream: u8,
+    /// Its position in the stream, from 0.
+    pub position: u8,
     pub(crate) name: (u32, u16),
 }
 
@@ -197,6 +206,8 @@ impl Step {
             scratch_offset: u32_at(record, field::SCRATCH).ok_or(truncated)?,
             scratch_bytes: u32_at(record, field::SCRATCH_LEN).ok_or(truncated)?,
             operator,
+            stream: *record.get(field::STREAM).ok_or(truncated)?,
+            position: *record.get(field::POSITION).ok_or(truncated)?,
             name: (
                 u32_at(record, field::NAME).ok_or(truncated)?,
                 u16_at(record, field::NAME_LEN).ok_or(truncated)?,
