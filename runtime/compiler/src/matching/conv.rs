@@ -55,13 +55,23 @@ impl Matcher<'_> {
                 .iter()
                 .copied()
         });
+        // A dilation does nothing to one tap; it says that a 1×1 kernel meets padding.
+        let reaches = |axis: usize, extent: usize, output: usize| {
+            (output - 1) * window.stride[axis] >= extent
+        };
+        let [_, h, w, _] = image.nhwc;
+        let overhangs = reaches(0, h, out_h) || reaches(1, w, out_w);
+        let dilation = [0, 1].map(|axis| match window.kernel[axis] {
+            1 => 1 + usize::from(overhangs),
+            _ => window.dilation[axis],
+        });
         let parameters = step::Conv {
             kernel_h: window.kernel[0] as u32,
             kernel_w: window.kernel[1] as u32,
             stride_h: window.stride[0] as u32,
             stride_w: window.stride[1] as u32,
-            dilation_h: window.dilation[0] as u32,
-            dilation_w: window.dilation[1] as u32,
+            dilation_h: dilation[0] as u32,
+            dilation_w: dilation[1] as u32,
             pad_top: window.pad[0] as u32,
             pad_left: window.pad[1] as u32,
             groups: groups as u32,

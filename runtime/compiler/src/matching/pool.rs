@@ -2,6 +2,7 @@
 
 use super::arrange::{image_order, nhwc};
 use super::meaning::{Mapped, Meaning, Quantization, Stored};
+use super::reduce::mean;
 use super::window::Window;
 use super::{Matcher, Why};
 use crate::graph::{Element, Node};
@@ -85,6 +86,16 @@ impl Matcher<'_> {
         }
         let output = self.new_stored(node, shape, order, to.element, Some(to));
         let target = self.program.add_view(output.tensor, output_nhwc.to_vec());
+        let [n, h, w, c] = image.nhwc;
+        if window.kernel == [h, w] && is_unpadded(node) {
+            // One window over everything: ONNX Runtime computes a GlobalAveragePool then,
+            // whose sums are integers.
+            let parameters = mean([n, h * w, c], &from, &to, clamp);
+            let scratch = parameters.scratch_bytes().ok_or("it is too large")?;
+            let operation = Operation::Plain(Operator::ReduceMean(parameters));
+            self.step_with(node, operation, vec![image.tensor], target, scratch, 0);
+            return Ok(output);
+        }
         let parameters = step::AveragePool {
             kernel_h: window.kernel[0] as u32,
             kernel_w: window.kernel[1] as u32,
@@ -105,6 +116,13 @@ impl Matcher<'_> {
         self.step(node, operation, vec![image.tensor], target);
         Ok(output)
     }
+}
+
+/// Whether a node has no padding on any side, and asks for none.
+fn is_unpadded(node: &Node) -> bool {
+    let asked = matches!(node.text("auto_pad"), None | Some("NOTSET" | "VALID" | ""));
+    let pads = node.ints("pads").unwrap_or(&[]);
+    asked && pads.iter().all(|&pad| pad == 0)
 }
 
 fn pool_window(node: &Node, input: [usize; 4], output: [usize; 4]) -> Result<Window, Why> {

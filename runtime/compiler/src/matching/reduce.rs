@@ -6,6 +6,25 @@ use crate::graph::Node;
 use crate::program::Operation;
 use sanderling_plan::{Operator, step};
 
+/// The mean over `reduce` of `[outer, reduce, inner]`.
+pub(super) fn mean(
+    [outer, reduce, inner]: [usize; 3],
+    from: &Quantization,
+    to: &Quantization,
+    clamp: (i32, i32),
+) -> step::ReduceMean {
+    step::ReduceMean {
+        outer: outer as u32,
+        reduce: reduce as u32,
+        inner: inner as u32,
+        zero_x: from.zero_point_i8(),
+        multiplier: from.scale / (to.scale * reduce as f32),
+        zero_point: to.zero_point_i8(),
+        low: clamp.0,
+        high: clamp.1,
+    }
+}
+
 impl Matcher<'_> {
     pub(super) fn reduce_mean(
         &mut self,
@@ -62,16 +81,7 @@ impl Matcher<'_> {
                 .collect()
         };
         let output = self.new_stored(node, shape, output_order, to.element, Some(to));
-        let parameters = step::ReduceMean {
-            outer: outer as u32,
-            reduce: reduce as u32,
-            inner: inner as u32,
-            zero_x: from.zero_point_i8(),
-            multiplier: from.scale / (to.scale * reduce as f32),
-            zero_point: to.zero_point_i8(),
-            low: clamp.0,
-            high: clamp.1,
-        };
+        let parameters = mean([outer, reduce, inner], &from, &to, clamp);
         let scratch = parameters.scratch_bytes().ok_or("it is too large")?;
         let operation = Operation::Plain(Operator::ReduceMean(parameters));
         self.step_with(node, operation, vec![x.tensor], output.tensor, scratch, 0);

@@ -102,9 +102,16 @@ impl Conv {
         Some(ConvScratch { tile, rows })
     }
 
-    /// A 1×1 kernel without padding, so that each output pixel reads one input pixel.
+    /// A 1×1 kernel without padding, so that each output pixel reads one input pixel. With
+    /// a dilation, which such a kernel has no other use for, there may be padding below or
+    /// to the right.
     pub fn is_point(&self) -> bool {
-        self.kernel_h == 1 && self.kernel_w == 1 && self.pad_top == 0 && self.pad_left == 0
+        let [kernel, dilation] = [
+            [self.kernel_h, self.kernel_w],
+            [self.dilation_h, self.dilation_w],
+        ];
+        let unpadded = self.pad_top == 0 && self.pad_left == 0;
+        kernel == [1, 1] && dilation == [1, 1] && unpadded
     }
 
     /// [`is_point`](Self::is_point) with stride 1 and one group: a matrix product over
