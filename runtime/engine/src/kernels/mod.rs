@@ -3,9 +3,21 @@
 //! Operators walk shapes, borders, and groups and gather activations; a kernel gets dense
 //! rows. Every set computes the same bits as [`generic`], which runs everywhere.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+mod aarch64_dotprod;
 mod generic;
 mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::Aarch64;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64_dotprod::Aarch64Dotprod;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::add;
 pub(crate) use generic::{BLOCK, Generic, sum};
 pub(crate) use isa::Isa;
 
@@ -31,6 +43,24 @@ pub(crate) trait Kernel {
     /// Writes `x` into row `pixel` of a tile whose rows have `row` activations, from
     /// activation `at` on.
     fn put(tile: &mut [Self::Activation], row: usize, pixel: usize, at: usize, x: &[i8]);
+
+    /// [`put`](Self::put) for `count` rows from row `pixel` on: `len` values for each,
+    /// `step` apart in `x`.
+    #[inline(always)]
+    fn put_strip(
+        tile: &mut [Self::Activation],
+        row: usize,
+        pixel: usize,
+        at: usize,
+        x: &[i8],
+        [count, step, len]: [usize; 3],
+    ) {
+        for p in 0..count {
+            let start = p.wrapping_mul(step);
+            let x = x.get(start..start.wrapping_add(len)).unwrap_or(&[]);
+            Self::put(tile, row, pixel.wrapping_add(p), at, x);
+        }
+    }
 
     /// The same with one value `count` times.
     fn fill(

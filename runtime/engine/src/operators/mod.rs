@@ -13,6 +13,7 @@ mod fully_connected;
 mod lookup;
 mod max_pool;
 mod mul;
+mod padded;
 mod pairs;
 mod quantize;
 mod reduce_mean;
@@ -24,6 +25,8 @@ mod window;
 pub(crate) use window::Axis;
 
 use crate::kernels::{Generic, Isa, Kernel};
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::{Aarch64, Aarch64Dotprod};
 use crate::memory::Operands;
 use sanderling_plan::Operator;
 
@@ -32,6 +35,10 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
     match operator {
         Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => match isa {
             Isa::Generic => products::<Generic>(operator, operands),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Aarch64 => products::<Aarch64>(operator, operands),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Aarch64Dotprod => products::<Aarch64Dotprod>(operator, operands),
         },
         Operator::Add(p) => add::run(p, operands),
         Operator::Mul(p) => mul::run(p, operands),
