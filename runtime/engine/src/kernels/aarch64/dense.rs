@@ -5,7 +5,7 @@
 //! products. Two products of bytes fit 16 bits unless all four bytes are -128; the packed
 //! weights say of each block whether two weights of -128 meet in it.
 
-use crate::kernels::neon::{Finish, i8x16, padded, store8};
+use crate::kernels::neon::{Finish, i8x16, padded, pixels, store_strip8};
 use crate::kernels::{Linear, Rows};
 use core::arch::aarch64::*;
 
@@ -25,6 +25,9 @@ pub(super) fn dense(
     y: &mut [i8],
     y_stride: usize,
 ) -> Option<()> {
+    if rows.k < DEPTH || rows.count == 0 {
+        return None;
+    }
     let outputs = linear.bias.len();
     let block = rows.k.checked_mul(BLOCK)?.checked_add(HEADER)?;
     let finish = Finish::new(linear.requantize);
@@ -36,7 +39,7 @@ pub(super) fn dense(
         let (header, w) = block.split_at_checked(HEADER)?;
         let strip = Strip {
             w: w.as_chunks::<CHUNK>().0,
-            bias: bytemuck::cast(padded::<i32, 8>(linear.bias, first)),
+            bias: padded(linear.bias, first),
             multipliers: bytemuck::cast(padded::<f32, 8>(linear.multipliers, first)),
             finish,
             room: BLOCK.min(outputs - first),
@@ -53,7 +56,7 @@ pub(super) fn dense(
 /// Eight outputs, of which the last may be absent.
 struct Strip<'a> {
     w: &'a [[i8; CHUNK]],
-    bias: [int32x4_t; 2],
+    bias: [i32; BLOCK],
     multipliers: [float32x4_t; 2],
     finish: Finish,
     room: usize,
@@ -69,41 +72,51 @@ impl Strip<'_> {
         y: &mut [i8],
         y_stride: usize,
     ) -> Option<()> {
+        let (mut x, mut y) = (rows.x, y);
         let mut pixel = 0;
-        while pixel < rows.count {
-            let y = y.get_mut(pixel.checked_mul(y_stride)?..)?;
-            pixel += match rows.count - pixel {
-                1 => self.run::<1, FIT>(rows, pixel, y, y_stride)?,
-                _ => self.run::<2, FIT>(rows, pixel, y, y_stride)?,
-            };
+        while rows.count - pixel >= 2 {
+            self.run::<2, FIT>(rows, pixel, x, y, y_stride)?;
+            // There may be nothing behind the last.
+            x = x.get(2 * rows.stride..).unwrap_or(&[]);
+            y = y.get_mut(2 * y_stride..).unwrap_or(&mut []);
+            pixel += 2;
         }
-        Some(())
+        match rows.count - pixel {
+            0 => Some(()),
+            _ => self.run::<1, FIT>(rows, pixel, x, y, y_stride),
+        }
     }
 
-    /// The outputs of `P` pixels from `pixel` on; gives `P`.
+    /// The outputs of `P` pixels from `pixel` on, which begin with `x` and `y`.
     #[inline]
     #[target_feature(enable = "neon")]
     fn run<const P: usize, const FIT: bool>(
         &self,
         rows: &Rows<'_, i8>,
         pixel: usize,
+        x: &[i8],
         y: &mut [i8],
         y_stride: usize,
-    ) -> Option<usize> {
+    ) -> Option<()> {
         let n = self.w.len();
         let mut xs: [&[[i8; DEPTH]]; P] = [&[]; P];
-        for (p, xs) in xs.iter_mut().enumerate() {
-            let start = (pixel + p).checked_mul(rows.stride)?;
-            let x = rows.x.get(start..start.checked_add(rows.k)?)?;
+        for (xs, x) in xs.iter_mut().zip(pixels::<P>(x, rows.stride, rows.k)?) {
             *xs = x.as_chunks::<DEPTH>().0.get(..n)?;
         }
+        // The first of the four sums of an output begins with its bias.
         let mut acc = [[vdupq_n_s32(0); BLOCK]; P];
-        for (i, w) in self.w.iter().enumerate() {
+        for acc in &mut acc {
+            for (acc, &bias) in acc.iter_mut().zip(&self.bias) {
+                *acc = vsetq_lane_s32::<0>(bias, vdupq_n_s32(0));
+            }
+        }
+        let ws = self.w;
+        for i in 0..n {
+            let w: [int8x16_t; BLOCK] = bytemuck::cast(*ws.get(i)?);
             let mut x = [vdupq_n_s8(0); P];
             for (x, xs) in x.iter_mut().zip(xs) {
                 *x = i8x16(xs.get(i)?);
             }
-            let w: [int8x16_t; BLOCK] = bytemuck::cast(*w);
             for (o, w) in w.into_iter().enumerate() {
                 for (acc, x) in acc.iter_mut().zip(x) {
                     let acc = acc.get_mut(o)?;
@@ -111,19 +124,20 @@ impl Strip<'_> {
                 }
             }
         }
-        for (p, acc) in acc.into_iter().enumerate() {
+        let mut values = [vdup_n_s8(0); P];
+        for (p, (values, acc)) in values.iter_mut().zip(acc).enumerate() {
             let [a, b, c, d, e, f, g, h] = acc;
-            let correction = vdupq_n_s32(rows.correction(pixel + p));
-            let [bias0, bias1] = self.bias.map(|bias| vsubq_s32(bias, correction));
-            let acc = [
-                vaddq_s32(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)), bias0),
-                vaddq_s32(vpaddq_s32(vpaddq_s32(e, f), vpaddq_s32(g, h)), bias1),
+            let mut acc = [
+                vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)),
+                vpaddq_s32(vpaddq_s32(e, f), vpaddq_s32(g, h)),
             ];
-            let start = p.checked_mul(y_stride)?;
-            let y = y.get_mut(start..start.checked_add(self.room)?)?;
-            store8(y, self.finish.eight(acc, self.multipliers));
+            if !rows.corrections.is_empty() {
+                let correction = vdupq_n_s32(rows.correction(pixel + p));
+                acc = acc.map(|acc| vsubq_s32(acc, correction));
+            }
+            *values = self.finish.eight(acc, self.multipliers);
         }
-        Some(P)
+        store_strip8(y, y_stride, self.room, values)
     }
 }
 

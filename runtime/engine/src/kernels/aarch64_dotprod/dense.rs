@@ -17,6 +17,9 @@ pub(super) fn dense(
     y: &mut [i8],
     y_stride: usize,
 ) -> Option<()> {
+    if rows.count == 0 {
+        return None;
+    }
     let outputs = linear.bias.len();
     let block = rows.k.checked_mul(BLOCK)?;
     let finish = Finish::new(linear.requantize);
@@ -36,16 +39,20 @@ pub(super) fn dense(
             finish,
         };
         let room = 16.min(outputs - first);
+        let (mut x, mut y) = (rows.x, y.get_mut(first..)?);
         let mut pixel = 0;
-        while pixel < rows.count {
-            let at = pixel.checked_mul(y_stride)?.checked_add(first)?;
-            let y = y.get_mut(at..)?;
-            pixel += match rows.count - pixel {
-                1 => strip.run::<1>(&rows, pixel, y, y_stride, room)?,
-                2 => strip.run::<2>(&rows, pixel, y, y_stride, room)?,
-                3 => strip.run::<3>(&rows, pixel, y, y_stride, room)?,
-                _ => strip.run::<4>(&rows, pixel, y, y_stride, room)?,
-            };
+        while rows.count - pixel >= 4 {
+            strip.run::<4>(&rows, pixel, x, y, y_stride, room)?;
+            // There may be nothing behind the last.
+            x = x.get(4 * rows.stride..).unwrap_or(&[]);
+            y = y.get_mut(4 * y_stride..).unwrap_or(&mut []);
+            pixel += 4;
+        }
+        match rows.count - pixel {
+            1 => strip.run::<1>(&rows, pixel, x, y, y_stride, room)?,
+            2 => strip.run::<2>(&rows, pixel, x, y, y_stride, room)?,
+            3 => strip.run::<3>(&rows, pixel, x, y, y_stride, room)?,
+            _ => (),
         }
         first += 16;
     }
@@ -62,18 +69,19 @@ struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    /// The outputs of `P` pixels from `pixel` on; gives `P`.
+    /// The outputs of `P` pixels from `pixel` on, which begin with `x` and `y`.
     #[inline]
     #[target_feature(enable = "neon")]
     fn run<const P: usize>(
         &self,
         rows: &Rows<'_, i8>,
         pixel: usize,
+        x: &[i8],
         y: &mut [i8],
         y_stride: usize,
         room: usize,
-    ) -> Option<usize> {
-        let x = pixels::<P>(rows, pixel)?;
+    ) -> Option<()> {
+        let x = pixels::<P>(x, rows.stride, rows.k)?;
         let mut acc = [self.bias; P];
         if !rows.corrections.is_empty() {
             for (p, acc) in acc.iter_mut().enumerate() {
@@ -86,8 +94,7 @@ impl Strip<'_> {
         for (values, acc) in values.iter_mut().zip(acc) {
             *values = self.finish.sixteen(acc, self.multipliers);
         }
-        store_strip(y, y_stride, room, values)?;
-        Some(P)
+        store_strip(y, y_stride, room, values)
     }
 
     #[inline]

@@ -10,7 +10,6 @@ pub(crate) use add::add;
 pub(super) use gather::{fill, put, put_strip};
 pub(super) use requantize::Finish;
 
-use crate::kernels::Rows;
 use core::arch::aarch64::{float32x4_t, int8x8_t, int8x16_t, int32x4_t};
 
 /// Sixteen bytes as a vector.
@@ -64,19 +63,19 @@ pub(super) fn store16(y: &mut [i8], values: int8x16_t) {
     }
 }
 
-/// The rows of `P` pixels from `pixel` on.
+/// The rows of `P` pixels, `k` values each, `stride` apart.
 #[inline(always)]
-pub(super) fn pixels<'a, const P: usize>(
-    rows: &Rows<'a, i8>,
-    pixel: usize,
-) -> Option<[&'a [i8]; P]> {
-    let mut rest = rows.x.get(pixel.wrapping_mul(rows.stride)..)?;
+pub(super) fn pixels<const P: usize>(
+    mut rest: &[i8],
+    stride: usize,
+    k: usize,
+) -> Option<[&[i8]; P]> {
     let mut x: [&[i8]; P] = [&[]; P];
     for (p, x) in x.iter_mut().enumerate() {
         if p > 0 {
-            rest = rest.get(rows.stride..)?;
+            rest = rest.get(stride..)?;
         }
-        *x = rest.get(..rows.k)?;
+        *x = rest.get(..k)?;
     }
     Some(x)
 }
@@ -97,6 +96,27 @@ pub(super) fn store_strip<const P: usize>(
             *y.first_chunk_mut::<16>()? = bytemuck::cast(values);
         } else {
             store16(y.get_mut(..room)?, values);
+        }
+    }
+    Some(())
+}
+
+/// The same with eight outputs.
+#[inline(always)]
+pub(super) fn store_strip8<const P: usize>(
+    mut y: &mut [i8],
+    y_stride: usize,
+    room: usize,
+    values: [int8x8_t; P],
+) -> Option<()> {
+    for (p, values) in values.into_iter().enumerate() {
+        if p > 0 {
+            y = y.get_mut(y_stride..)?;
+        }
+        if room >= 8 {
+            *y.first_chunk_mut::<8>()? = bytemuck::cast(values);
+        } else {
+            store8(y.get_mut(..room)?, values);
         }
     }
     Some(())
