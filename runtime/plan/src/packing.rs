@@ -73,11 +73,15 @@ impl Target {
     }
 }
 
-/// How a target lays out depthwise weights, `[kh][kw][out]` for all today.
+/// How a target lays out depthwise weights: `[header][kh][kw][out]`. The header's first byte
+/// is 1 where two weights of -128 of a channel meet in taps `2n` and `2n + 1`, else 0.
 impl Target {
     /// Bytes of the weights of a depthwise step with `taps` taps.
     pub const fn depthwise_weight_bytes(self, taps: usize, outputs: usize) -> Option<usize> {
-        taps.checked_mul(outputs)
+        match taps.checked_mul(outputs) {
+            Some(bytes) => bytes.checked_add(self.dense().header),
+            None => None,
+        }
     }
 
     /// Bytes of scratch that the kernels of a depthwise step want on input rows of `width`
@@ -93,9 +97,24 @@ impl Target {
 
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
     #[cfg(feature = "writer")]
-    pub fn pack_depthwise(self, weights: &[i8], _outputs: usize) -> alloc::vec::Vec<i8> {
-        weights.to_vec()
+    pub fn pack_depthwise(self, weights: &[i8], outputs: usize) -> alloc::vec::Vec<i8> {
+        let header = self.dense().header;
+        let mut packed = alloc::vec![0; header];
+        packed.extend_from_slice(weights);
+        if let Some(first) = packed.first_mut().filter(|_| header > 0) {
+            *first = i8::from(lowest_meet(weights, outputs));
+        }
+        packed
     }
+}
+
+/// Whether two weights of -128 meet, `distance` apart in the same `2 · distance`.
+#[cfg(feature = "writer")]
+fn lowest_meet(weights: &[i8], distance: usize) -> bool {
+    weights.chunks(2 * distance.max(1)).any(|pair| {
+        let (a, b) = pair.split_at(distance.min(pair.len()));
+        a.iter().zip(b).any(|(&a, &b)| a == i8::MIN && b == i8::MIN)
+    })
 }
 
 impl Dense {
@@ -157,18 +176,8 @@ impl Dense {
                 }
             }
             if self.header > 0 {
-                packed[header] = i8::from(self.lowest_meet(&packed[header + self.header..]));
+                packed[header] = i8::from(lowest_meet(&packed[header + self.header..], self.depth / 2));
             }
         }
         packed
-    }
-
-    /// Whether two weights of -128 meet in a packed block, as [`header`](Self::header) says.
-    #[cfg(feature = "writer")]
-    fn lowest_meet(&self, block: &[i8]) -> bool {
-        block.chunks(self.depth).any(|row| {
-            let (a, b) = row.split_at(row.len() / 2);
-            a.iter().zip(b).any(|(&a, &b)| a == i8::MIN && b == i8::MIN)
-        })
-    }
-}
+    }}

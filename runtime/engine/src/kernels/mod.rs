@@ -92,6 +92,15 @@ pub(crate) trait Kernel {
     fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
         generic::depthwise_row(row, y)
     }
+
+    /// Fewest channels that [`depthwise_strip`](Self::depthwise_strip) takes.
+    const DEPTHWISE_CHANNELS: usize = usize::MAX;
+
+    /// One row of outputs of a depthwise convolution over rows with their padding, where the
+    /// target [has such](Dense::padded_rows).
+    fn depthwise_strip(_strip: &DepthwiseStrip<'_>, _y: &mut [i8]) -> Option<()> {
+        None
+    }
 }
 
 /// Rows of activations, at most [`Dense::pixels`], for a kernel.
@@ -164,6 +173,7 @@ impl<'a> Linear<'a> {
 }
 
 /// What one row of outputs of a depthwise convolution is computed from.
+#[derive(Clone, Copy)]
 pub(crate) struct DepthwiseRow<'a> {
     /// The input row, `[w][channels]`, under each kernel row; `None` in the padding.
     pub(crate) rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
@@ -175,6 +185,23 @@ pub(crate) struct DepthwiseRow<'a> {
     pub(crate) channels: usize,
     /// Output channels, a multiple of the input channels.
     pub(crate) outputs: usize,
+    /// `[kh · kw · out]`, packed for the kernel's target.
+    pub(crate) linear: Linear<'a>,
+}
+
+/// What one row of outputs of a depthwise convolution is computed from, where the input
+/// rows contain their padding: one output of each channel, symmetric weights.
+#[derive(Clone, Copy)]
+pub(crate) struct DepthwiseStrip<'a> {
+    /// The input row under each kernel row, from the first window on.
+    pub(crate) rows: &'a [&'a [i8]],
+    pub(crate) kernel_w: usize,
+    /// Values from a window to the next, and from a tap to the next.
+    pub(crate) step: usize,
+    pub(crate) tap: usize,
+    pub(crate) channels: usize,
+    /// Windows.
+    pub(crate) count: usize,
     /// `[kh · kw · out]`, packed for the kernel's target.
     pub(crate) linear: Linear<'a>,
 }

@@ -42,7 +42,8 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
             }
         };
     }
-    if p.padded_row(K::TARGET, from[2] as usize, from[3] as usize).is_some() {
+    let row = p.padded_row(K::TARGET, from[2] as usize, from[3] as usize, false);
+    if row.is_some() {
         return padded::run::<K>(p, (from, to), linear, (x.source, output), (tile, aside));
     }
     let windows = Windows::<K>::new(p, from, to, linear)?;

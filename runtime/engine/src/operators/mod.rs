@@ -14,6 +14,7 @@ mod lookup;
 mod max_pool;
 mod mul;
 mod padded;
+mod padded_rows;
 mod pairs;
 mod quantize;
 mod reduce_mean;

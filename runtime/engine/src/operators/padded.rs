@@ -2,6 +2,7 @@
 //! window is a run of neighbours in each of its rows.
 
 use super::dense::multiply;
+use super::padded_rows::PaddedRows;
 use crate::kernels::{Kernel, Linear};
 use crate::memory::{Source, signed, signed_mut};
 use sanderling_plan::step::Conv;
@@ -19,16 +20,8 @@ pub(super) fn run<K: Kernel>(
     let [_, out_h, out_w, outputs] = to.map(|n| n as usize);
     let image = h.checked_mul(w)?.checked_mul(channels)?;
     let image_out = out_h.checked_mul(out_w)?.checked_mul(outputs)?;
-    let mut rows = PaddedRows {
-        rows: signed_mut(aside),
-        len: p.padded_row(K::TARGET, w, channels)??,
-        reach: p.window_rows(),
-        next: 0,
-        pad_top: p.pad_top as usize,
-        before: (p.pad_left as usize).checked_mul(channels)?,
-        width: w.checked_mul(channels)?,
-        padding: p.input_zero_point as i8,
-    };
+    let len = p.padded_row(K::TARGET, w, channels, false)??;
+    let mut rows = PaddedRows::new(p, (w, channels), len, signed_mut(aside))?;
     let mut products = Tile::<K> {
         tile,
         linear,
@@ -72,68 +65,6 @@ fn linear_k(p: &Conv, channels: usize) -> Option<usize> {
     (p.kernel_h as usize)
         .checked_mul(p.kernel_w as usize)?
         .checked_mul(channels)
-}
-
-/// The last rows of an image, padding included: row `v` is input row `v - pad_top`, or
-/// padding where there is none.
-struct PaddedRows<'a> {
-    rows: &'a mut [i8],
-    /// Values of a padded row.
-    len: usize,
-    /// Rows from the first to the last that a window reads; as many are kept.
-    reach: usize,
-    /// The first row that was not put aside yet.
-    next: usize,
-    pad_top: usize,
-    /// Values of padding before a row, and of the row itself.
-    before: usize,
-    width: usize,
-    padding: i8,
-}
-
-impl PaddedRows<'_> {
-    /// Begins with another image.
-    fn restart(&mut self) {
-        self.next = 0;
-    }
-
-    /// Puts the rows of `x` aside that a window reads whose first row is `first`.
-    fn until(&mut self, x: &[i8], first: usize) -> Option<()> {
-        self.next = self.next.max(first);
-        while self.next < first.checked_add(self.reach)? {
-            let to = slot(self.next, self.reach, self.len)?;
-            let to = self.rows.get_mut(to..to.checked_add(self.len)?)?;
-            let row = self.next.checked_sub(self.pad_top).and_then(|iy| {
-                let start = iy.checked_mul(self.width)?;
-                x.get(start..start.checked_add(self.width)?)
-            });
-            match row {
-                Some(row) => {
-                    let (before, rest) = to.split_at_mut_checked(self.before)?;
-                    let (inside, after) = rest.split_at_mut_checked(self.width)?;
-                    before.fill(self.padding);
-                    inside.copy_from_slice(row);
-                    after.fill(self.padding);
-                }
-                None => to.fill(self.padding),
-            }
-            self.next += 1;
-        }
-        Some(())
-    }
-
-    /// Row `v`, which is among the last.
-    #[inline(always)]
-    fn row(&self, v: usize) -> Option<&[i8]> {
-        let start = slot(v, self.reach, self.len)?;
-        self.rows.get(start..start.checked_add(self.len)?)
-    }
-}
-
-/// Where row `v` is kept.
-#[inline(always)]
-fn slot(v: usize, reach: usize, len: usize) -> Option<usize> {
-    v.checked_rem(reach)?.checked_mul(len)
 }
 
 /// Gathered pixels, one after the other in the order of the output.

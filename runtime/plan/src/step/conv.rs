@@ -94,7 +94,7 @@ impl Conv {
             false if reads_in_place && !overlaps => 0,
             false => dense.tile_bytes(k)?,
         };
-        if let Some(row) = self.padded_row(target, w, channels).filter(|_| !depthwise) {
+        if let Some(row) = self.padded_row(target, w, channels, depthwise) {
             let rows = row?.checked_mul(self.window_rows())?;
             return Some(ConvScratch { tile, rows });
         }
@@ -116,12 +116,16 @@ impl Conv {
         target: Target,
         width: usize,
         channels: usize,
+        depthwise: bool,
     ) -> Option<Option<usize>> {
         let adjacent = self.groups == 1 && self.dilation_w == 1 && !self.is_point();
-        (target.dense().padded_rows && adjacent).then(|| {
+        (target.dense().padded_rows && (adjacent || depthwise)).then(|| {
+            let reach = (self.kernel_w.saturating_sub(1) as usize)
+                .checked_mul(self.dilation_w as usize)?
+                .checked_add(1)?;
             (self.pad_left as usize)
                 .checked_add(width)?
-                .checked_add(self.kernel_w as usize)?
+                .checked_add(reach)?
                 .checked_mul(channels)
         })
     }

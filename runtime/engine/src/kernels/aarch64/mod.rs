@@ -2,8 +2,7 @@
 
 mod dense;
 
-use super::neon;
-use super::{Kernel, Linear, Rows};
+use super::{DepthwiseRow, DepthwiseStrip, Kernel, Linear, Rows, generic, neon};
 use sanderling_plan::Target;
 
 /// Blocks of eight outputs, sixteen weights of each together.
@@ -43,5 +42,28 @@ impl Kernel for Aarch64 {
     fn dense(rows: Rows<'_, i8>, linear: &Linear<'_>, y: &mut [i8], y_stride: usize) -> Option<()> {
         // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
         unsafe { dense::dense(rows, linear, y, y_stride) }
+    }
+
+    fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
+        let (_, weights) = row.linear.weights.split_at_checked(Self::DENSE.header)?;
+        let linear = Linear {
+            weights,
+            ..row.linear
+        };
+        generic::depthwise_row(&DepthwiseRow { linear, ..*row }, y)
+    }
+
+    const DEPTHWISE_CHANNELS: usize = 16;
+
+    #[allow(unsafe_code, reason = "NEON is there")]
+    fn depthwise_strip(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
+        let (header, weights) = strip.linear.weights.split_at_checked(Self::DENSE.header)?;
+        // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
+        unsafe {
+            match header.first()? {
+                0 => neon::depthwise::strip::<true>(strip, weights, y),
+                _ => neon::depthwise::strip::<false>(strip, weights, y),
+            }
+        }
     }
 }

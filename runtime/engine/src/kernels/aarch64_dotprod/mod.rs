@@ -1,10 +1,10 @@
 //! 64-bit Arm with dot product (Cortex-A76 and later): four products per 32-bit lane.
 
 mod dense;
+mod depthwise;
 mod sdot;
 
-use super::neon;
-use super::{Kernel, Linear, Rows};
+use super::{DepthwiseStrip, Kernel, Linear, Rows, neon};
 use sanderling_plan::Target;
 
 /// Blocks of eight outputs, four weights of each together.
@@ -44,5 +44,18 @@ impl Kernel for Aarch64Dotprod {
     fn dense(rows: Rows<'_, i8>, linear: &Linear<'_>, y: &mut [i8], y_stride: usize) -> Option<()> {
         // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
         unsafe { dense::dense(rows, linear, y, y_stride) }
+    }
+
+    const DEPTHWISE_CHANNELS: usize = 16;
+
+    #[allow(unsafe_code, reason = "NEON is there")]
+    fn depthwise_strip(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
+        // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
+        unsafe {
+            if strip.rows.len() == 3 && strip.kernel_w == 3 {
+                return depthwise::three(strip, y);
+            }
+            neon::depthwise::strip::<false>(strip, strip.linear.weights, y)
+        }
     }
 }

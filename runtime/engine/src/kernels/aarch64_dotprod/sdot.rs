@@ -27,3 +27,21 @@ pub(super) fn sdot_lane<const LANE: usize>(
     }
     acc
 }
+
+/// `acc[i] += Σ x[4i..4i + 4] · w[4i..4i + 4]`.
+#[inline(always)]
+#[allow(unsafe_code, reason = "core::arch has no stable dot product")]
+pub(super) fn sdot(mut acc: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t {
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "sdot {acc:v}.4s, {x:v}.16b, {w:v}.16b",
+            acc = inlateout(vreg) acc,
+            x = in(vreg) x,
+            w = in(vreg) w,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    acc
+}

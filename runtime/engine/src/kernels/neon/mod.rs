@@ -3,6 +3,7 @@
 //! NEON is part of every such processor, so that its intrinsics are safe to call here.
 
 mod add;
+pub(super) mod depthwise;
 mod gather;
 mod requantize;
 
