@@ -45,9 +45,9 @@
 //! bytes behind a plan or an arena change between two calls, a run ends with a
 //! [`RunError`].
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 #[cfg(target_endian = "big")]

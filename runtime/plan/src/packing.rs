@@ -6,7 +6,7 @@
 //! weights in the order in which that kernel reads them:
 //!
 //! ```text
-//! [group][⌈out / outputs⌉][⌈k / depth⌉][outputs][depth]     i8, absent ones 0
+//! [group][⌈out / outputs⌉] ( [header] [⌈k / depth⌉][outputs][depth] )     i8, absent ones 0
 //! ```
 //!
 //! and the engine gathers `pixels` rows of activations, each `⌈k / depth⌉ · depth` long,
@@ -29,33 +29,59 @@ pub struct Dense {
     /// What the kernels add to every activation before they multiply, such as the 128 that
     /// makes unsigned bytes of them; the compiler takes it out of the bias.
     pub activation_offset: i32,
+    /// Bytes in front of the weights of each block of `outputs`, of which the first is 1
+    /// where two weights of -128 meet, `depth / 2` apart in the same `depth`: the sum of
+    /// their products may then not fit 16 bits. Else 0.
+    pub header: usize,
+    /// Whether convolutions put the rows that their windows read aside together with the
+    /// padding at both sides, so that gathering has no sides to look for. It takes scratch.
+    pub padded_rows: bool,
 }
 
 impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
         match self {
-            Self::Generic
-            | Self::CortexM4
-            | Self::CortexM55
-            | Self::Aarch64
-            | Self::Aarch64Dotprod
-            | Self::X86_64 => Dense {
+            Self::Generic | Self::CortexM4 | Self::CortexM55 | Self::X86_64 => Dense {
                 outputs: 1,
                 depth: 1,
                 pixels: 1,
                 activation_bytes: 1,
                 activation_offset: 0,
+                header: 0,
+                padded_rows: false,
+            },
+            Self::Aarch64 => Dense {
+                outputs: 8,
+                depth: 16,
+                pixels: 16,
+                activation_bytes: 1,
+                activation_offset: 0,
+                header: 16,
+                padded_rows: true,
+            },
+            Self::Aarch64Dotprod => Dense {
+                outputs: 8,
+                depth: 4,
+                pixels: 16,
+                activation_bytes: 1,
+                activation_offset: 0,
+                header: 0,
+                padded_rows: true,
             },
         }
     }
 }
 
-/// How a target lays out depthwise weights, `[kh][kw][out]` for all today.
+/// How a target lays out depthwise weights: `[header][kh][kw][out]`. The header's first byte
+/// is 1 where two weights of -128 of a channel meet in taps `2n` and `2n + 1`, else 0.
 impl Target {
     /// Bytes of the weights of a depthwise step with `taps` taps.
     pub const fn depthwise_weight_bytes(self, taps: usize, outputs: usize) -> Option<usize> {
-        taps.checked_mul(outputs)
+        match taps.checked_mul(outputs) {
+            Some(bytes) => bytes.checked_add(self.dense().header),
+            None => None,
+        }
     }
 
     /// Bytes of scratch that the kernels of a depthwise step want on input rows of `width`
@@ -71,9 +97,24 @@ impl Target {
 
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
     #[cfg(feature = "writer")]
-    pub fn pack_depthwise(self, weights: &[i8], _outputs: usize) -> alloc::vec::Vec<i8> {
-        weights.to_vec()
+    pub fn pack_depthwise(self, weights: &[i8], outputs: usize) -> alloc::vec::Vec<i8> {
+        let header = self.dense().header;
+        let mut packed = alloc::vec![0; header];
+        packed.extend_from_slice(weights);
+        if let Some(first) = packed.first_mut().filter(|_| header > 0) {
+            *first = i8::from(lowest_meet(weights, outputs));
+        }
+        packed
     }
+}
+
+/// Whether two weights of -128 meet, `distance` apart in the same `2 · distance`.
+#[cfg(feature = "writer")]
+fn lowest_meet(weights: &[i8], distance: usize) -> bool {
+    weights.chunks(2 * distance.max(1)).any(|pair| {
+        let (a, b) = pair.split_at(distance.min(pair.len()));
+        a.iter().zip(b).any(|(&a, &b)| a == i8::MIN && b == i8::MIN)
+    })
 }
 
 impl Dense {
@@ -84,9 +125,10 @@ impl Dense {
 
     /// Bytes of the weights of one group: `outputs` channels of `k` each.
     pub fn weight_bytes(&self, outputs: usize, k: usize) -> Option<usize> {
+        let block = self.outputs.checked_mul(self.row(k)?)?;
         outputs
-            .checked_next_multiple_of(self.outputs.max(1))?
-            .checked_mul(self.row(k)?)
+            .div_ceil(self.outputs.max(1))
+            .checked_mul(block.checked_add(self.header)?)
     }
 
     /// Bytes of scratch for a tile: `pixels` rows of activations.
@@ -123,6 +165,8 @@ impl Dense {
         let rows = k.div_ceil(self.depth);
         let mut packed = alloc::vec::Vec::new();
         for block in 0..outputs.div_ceil(self.outputs) {
+            let header = packed.len();
+            packed.resize(header + self.header, 0);
             for chunk in 0..rows {
                 for output in (0..self.outputs).map(|o| block * self.outputs + o) {
                     for at in (0..self.depth).map(|d| chunk * self.depth + d) {
@@ -130,6 +174,10 @@ impl Dense {
                         packed.push(weight.unwrap_or(0));
                     }
                 }
+            }
+            if self.header > 0 {
+                packed[header] =
+                    i8::from(lowest_meet(&packed[header + self.header..], self.depth / 2));
             }
         }
         packed

@@ -7,6 +7,12 @@ use sanderling_plan::Target;
 pub(crate) enum Isa {
     /// Whatever the compiler made of portable Rust.
     Generic,
+    /// 64-bit Arm.
+    #[cfg(target_arch = "aarch64")]
+    Aarch64,
+    /// 64-bit Arm with dot product.
+    #[cfg(target_arch = "aarch64")]
+    Aarch64Dotprod,
 }
 
 impl Isa {
@@ -15,10 +21,25 @@ impl Isa {
     pub(crate) fn of(target: Target) -> Option<Self> {
         let here = match target {
             Target::Generic => true,
+            #[cfg(target_arch = "aarch64")]
+            Target::Aarch64 => return Some(Self::Aarch64),
+            #[cfg(target_arch = "aarch64")]
+            Target::Aarch64Dotprod => return dotprod().then_some(Self::Aarch64Dotprod),
             Target::CortexM4 | Target::CortexM55 => cfg!(target_arch = "arm"),
-            Target::Aarch64 | Target::Aarch64Dotprod => cfg!(target_arch = "aarch64"),
             Target::X86_64 => cfg!(target_arch = "x86_64"),
+            #[cfg(not(target_arch = "aarch64"))]
+            Target::Aarch64 | Target::Aarch64Dotprod => false,
         };
         here.then_some(Self::Generic)
     }
+}
+
+/// Whether this processor has the dot product: it is built for such ones, or says so.
+#[cfg(target_arch = "aarch64")]
+fn dotprod() -> bool {
+    #[cfg(feature = "std")]
+    if std::arch::is_aarch64_feature_detected!("dotprod") {
+        return true;
+    }
+    cfg!(target_feature = "dotprod")
 }

@@ -3,11 +3,23 @@
 //! Operators walk shapes, borders, and groups and gather activations; a kernel gets dense
 //! rows. Every set computes the same bits as [`generic`], which runs everywhere.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+mod aarch64_dotprod;
 mod generic;
 mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::Aarch64;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64_dotprod::Aarch64Dotprod;
 pub(crate) use generic::{BLOCK, Generic, sum};
 pub(crate) use isa::Isa;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::add;
 
 use crate::memory::Constants;
 use crate::numerics::Requantize;
@@ -31,6 +43,24 @@ pub(crate) trait Kernel {
     /// Writes `x` into row `pixel` of a tile whose rows have `row` activations, from
     /// activation `at` on.
     fn put(tile: &mut [Self::Activation], row: usize, pixel: usize, at: usize, x: &[i8]);
+
+    /// [`put`](Self::put) for `count` rows from row `pixel` on: `len` values for each,
+    /// `step` apart in `x`.
+    #[inline(always)]
+    fn put_strip(
+        tile: &mut [Self::Activation],
+        row: usize,
+        pixel: usize,
+        at: usize,
+        x: &[i8],
+        [count, step, len]: [usize; 3],
+    ) {
+        for p in 0..count {
+            let start = p.wrapping_mul(step);
+            let x = x.get(start..start.wrapping_add(len)).unwrap_or(&[]);
+            Self::put(tile, row, pixel.wrapping_add(p), at, x);
+        }
+    }
 
     /// The same with one value `count` times.
     fn fill(
@@ -61,6 +91,15 @@ pub(crate) trait Kernel {
     /// [`Target::depthwise_scratch_bytes`] asks for and keeps its bytes from row to row.
     fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
         generic::depthwise_row(row, y)
+    }
+
+    /// Fewest channels that [`depthwise_strip`](Self::depthwise_strip) takes.
+    const DEPTHWISE_CHANNELS: usize = usize::MAX;
+
+    /// One row of outputs of a depthwise convolution over rows with their padding, where the
+    /// target [has such](Dense::padded_rows).
+    fn depthwise_strip(_strip: &DepthwiseStrip<'_>, _y: &mut [i8]) -> Option<()> {
+        None
     }
 }
 
@@ -134,6 +173,7 @@ impl<'a> Linear<'a> {
 }
 
 /// What one row of outputs of a depthwise convolution is computed from.
+#[derive(Clone, Copy)]
 pub(crate) struct DepthwiseRow<'a> {
     /// The input row, `[w][channels]`, under each kernel row; `None` in the padding.
     pub(crate) rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
@@ -145,6 +185,24 @@ pub(crate) struct DepthwiseRow<'a> {
     pub(crate) channels: usize,
     /// Output channels, a multiple of the input channels.
     pub(crate) outputs: usize,
+    /// `[kh · kw · out]`, packed for the kernel's target.
+    pub(crate) linear: Linear<'a>,
+}
+
+/// What one row of outputs of a depthwise convolution is computed from, where the input
+/// rows contain their padding: one output of each channel, symmetric weights.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+pub(crate) struct DepthwiseStrip<'a> {
+    /// The input row under each kernel row, from the first window on.
+    pub(crate) rows: &'a [&'a [i8]],
+    pub(crate) kernel_w: usize,
+    /// Values from a window to the next, and from a tap to the next.
+    pub(crate) step: usize,
+    pub(crate) tap: usize,
+    pub(crate) channels: usize,
+    /// Windows.
+    pub(crate) count: usize,
     /// `[kh · kw · out]`, packed for the kernel's target.
     pub(crate) linear: Linear<'a>,
 }

@@ -31,6 +31,13 @@ impl Requantize {
         }
     }
 
+    /// Lowest and highest output, and the zero point.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) fn bounds(self) -> [i32; 3] {
+        let bound = |bound: f32| (bound as i32).wrapping_add(self.zero_point);
+        [bound(self.low), bound(self.high), self.zero_point]
+    }
+
     /// The output for `value`; a NaN counts as lower than every number.
     #[inline(always)]
     pub(crate) fn real(self, value: f32) -> i8 {

@@ -1,6 +1,7 @@
 //! Convolution with groups.
 
 use super::dense::{Products, multiply};
+use super::padded;
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
 use crate::kernels::{Kernel, Linear};
@@ -34,6 +35,10 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
                 products.overwriting(output, at, rows)
             }
         };
+    }
+    let row = p.padded_row(K::TARGET, from[2] as usize, from[3] as usize, false);
+    if row.is_some() {
+        return padded::run::<K>(p, (from, to), linear, (x.source, output), (tile, aside));
     }
     let windows = Windows::<K>::new(p, from, to, linear)?;
     let image = windows.image;
@@ -253,48 +258,10 @@ impl<'a, K: Kernel> Windows<'a, K> {
         tile: &mut [K::Activation],
     ) -> Option<(usize, usize)> {
         let row = K::DENSE.row(self.k)?;
-        let channel = group.checked_mul(self.group_in)?;
-        let taps_row = (self.columns.kernel as usize).checked_mul(self.group_in)?;
         for pixel in 0..count {
-            let (taps_y, taps_x) = (self.rows.taps(oy as u32), self.columns.taps(ox as u32));
-            let inside = taps_x.inside.clone();
-            let before = (inside.start as usize).checked_mul(self.group_in)?;
-            let len = inside.len().checked_mul(self.group_in)?;
-            let mut at = 0usize;
-            for ky in 0..self.rows.kernel {
-                if !taps_y.inside.contains(&ky) || len == 0 {
-                    K::fill(tile, row, pixel, at, taps_row, self.zero_point);
-                    at += taps_row;
-                    continue;
-                }
-                let x = x.row(taps_y.position(ky))?;
-                if before > 0 {
-                    K::fill(tile, row, pixel, at, before, self.zero_point);
-                }
-                if self.adjacent {
-                    let start = taps_x
-                        .position(inside.start)
-                        .checked_mul(self.channels_in)?;
-                    let x = x.get(start..start.checked_add(len)?)?;
-                    K::put(tile, row, pixel, at + before, x);
-                } else {
-                    let mut at = at + before;
-                    for kx in inside.clone() {
-                        let start = taps_x.position(kx).checked_mul(self.channels_in)?;
-                        let start = start.checked_add(channel)?;
-                        let x = x.get(start..start.checked_add(self.group_in)?)?;
-                        K::put(tile, row, pixel, at, x);
-                        at += self.group_in;
-                    }
-                }
-                let after = taps_row.checked_sub(before.checked_add(len)?)?;
-                if after > 0 {
-                    K::fill(tile, row, pixel, at + before + len, after, self.zero_point);
-                }
-                at += taps_row;
-            }
-            if at < row {
-                K::fill(tile, row, pixel, at, row - at, 0);
+            self.gather_one(x, (oy, ox), group, pixel, tile)?;
+            if self.k < row {
+                K::fill(tile, row, pixel, self.k, row - self.k, 0);
             }
             ox += 1;
             if ox == self.width_out {
@@ -302,5 +269,58 @@ impl<'a, K: Kernel> Windows<'a, K> {
             }
         }
         Some((oy, ox))
+    }
+
+    /// The same for one pixel, wherever it lies.
+    fn gather_one(
+        &self,
+        x: InputRows<'_>,
+        (oy, ox): (usize, usize),
+        group: usize,
+        pixel: usize,
+        tile: &mut [K::Activation],
+    ) -> Option<()> {
+        let row = K::DENSE.row(self.k)?;
+        let channel = group.checked_mul(self.group_in)?;
+        let taps_row = (self.columns.kernel as usize).checked_mul(self.group_in)?;
+        let (taps_y, taps_x) = (self.rows.taps(oy as u32), self.columns.taps(ox as u32));
+        let inside = taps_x.inside.clone();
+        let before = (inside.start as usize).checked_mul(self.group_in)?;
+        let len = inside.len().checked_mul(self.group_in)?;
+        let after = taps_row.checked_sub(before.checked_add(len)?)?;
+        let mut at = 0usize;
+        for ky in 0..self.rows.kernel {
+            let next = at.checked_add(taps_row)?;
+            if !taps_y.inside.contains(&ky) || len == 0 {
+                K::fill(tile, row, pixel, at, taps_row, self.zero_point);
+                at = next;
+                continue;
+            }
+            let x = x.row(taps_y.position(ky))?;
+            if before > 0 {
+                K::fill(tile, row, pixel, at, before, self.zero_point);
+            }
+            if self.adjacent {
+                let start = taps_x
+                    .position(inside.start)
+                    .checked_mul(self.channels_in)?;
+                let x = x.get(start..start.checked_add(len)?)?;
+                K::put(tile, row, pixel, at + before, x);
+            } else {
+                let mut at = at + before;
+                for kx in inside.clone() {
+                    let start = taps_x.position(kx).checked_mul(self.channels_in)?;
+                    let start = start.checked_add(channel)?;
+                    let x = x.get(start..start.checked_add(self.group_in)?)?;
+                    K::put(tile, row, pixel, at, x);
+                    at += self.group_in;
+                }
+            }
+            if after > 0 {
+                K::fill(tile, row, pixel, at + before + len, after, self.zero_point);
+            }
+            at = next;
+        }
+        Some(())
     }
 }

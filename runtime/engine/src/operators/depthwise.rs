@@ -1,9 +1,10 @@
 //! Convolution with one input channel per group.
 
 use super::conv::{rows_before, split};
+use super::padded_rows::PaddedRows;
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
-use crate::kernels::{DepthwiseRow, Kernel, Linear};
+use crate::kernels::{DepthwiseRow, DepthwiseStrip, Kernel, Linear};
 use crate::memory::{Constants, Operands, Source, signed, signed_mut};
 use crate::numerics::Requantize;
 use sanderling_plan::step::Conv;
@@ -17,14 +18,24 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
         constants,
     } = operands;
     let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
-    let [_, h, w, channels] = from;
-    let [_, out_h, out_w, outputs] = to;
-    let row = (w as usize).checked_mul(channels as usize)?;
-    let row_out = (out_w as usize).checked_mul(outputs as usize)?;
+    let ([_, h, w, channels], [_, out_h, out_w, outputs]) = (from, to);
+    let (channels, outputs) = (channels as usize, outputs as usize);
+    let row = (w as usize).checked_mul(channels)?;
+    let row_out = (out_w as usize).checked_mul(outputs)?;
     let image = row.checked_mul(h as usize)?;
     let overlaps = matches!(x.source, Source::Output(_));
     let layout = p.scratch(K::TARGET, from, true, overlaps)?;
     let (own, aside) = split(scratch, layout)?;
+    if outputs == channels
+        && p.weight_zero_point == 0
+        && p.kernel_h as usize <= MAX_ROWS
+        && channels >= K::DEPTHWISE_CHANNELS
+        && let Some(len) = p.padded_row(K::TARGET, w as usize, channels, true)
+    {
+        let linear = linear::<K>(p, outputs, &constants)?;
+        let rows = PaddedRows::new(p, (w as usize, channels), len?, signed_mut(aside))?;
+        return windows::<K>(p, (from, to), &linear, (x.source, output), rows);
+    }
     match x.source {
         Source::Bytes(x) => {
             let mut images = signed(x).chunks_exact(image.max(1));
@@ -68,15 +79,7 @@ pub(super) fn row<K: Kernel>(
     (scratch, y): (&mut [u8], &mut [i8]),
 ) -> Option<()> {
     let ([_, h, width, channels], outputs) = (from, to[3] as usize);
-    let taps = (p.kernel_h as usize).checked_mul(p.kernel_w as usize)?;
-    let weights = K::TARGET.depthwise_weight_bytes(taps, outputs)?;
-    let linear = Linear {
-        weights: constants.slice(p.weights, weights)?,
-        bias: constants.slice(p.bias, outputs)?,
-        multipliers: constants.slice(p.multipliers, outputs)?,
-        weight_zero_point: p.weight_zero_point,
-        requantize: Requantize::new(p.low, p.high, p.zero_point),
-    };
+    let linear = linear::<K>(p, outputs, constants)?;
     let taps = Axis::rows(p, h).taps(oy);
     let under = |ky: u32| {
         let inside = taps.inside.contains(&ky);
@@ -91,4 +94,110 @@ pub(super) fn row<K: Kernel>(
         linear,
     };
     K::depthwise(&row, scratch, y)
+}
+
+fn linear<'a, K: Kernel>(
+    p: &Conv,
+    outputs: usize,
+    constants: &Constants<'a>,
+) -> Option<Linear<'a>> {
+    let taps = (p.kernel_h as usize).checked_mul(p.kernel_w as usize)?;
+    let weights = K::TARGET.depthwise_weight_bytes(taps, outputs)?;
+    Some(Linear {
+        weights: constants.slice(p.weights, weights)?,
+        bias: constants.slice(p.bias, outputs)?,
+        multipliers: constants.slice(p.multipliers, outputs)?,
+        weight_zero_point: p.weight_zero_point,
+        requantize: Requantize::new(p.low, p.high, p.zero_point),
+    })
+}
+
+/// Most kernel rows that the padded form is computed for.
+const MAX_ROWS: usize = 8;
+
+/// The same over rows that are put aside with their padding; one output of each channel.
+fn windows<K: Kernel>(
+    p: &Conv,
+    ([_, h, w, channels], [_, out_h, out_w, _]): ([u32; 4], [u32; 4]),
+    linear: &Linear<'_>,
+    (x, output): (Source<'_>, &mut [u8]),
+    mut rows: PaddedRows<'_>,
+) -> Option<()> {
+    let channels = channels as usize;
+    let image = (h as usize)
+        .checked_mul(w as usize)?
+        .checked_mul(channels)?;
+    let row_out = (out_w as usize).checked_mul(channels)?;
+    match x {
+        Source::Bytes(x) => {
+            let mut images = signed(x).chunks_exact(image.max(1));
+            let image_out = row_out.checked_mul(out_h as usize)?;
+            let ys = signed_mut(output).chunks_exact_mut(image_out.max(1));
+            for (y, x) in ys.zip(&mut images) {
+                rows.restart();
+                for (oy, y) in (0..out_h as usize).zip(y.chunks_exact_mut(row_out.max(1))) {
+                    let first = oy.checked_mul(p.stride_h as usize)?;
+                    rows.until(x, first)?;
+                    window_row::<K>(p, &rows, first, channels, linear, y)?;
+                }
+            }
+        }
+        Source::Output(at) => {
+            let bytes = signed_mut(output);
+            for oy in 0..out_h as usize {
+                let first = oy.checked_mul(p.stride_h as usize)?;
+                rows.until(bytes.get(at..at.checked_add(image)?)?, first)?;
+                let start = oy.checked_mul(row_out)?;
+                let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
+                window_row::<K>(p, &rows, first, channels, linear, y)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// One row of outputs, whose windows begin in row `first`.
+fn window_row<K: Kernel>(
+    p: &Conv,
+    rows: &PaddedRows<'_>,
+    first: usize,
+    channels: usize,
+    linear: &Linear<'_>,
+    y: &mut [i8],
+) -> Option<()> {
+    let mut xs: [&[i8]; MAX_ROWS] = [&[]; MAX_ROWS];
+    for (ky, x) in (0..p.kernel_h as usize).zip(&mut xs) {
+        *x = rows.row(first.checked_add(ky.checked_mul(p.dilation_h as usize)?)?)?;
+    }
+    let count = y.len().checked_div(channels)?;
+    // Windows that start later than this one read nothing but padding, as it does.
+    let reach = (p.kernel_w.saturating_sub(1) as usize)
+        .checked_mul(p.dilation_w as usize)?
+        .checked_add(1)?;
+    let last = (rows.len.checked_div(channels)?).checked_sub(reach)?;
+    let regular = count.min(last.checked_div(p.stride_w as usize)? + 1);
+    let strip = DepthwiseStrip {
+        rows: xs.get(..p.kernel_h as usize)?,
+        kernel_w: p.kernel_w as usize,
+        step: (p.stride_w as usize).checked_mul(channels)?,
+        tap: (p.dilation_w as usize).checked_mul(channels)?,
+        channels,
+        count: regular,
+        linear: *linear,
+    };
+    let (y, rest) = y.split_at_mut_checked(regular.checked_mul(channels)?)?;
+    K::depthwise_strip(&strip, y)?;
+    for y in rest.chunks_exact_mut(channels.max(1)) {
+        let mut alone = [&[][..]; MAX_ROWS];
+        for (alone, x) in alone.iter_mut().zip(strip.rows) {
+            *alone = x.get(last.checked_mul(channels)?..)?;
+        }
+        let strip = DepthwiseStrip {
+            rows: alone.get(..strip.rows.len())?,
+            count: 1,
+            ..strip
+        };
+        K::depthwise_strip(&strip, y)?;
+    }
+    Some(())
 }

@@ -13,6 +13,8 @@ mod fully_connected;
 mod lookup;
 mod max_pool;
 mod mul;
+mod padded;
+mod padded_rows;
 mod pairs;
 mod quantize;
 mod reduce_mean;
@@ -24,16 +26,40 @@ mod window;
 
 pub(crate) use window::Axis;
 
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::{Aarch64, Aarch64Dotprod};
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
 use sanderling_plan::{Operator, Plan};
 
+/// Evaluates an expression with `K` standing for the kernel of an instruction set.
+macro_rules! with_kernel {
+    ($isa:expr, $kernel:ident => $expression:expr) => {
+        match $isa {
+            Isa::Generic => {
+                type $kernel = Generic;
+                $expression
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Aarch64 => {
+                type $kernel = Aarch64;
+                $expression
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Aarch64Dotprod => {
+                type $kernel = Aarch64Dotprod;
+                $expression
+            }
+        }
+    };
+}
+
 /// Runs one step with the loops of `isa`; `None` when its memory is not what was checked.
 pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Option<()> {
     match operator {
-        Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => match isa {
-            Isa::Generic => products::<Generic>(operator, operands),
-        },
+        Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => {
+            with_kernel!(isa, K => products::<K>(operator, operands))
+        }
         Operator::Add(p) => add::run(p, operands),
         Operator::Mul(p) => mul::run(p, operands),
         Operator::MaxPool(p) => max_pool::run(p, operands),
@@ -56,9 +82,7 @@ pub(crate) fn stream<B: AsRef<[u8]>>(
     first: usize,
     arena: &mut [u8],
 ) -> Option<()> {
-    match isa {
-        Isa::Generic => stream::run::<Generic, B>(plan, first, arena),
-    }
+    with_kernel!(isa, K => stream::run::<K, B>(plan, first, arena))
 }
 
 /// The steps whose weights are packed for an instruction set.

@@ -61,7 +61,8 @@ pub struct ConvScratch {
     /// Gathered activations of the pixels that a kernel computes together, or what the
     /// depthwise kernels want; comes first.
     pub tile: usize,
-    /// The last rows of an input that the output overwrites; follows, 16-byte aligned.
+    /// The last rows of an input that the output overwrites, or the last rows
+    /// [with padding](Conv::padded_row); follows, 16-byte aligned.
     pub rows: usize,
 }
 
@@ -93,6 +94,10 @@ impl Conv {
             false if reads_in_place && !overlaps => 0,
             false => dense.tile_bytes(k)?,
         };
+        if let Some(row) = self.padded_row(target, w, channels, depthwise) {
+            let rows = row?.checked_mul(self.window_rows())?;
+            return Some(ConvScratch { tile, rows });
+        }
         let rows = match overlaps && (depthwise || !self.is_flat()) {
             true => w
                 .checked_mul(channels)?
@@ -100,6 +105,29 @@ impl Conv {
             false => 0,
         };
         Some(ConvScratch { tile, rows })
+    }
+
+    /// Bytes of an input row of `width` pixels of `channels` together with what lies before
+    /// and after it, where `target`'s convolutions put such rows aside: the padding before,
+    /// and a kernel's width after. A window that starts later reads nothing but padding.
+    /// `Some(None)` past `usize::MAX`.
+    pub fn padded_row(
+        &self,
+        target: Target,
+        width: usize,
+        channels: usize,
+        depthwise: bool,
+    ) -> Option<Option<usize>> {
+        let adjacent = self.groups == 1 && self.dilation_w == 1 && !self.is_point();
+        (target.dense().padded_rows && (adjacent || depthwise)).then(|| {
+            let reach = (self.kernel_w.saturating_sub(1) as usize)
+                .checked_mul(self.dilation_w as usize)?
+                .checked_add(1)?;
+            (self.pad_left as usize)
+                .checked_add(width)?
+                .checked_add(reach)?
+                .checked_mul(channels)
+        })
     }
 
     /// A 1×1 kernel without padding, so that each output pixel reads one input pixel. With

@@ -1,0 +1,141 @@
+//! Convolution over rows that are put aside together with their padding, so that every
+//! window is a run of neighbours in each of its rows.
+
+use super::dense::multiply;
+use super::padded_rows::PaddedRows;
+use crate::kernels::{Kernel, Linear};
+use crate::memory::{Source, signed, signed_mut};
+use sanderling_plan::step::Conv;
+
+/// Runs a convolution of one group without horizontal dilation; `from` and `to` are the
+/// shapes, `tile` room for a tile, `aside` for as many padded rows as a window reaches over.
+pub(super) fn run<K: Kernel>(
+    p: &Conv,
+    (from, to): ([u32; 4], [u32; 4]),
+    linear: Linear<'_>,
+    (x, output): (Source<'_>, &mut [u8]),
+    (tile, aside): (&mut [K::Activation], &mut [u8]),
+) -> Option<()> {
+    let [_, h, w, channels] = from.map(|n| n as usize);
+    let [_, out_h, out_w, outputs] = to.map(|n| n as usize);
+    let image = h.checked_mul(w)?.checked_mul(channels)?;
+    let image_out = out_h.checked_mul(out_w)?.checked_mul(outputs)?;
+    let len = p.padded_row(K::TARGET, w, channels, false)??;
+    let mut rows = PaddedRows::new(p, (w, channels), len, signed_mut(aside))?;
+    let mut products = Tile::<K> {
+        tile,
+        linear,
+        count: 0,
+        row: K::DENSE.row(linear_k(p, channels)?)?,
+        k: linear_k(p, channels)?,
+    };
+    match x {
+        Source::Bytes(x) => {
+            let mut images = signed(x).chunks_exact(image.max(1));
+            let ys = signed_mut(output).chunks_exact_mut(image_out.max(1));
+            for (y, x) in ys.zip(&mut images) {
+                rows.restart();
+                let mut done = 0;
+                for oy in 0..out_h {
+                    rows.until(x, oy.checked_mul(p.stride_h as usize)?)?;
+                    products.row(p, &rows, oy, out_w, |tile| {
+                        tile.multiply(y.get_mut(done..)?, outputs, &mut done)
+                    })?;
+                }
+                products.multiply(y.get_mut(done..)?, outputs, &mut done)?;
+            }
+        }
+        Source::Output(at) => {
+            let mut done = 0;
+            for oy in 0..out_h {
+                let x = signed(output.get(at..at.checked_add(image)?)?);
+                rows.until(x, oy.checked_mul(p.stride_h as usize)?)?;
+                products.row(p, &rows, oy, out_w, |tile| {
+                    tile.multiply(signed_mut(output).get_mut(done..)?, outputs, &mut done)
+                })?;
+            }
+            products.multiply(signed_mut(output).get_mut(done..)?, outputs, &mut done)?;
+        }
+    }
+    Some(())
+}
+
+/// Weights of an output.
+fn linear_k(p: &Conv, channels: usize) -> Option<usize> {
+    (p.kernel_h as usize)
+        .checked_mul(p.kernel_w as usize)?
+        .checked_mul(channels)
+}
+
+/// Gathered pixels, one after the other in the order of the output.
+struct Tile<'a, 'b, K: Kernel> {
+    tile: &'b mut [K::Activation],
+    linear: Linear<'a>,
+    /// Pixels that are gathered and not yet multiplied.
+    count: usize,
+    /// Activations of a pixel, with and without what fills the last of them up.
+    row: usize,
+    k: usize,
+}
+
+impl<K: Kernel> Tile<'_, '_, K> {
+    /// Gathers the `out_w` pixels of output row `oy`; calls `full` where the tile is.
+    fn row(
+        &mut self,
+        p: &Conv,
+        rows: &PaddedRows<'_>,
+        oy: usize,
+        out_w: usize,
+        mut full: impl FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
+        let channels = self
+            .k
+            .checked_div(p.kernel_h as usize * p.kernel_w as usize)?;
+        let run = channels.checked_mul(p.kernel_w as usize)?;
+        let step = channels.checked_mul(p.stride_w as usize)?;
+        let first = oy.checked_mul(p.stride_h as usize)?;
+        // Windows that start later read nothing but padding, as does one that starts there.
+        let last = rows.len.checked_sub(run)?;
+        let regular = match step {
+            0 => out_w,
+            step => out_w.min(last / step + 1),
+        };
+        let mut ox = 0;
+        while ox < out_w {
+            let (start, some) = match regular.saturating_sub(ox) {
+                0 => (last, 1),
+                some => (ox.checked_mul(step)?, some),
+            };
+            let some = some.min(K::DENSE.pixels.checked_sub(self.count)?);
+            let mut at = 0usize;
+            for ky in 0..p.kernel_h as usize {
+                let v = first.checked_add(ky.checked_mul(p.dilation_h as usize)?)?;
+                let x = rows.row(v)?.get(start..)?;
+                K::put_strip(self.tile, self.row, self.count, at, x, [some, step, run]);
+                at = at.checked_add(run)?;
+            }
+            if self.k < self.row {
+                for pixel in self.count..self.count.checked_add(some)? {
+                    K::fill(self.tile, self.row, pixel, self.k, self.row - self.k, 0);
+                }
+            }
+            self.count += some;
+            ox += some;
+            if self.count >= K::DENSE.pixels {
+                full(self)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Multiplies what is gathered; `y` begins with the first pixel of it, and `done` counts
+    /// its values.
+    fn multiply(&mut self, y: &mut [i8], outputs: usize, done: &mut usize) -> Option<()> {
+        let (row, count) = (self.row, core::mem::take(&mut self.count));
+        if count > 0 {
+            multiply::<K>(self.tile, row, row, count, &self.linear, y, outputs)?;
+        }
+        *done = done.checked_add(count.checked_mul(outputs)?)?;
+        Some(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Rows of an image put aside together with their padding.
+
+use sanderling_plan::step::Conv;
+
+/// The last rows of an image, padding included: row `v` is input row `v - pad_top`, or
+/// padding where there is none.
+pub(super) struct PaddedRows<'a> {
+    rows: &'a mut [i8],
+    /// Values of a padded row.
+    pub(super) len: usize,
+    /// Rows from the first to the last that a window reads; as many are kept.
+    reach: usize,
+    /// The first row that was not put aside yet.
+    next: usize,
+    pad_top: usize,
+    /// Values of padding before a row, and of the row itself.
+    before: usize,
+    width: usize,
+    padding: i8,
+}
+
+impl<'a> PaddedRows<'a> {
+    /// Room for the rows that a window of `p` reaches over, `len` values each, of images
+    /// `width` pixels of `channels` wide.
+    pub(super) fn new(
+        p: &Conv,
+        (width, channels): (usize, usize),
+        len: usize,
+        rows: &'a mut [i8],
+    ) -> Option<Self> {
+        Some(PaddedRows {
+            rows,
+            len,
+            reach: p.window_rows(),
+            next: 0,
+            pad_top: p.pad_top as usize,
+            before: (p.pad_left as usize).checked_mul(channels)?,
+            width: width.checked_mul(channels)?,
+            padding: p.input_zero_point as i8,
+        })
+    }
+
+    /// Begins with another image.
+    pub(super) fn restart(&mut self) {
+        self.next = 0;
+    }
+
+    /// Puts the rows of `x` aside that a window reads whose first row is `first`.
+    pub(super) fn until(&mut self, x: &[i8], first: usize) -> Option<()> {
+        self.next = self.next.max(first);
+        while self.next < first.checked_add(self.reach)? {
+            let to = slot(self.next, self.reach, self.len)?;
+            let to = self.rows.get_mut(to..to.checked_add(self.len)?)?;
+            let row = self.next.checked_sub(self.pad_top).and_then(|iy| {
+                let start = iy.checked_mul(self.width)?;
+                x.get(start..start.checked_add(self.width)?)
+            });
+            match row {
+                Some(row) => {
+                    let (before, rest) = to.split_at_mut_checked(self.before)?;
+                    let (inside, after) = rest.split_at_mut_checked(self.width)?;
+                    before.fill(self.padding);
+                    inside.copy_from_slice(row);
+                    after.fill(self.padding);
+                }
+                None => to.fill(self.padding),
+            }
+            self.next += 1;
+        }
+        Some(())
+    }
+
+    /// Row `v`, which is among the last.
+    #[inline(always)]
+    pub(super) fn row(&self, v: usize) -> Option<&[i8]> {
+        let start = slot(v, self.reach, self.len)?;
+        self.rows.get(start..start.checked_add(self.len)?)
+    }
+}
+
+/// Where row `v` is kept.
+#[inline(always)]
+fn slot(v: usize, reach: usize, len: usize) -> Option<usize> {
+    v.checked_rem(reach)?.checked_mul(len)
+}
