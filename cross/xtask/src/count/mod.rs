@@ -59,6 +59,9 @@ pub struct Options {
     /// Also count each step, and show its share of what the processor could do
     #[arg(long)]
     steps: bool,
+    /// Build the program with every operator, not just those that the plan has steps of
+    #[arg(long)]
+    every_operator: bool,
     /// Print one JSON object on the last line
     #[arg(long)]
     json: bool,
@@ -79,6 +82,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let how = How {
         packing: options.target.as_deref().unwrap_or(board.packing),
         steps: options.steps,
+        every_operator: options.every_operator,
         deadline: options.deadline,
     };
     let count = subject.count(board, &how)?;
@@ -95,6 +99,8 @@ pub struct How<'a> {
     pub packing: &'a str,
     /// Whether each step is counted.
     pub steps: bool,
+    /// Whether the program holds every operator, or those of the plan alone.
+    pub every_operator: bool,
     /// Seconds that QEMU may take.
     pub deadline: u64,
 }
@@ -134,6 +140,8 @@ pub struct Count {
     pub rodata_bytes: u64,
     /// The plan alone, golden vectors left out.
     pub plan_bytes: u64,
+    /// Operators that the program holds.
+    pub operators: Vec<String>,
     /// SHA-256 of all outputs, equal to this machine's.
     pub digest: String,
     /// The seed or the file and frame.
@@ -171,7 +179,7 @@ impl Subject {
     pub fn new(model: &Path, source: Source) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let plan = compile(model, "generic", folder.path())?;
-        let about = inspect(&plan)?;
+        let about = firmware::inspect(&plan)?;
         let inputs = Port::all(&about, "inputs")?;
         let outputs = Port::all(&about, "outputs")?;
         let frames = source.frames(&inputs)?;
@@ -188,10 +196,14 @@ impl Subject {
     pub fn count(&self, board: &'static Board, how: &How<'_>) -> anyhow::Result<Count> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let path = compile(&self.model, how.packing, folder.path())?;
-        let about = inspect(&path)?;
+        let about = firmware::inspect(&path)?;
         let plan = fs::read(&path).context("cannot read the plan")?;
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
-        let program = image::build(board)?;
+        let features = match how.every_operator {
+            true => "sanderling-engine/every-operator".to_string(),
+            false => firmware::features(&about)?,
+        };
+        let program = image::build(board, &features)?;
         let run = program.run(board, &plan, &input, how.steps, folder.path(), how.deadline)?;
         let digest = hex(&Sha256::digest(&run.outputs));
         if digest != self.digest {
@@ -251,6 +263,11 @@ impl Subject {
             text_bytes: program.image.text,
             rodata_bytes: program.image.rodata + plan.len() as u64,
             plan_bytes: plan.len() as u64,
+            operators: features
+                .split(',')
+                .filter_map(|feature| feature.strip_prefix("sanderling-engine/"))
+                .map(str::to_string)
+                .collect(),
             digest,
             input: self.source.json(),
             input_dtypes: dtypes("inputs")?,
@@ -307,9 +324,10 @@ impl Count {
             ));
         }
         say(format!(
-            "arena {} bytes; .text {}, .rodata and plan {} (plan {})",
+            "arena {} bytes; .text {} with {}, .rodata and plan {} (plan {})",
             thousands(self.arena_bytes),
             thousands(self.text_bytes),
+            self.operators.join(", "),
             thousands(self.rodata_bytes),
             thousands(self.plan_bytes)
         ));
@@ -334,17 +352,6 @@ fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<PathBuf
     .deadline(300)
     .output()?;
     Ok(plan)
-}
-
-/// What `sanderling inspect` says about a plan.
-fn inspect(plan: &Path) -> anyhow::Result<Value> {
-    let said = Job::new("inspecting the plan", firmware::command_line()?)
-        .args(["inspect", "--json"])
-        .arg(plan)
-        .output()?
-        .text();
-    let line = said.lines().last().unwrap_or_default();
-    serde_json::from_str(line).context("the description of the plan is no JSON")
 }
 
 /// SHA-256 of what the engine on this machine answers.
