@@ -7,6 +7,7 @@
 //! the engine gives on this machine.
 
 mod board;
+pub mod budget;
 mod elf;
 mod frame;
 mod image;
@@ -31,19 +32,24 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask count models/digits/digits-v2.onnx --board mps2-an386
   cargo xtask count models/digits/digits-v2.onnx --board a76 --steps
+  cargo xtask count --check
   cargo xtask count MODEL.onnx --board mps3-an547 --json | tail -n 1 | jq .instructions
 
 Instructions are not cycles: QEMU has no caches, no pipeline, and no wait states.";
+
+/// The engine's feature that stands for all operators.
+const EVERY_OPERATOR: &str = "sanderling-engine/every-operator";
 
 /// What to count and where.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     /// A quantized ONNX model
-    model: PathBuf,
+    #[arg(required_unless_present_any = ["check", "bless"])]
+    model: Option<PathBuf>,
     /// mps2-an386 (Cortex-M4), mps3-an547 (Cortex-M55), a72 or a76 (Linux, 64-bit Arm)
-    #[arg(long)]
-    board: String,
+    #[arg(long, required_unless_present_any = ["check", "bless"])]
+    board: Option<String>,
     /// Pack the plan for this target instead of the board's own (generic runs everywhere)
     #[arg(long, value_name = "PACKING")]
     target: Option<String>,
@@ -62,6 +68,13 @@ pub struct Options {
     /// Build the program with every operator, not just those that the plan has steps of
     #[arg(long)]
     every_operator: bool,
+    /// Instead of one model, count all that have a line in cross/budgets.toml, and fail
+    /// where one costs more than it says
+    #[arg(long, conflicts_with_all = ["model", "board", "bless"])]
+    check: bool,
+    /// Count all of them and write down what they cost
+    #[arg(long, conflicts_with_all = ["model", "board"])]
+    bless: bool,
     /// Print one JSON object on the last line
     #[arg(long)]
     json: bool,
@@ -72,13 +85,30 @@ pub struct Options {
 
 /// Compiles, builds, runs, counts, and compares.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let board = Board::named(&options.board)?;
+    if options.check {
+        let tally = budget::check()?;
+        say(format!(
+            "{} within their budgets, {} above, {} skipped",
+            tally.passed, tally.failed, tally.skipped
+        ));
+        return match tally.failed {
+            0 => Ok(()),
+            n => bail!("{n} above their budgets; the lines that begin with FAILED say which"),
+        };
+    }
+    if options.bless {
+        return budget::bless();
+    }
+    let (Some(model), Some(board)) = (&options.model, &options.board) else {
+        bail!("give a model and a board");
+    };
+    let board = Board::named(board)?;
     setup::for_counting(board.triple)?;
     let source = match &options.input {
         Some(path) => Source::File(path.clone(), options.frame),
         None => Source::Seed(options.seed),
     };
-    let subject = Subject::new(&options.model, source)?;
+    let subject = Subject::new(model, source)?;
     let how = How {
         packing: options.target.as_deref().unwrap_or(board.packing),
         steps: options.steps,
@@ -103,6 +133,18 @@ pub struct How<'a> {
     pub every_operator: bool,
     /// Seconds that QEMU may take.
     pub deadline: u64,
+}
+
+impl<'a> How<'a> {
+    /// The board's own packing, the plan's operators, no steps.
+    pub fn plain(board: &'a Board, deadline: u64) -> Self {
+        How {
+            packing: board.packing,
+            steps: false,
+            every_operator: false,
+            deadline,
+        }
+    }
 }
 
 /// A model, a frame for it, and what this machine answers.
@@ -200,7 +242,7 @@ impl Subject {
         let plan = fs::read(&path).context("cannot read the plan")?;
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
         let features = match how.every_operator {
-            true => "sanderling-engine/every-operator".to_string(),
+            true => EVERY_OPERATOR.to_string(),
             false => firmware::features(&about)?,
         };
         let program = image::build(board, &features)?;

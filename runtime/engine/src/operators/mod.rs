@@ -26,8 +26,8 @@ pub(crate) use window::Axis;
 
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
-use sanderling_plan::{Operator, Plan};
 use sanderling_plan::step::built_in;
+use sanderling_plan::{Operator, Plan};
 
 /// Runs one step with the loops of `isa`; `None` when its memory is not what was checked.
 ///
