@@ -1,11 +1,13 @@
 //! Firmware images: compile a model to a plan, build the image around it, run it
 //! under QEMU, and read what it printed and computed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 
 use crate::frames;
 use crate::npz::{self, Array};
@@ -76,8 +78,8 @@ pub fn command_line() -> anyhow::Result<PathBuf> {
     }
     let program = workspace::target()?.join("debug/sanderling");
     Job::cargo("building the programs", &workspace::root())
-        .args(PROGRAMS)
-        .arg("-q")
+        // Features as in `PROGRAMS`, without the programs that are not asked for.
+        .args(["build", "--workspace", "--bin", "sanderling", "-q"])
         .deadline(CLI_DEADLINE)
         .run()?;
     if !program.is_file() {
@@ -110,9 +112,38 @@ pub fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<Pat
     Ok(plan)
 }
 
-/// The image that carries `plan`, written to `folder`.
+/// What `sanderling inspect` says about a plan.
+pub fn inspect(plan: &Path) -> anyhow::Result<Value> {
+    let said = Job::new(
+        format!("looking into {}", workspace::short(plan)),
+        command_line()?,
+    )
+    .args(["inspect", "--json"])
+    .arg(plan)
+    .output()?
+    .text();
+    let line = said.lines().last().unwrap_or_default();
+    serde_json::from_str(line).context("what inspect says about the plan is no JSON")
+}
+
+/// The engine's features, as an argument for cargo, that a plan so described needs.
+pub fn features(about: &Value) -> anyhow::Result<String> {
+    let steps = about["steps"].as_array();
+    let operators: BTreeSet<&str> = steps
+        .and_then(|steps| steps.iter().map(|step| step["operator"].as_str()).collect())
+        .context("the description of the plan names no operators")?;
+    let features: Vec<String> = operators
+        .iter()
+        .map(|operator| format!("sanderling-engine/{operator}"))
+        .collect();
+    Ok(features.join(","))
+}
+
+/// The image that carries `plan`, written to `folder`. It holds the operators that the
+/// plan needs.
 pub fn build(board: &Board, plan: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let target = workspace::target()?.join("firmware");
+    let features = features(&inspect(plan)?)?;
     Job::cargo(
         format!("building the firmware for {}", board.name),
         &workspace::root().join("firmware"),
@@ -125,6 +156,8 @@ pub fn build(board: &Board, plan: &Path, folder: &Path) -> anyhow::Result<PathBu
         board.name,
         "--target",
         board.triple,
+        "--features",
+        &features,
     ])
     .env("CARGO_TARGET_DIR", &target)
     .env("SANDERLING_PLAN", plan)

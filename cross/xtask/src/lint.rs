@@ -52,6 +52,8 @@ pub fn run() -> anyhow::Result<()> {
                 "count",
                 "--target",
                 board.triple,
+                "--features",
+                "sanderling-engine/every-operator",
             ])
             .args(["--", "-D", "warnings"])
             .env("CARGO_TARGET_DIR", &target)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use crate::count::budget;
 use crate::outcome::{self, Report, Tally};
 use crate::process::Job;
 use crate::terminal::say;
@@ -86,6 +87,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         };
         suite("aarch64 under QEMU", &aarch64::tests);
         suite("aarch64 under QEMU, models", &aarch64::zoo);
+        suite("instructions, arena, code within budgets", &budget::check);
         suite("agent within its size budget", &|| {
             agent_build::build("aarch64-unknown-linux-musl")?;
             Ok(Tally {

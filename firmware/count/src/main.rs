@@ -12,6 +12,8 @@
 mod board;
 mod inference;
 mod marks;
+#[cfg(not(target_os = "none"))]
+mod timing;
 
 #[cfg(target_os = "none")]
 #[cortex_m_rt::entry]

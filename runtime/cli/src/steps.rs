@@ -6,7 +6,7 @@ use sanderling_plan::{Operator, Place, Plan, Tensor, TensorId};
 use serde::Serialize;
 
 /// One step, as the compiler reports it and as a plan shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct StepRow {
     /// Its number, from 0.
     pub index: usize,

@@ -42,6 +42,8 @@ pub enum PlanError {
 pub enum StepFault {
     /// No such operator.
     UnknownOperator(u8),
+    /// The operator of this number is behind a feature that this build leaves out.
+    NotBuiltIn(u8),
     /// An operand that the operator needs is absent, or names no tensor.
     Operand,
     /// An operand has a dtype that the operator does not take.
@@ -83,6 +85,10 @@ impl fmt::Display for PlanError {
             Self::Misaligned => f.write_str("plan is not loaded at a 16-byte boundary"),
             Self::Section(name) => write!(f, "plan is corrupt: section `{name}` does not fit"),
             Self::Tensor(id) => write!(f, "plan is corrupt: tensor {id} does not fit"),
+            Self::Step {
+                index,
+                fault: fault @ StepFault::NotBuiltIn(_),
+            } => write!(f, "step {index}: {fault}"),
             Self::Step { index, fault } => write!(f, "plan is corrupt: step {index}: {fault}"),
             Self::Io => f.write_str("plan is corrupt: its inputs and outputs do not fit"),
             Self::Golden => f.write_str("plan is corrupt: its golden vectors do not fit"),
@@ -94,6 +100,14 @@ impl fmt::Display for StepFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownOperator(op) => write!(f, "unknown operator {op}"),
+            Self::NotBuiltIn(op) => {
+                let name = crate::Operator::name_of(*op).unwrap_or("?");
+                write!(
+                    f,
+                    "operator `{name}` is not built into this program; \
+                     build it with the feature `{name}` of sanderling-engine"
+                )
+            }
             Self::Operand => f.write_str("operand missing or unknown"),
             Self::Dtype => f.write_str("operand has the wrong dtype"),
             Self::Shape => f.write_str("shapes do not fit"),

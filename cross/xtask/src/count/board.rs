@@ -83,6 +83,11 @@ pub const BOARDS: [Board; 4] = [
 ];
 
 impl Board {
+    /// Whether the program runs on the bare machine.
+    pub fn is_microcontroller(&self) -> bool {
+        matches!(self.emulator, Emulator::Machine { .. })
+    }
+
     /// The board called `name`.
     pub fn named(name: &str) -> anyhow::Result<&'static Board> {
         BOARDS.iter().find(|b| b.name == name).with_context(|| {

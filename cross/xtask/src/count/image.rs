@@ -32,8 +32,8 @@ pub struct Run {
     pub outputs: Vec<u8>,
 }
 
-/// Builds the program for `board`.
-pub fn build(board: &Board) -> anyhow::Result<Program> {
+/// Builds the program for `board` with `features` of the engine.
+pub fn build(board: &Board, features: &str) -> anyhow::Result<Program> {
     let target = workspace::target()?.join("count").join(board.name);
     Job::cargo(
         format!("building what is counted on {}", board.name),
@@ -47,6 +47,8 @@ pub fn build(board: &Board) -> anyhow::Result<Program> {
         "count",
         "--target",
         board.triple,
+        "--features",
+        features,
     ])
     .env("CARGO_TARGET_DIR", &target)
     .env("RUSTFLAGS", board.flags)
@@ -128,7 +130,9 @@ impl Program {
 /// What the exit status of `firmware/count` says.
 fn ending(status: i32) -> String {
     match status {
-        2 => "this build does not take the plan: is every operator built in?".into(),
+        2 => {
+            "this build does not take the plan: does this program hold the plan's operators?".into()
+        }
         3 => "the engine refuses plan and arena".into(),
         4 => "the inputs could not be read".into(),
         5 => "a step did not run".into(),

@@ -7,6 +7,7 @@
 //! the engine gives on this machine.
 
 mod board;
+pub mod budget;
 mod elf;
 mod frame;
 mod image;
@@ -31,19 +32,24 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask count models/digits/digits-v2.onnx --board mps2-an386
   cargo xtask count models/digits/digits-v2.onnx --board a76 --steps
+  cargo xtask count --check
   cargo xtask count MODEL.onnx --board mps3-an547 --json | tail -n 1 | jq .instructions
 
 Instructions are not cycles: QEMU has no caches, no pipeline, and no wait states.";
+
+/// The engine's feature that stands for all operators.
+const EVERY_OPERATOR: &str = "sanderling-engine/every-operator";
 
 /// What to count and where.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     /// A quantized ONNX model
-    model: PathBuf,
+    #[arg(required_unless_present_any = ["check", "bless"])]
+    model: Option<PathBuf>,
     /// mps2-an386 (Cortex-M4), mps3-an547 (Cortex-M55), a72 or a76 (Linux, 64-bit Arm)
-    #[arg(long)]
-    board: String,
+    #[arg(long, required_unless_present_any = ["check", "bless"])]
+    board: Option<String>,
     /// Pack the plan for this target instead of the board's own (generic runs everywhere)
     #[arg(long, value_name = "PACKING")]
     target: Option<String>,
@@ -59,6 +65,16 @@ pub struct Options {
     /// Also count each step, and show its share of what the processor could do
     #[arg(long)]
     steps: bool,
+    /// Build the program with every operator, not just those that the plan has steps of
+    #[arg(long)]
+    every_operator: bool,
+    /// Instead of one model, count all that have a line in cross/budgets.toml, and fail
+    /// where one costs more than it says
+    #[arg(long, conflicts_with_all = ["model", "board", "bless"])]
+    check: bool,
+    /// Count all of them and write down what they cost
+    #[arg(long, conflicts_with_all = ["model", "board"])]
+    bless: bool,
     /// Print one JSON object on the last line
     #[arg(long)]
     json: bool,
@@ -69,16 +85,34 @@ pub struct Options {
 
 /// Compiles, builds, runs, counts, and compares.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let board = Board::named(&options.board)?;
+    if options.check {
+        let tally = budget::check()?;
+        say(format!(
+            "{} within their budgets, {} above, {} skipped",
+            tally.passed, tally.failed, tally.skipped
+        ));
+        return match tally.failed {
+            0 => Ok(()),
+            n => bail!("{n} above their budgets; the lines that begin with FAILED say which"),
+        };
+    }
+    if options.bless {
+        return budget::bless();
+    }
+    let (Some(model), Some(board)) = (&options.model, &options.board) else {
+        bail!("give a model and a board");
+    };
+    let board = Board::named(board)?;
     setup::for_counting(board.triple)?;
     let source = match &options.input {
         Some(path) => Source::File(path.clone(), options.frame),
         None => Source::Seed(options.seed),
     };
-    let subject = Subject::new(&options.model, source)?;
+    let subject = Subject::new(model, source)?;
     let how = How {
         packing: options.target.as_deref().unwrap_or(board.packing),
         steps: options.steps,
+        every_operator: options.every_operator,
         deadline: options.deadline,
     };
     let count = subject.count(board, &how)?;
@@ -95,8 +129,22 @@ pub struct How<'a> {
     pub packing: &'a str,
     /// Whether each step is counted.
     pub steps: bool,
+    /// Whether the program holds every operator, or those of the plan alone.
+    pub every_operator: bool,
     /// Seconds that QEMU may take.
     pub deadline: u64,
+}
+
+impl<'a> How<'a> {
+    /// The board's own packing, the plan's operators, no steps.
+    pub fn plain(board: &'a Board, deadline: u64) -> Self {
+        How {
+            packing: board.packing,
+            steps: false,
+            every_operator: false,
+            deadline,
+        }
+    }
 }
 
 /// A model, a frame for it, and what this machine answers.
@@ -134,6 +182,8 @@ pub struct Count {
     pub rodata_bytes: u64,
     /// The plan alone, golden vectors left out.
     pub plan_bytes: u64,
+    /// Operators that the program holds.
+    pub operators: Vec<String>,
     /// SHA-256 of all outputs, equal to this machine's.
     pub digest: String,
     /// The seed or the file and frame.
@@ -171,7 +221,7 @@ impl Subject {
     pub fn new(model: &Path, source: Source) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let plan = compile(model, "generic", folder.path())?;
-        let about = inspect(&plan)?;
+        let about = firmware::inspect(&plan)?;
         let inputs = Port::all(&about, "inputs")?;
         let outputs = Port::all(&about, "outputs")?;
         let frames = source.frames(&inputs)?;
@@ -188,10 +238,14 @@ impl Subject {
     pub fn count(&self, board: &'static Board, how: &How<'_>) -> anyhow::Result<Count> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let path = compile(&self.model, how.packing, folder.path())?;
-        let about = inspect(&path)?;
+        let about = firmware::inspect(&path)?;
         let plan = fs::read(&path).context("cannot read the plan")?;
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
-        let program = image::build(board)?;
+        let features = match how.every_operator {
+            true => EVERY_OPERATOR.to_string(),
+            false => firmware::features(&about)?,
+        };
+        let program = image::build(board, &features)?;
         let run = program.run(board, &plan, &input, how.steps, folder.path(), how.deadline)?;
         let digest = hex(&Sha256::digest(&run.outputs));
         if digest != self.digest {
@@ -251,6 +305,11 @@ impl Subject {
             text_bytes: program.image.text,
             rodata_bytes: program.image.rodata + plan.len() as u64,
             plan_bytes: plan.len() as u64,
+            operators: features
+                .split(',')
+                .filter_map(|feature| feature.strip_prefix("sanderling-engine/"))
+                .map(str::to_string)
+                .collect(),
             digest,
             input: self.source.json(),
             input_dtypes: dtypes("inputs")?,
@@ -307,9 +366,10 @@ impl Count {
             ));
         }
         say(format!(
-            "arena {} bytes; .text {}, .rodata and plan {} (plan {})",
+            "arena {} bytes; .text {} with {}, .rodata and plan {} (plan {})",
             thousands(self.arena_bytes),
             thousands(self.text_bytes),
+            self.operators.join(", "),
             thousands(self.rodata_bytes),
             thousands(self.plan_bytes)
         ));
@@ -334,17 +394,6 @@ fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<PathBuf
     .deadline(300)
     .output()?;
     Ok(plan)
-}
-
-/// What `sanderling inspect` says about a plan.
-fn inspect(plan: &Path) -> anyhow::Result<Value> {
-    let said = Job::new("inspecting the plan", firmware::command_line()?)
-        .args(["inspect", "--json"])
-        .arg(plan)
-        .output()?
-        .text();
-    let line = said.lines().last().unwrap_or_default();
-    serde_json::from_str(line).context("the description of the plan is no JSON")
 }
 
 /// SHA-256 of what the engine on this machine answers.

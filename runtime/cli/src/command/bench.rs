@@ -153,7 +153,7 @@ fn quantile(times: &[u64], q: f64) -> f64 {
 }
 
 /// Elements over the dtype's range, reals between -1 and 1.
-fn pseudo_random(dtype: Dtype, elements: usize) -> Vec<u8> {
+pub(super) fn pseudo_random(dtype: Dtype, elements: usize) -> Vec<u8> {
     // A 32-bit xorshift: spread is all that matters here.
     let mut state = 0x9e37_79b9u32;
     let mut next = || {

@@ -30,6 +30,7 @@ pub(crate) use window::Axis;
 use crate::kernels::{Aarch64, Aarch64Dotprod};
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
+use sanderling_plan::step::built_in;
 use sanderling_plan::{Operator, Plan};
 
 /// Evaluates an expression with `K` standing for the kernel of an instruction set.
@@ -55,23 +56,27 @@ macro_rules! with_kernel {
 }
 
 /// Runs one step with the loops of `isa`; `None` when its memory is not what was checked.
+///
+/// Not inlined: an application that is built for size would build these loops for size, too.
+#[inline(never)]
 pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Option<()> {
     match operator {
         Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => {
             with_kernel!(isa, K => products::<K>(operator, operands))
         }
-        Operator::Add(p) => add::run(p, operands),
-        Operator::Mul(p) => mul::run(p, operands),
-        Operator::MaxPool(p) => max_pool::run(p, operands),
-        Operator::AveragePool(p) => average_pool::run(p, operands),
-        Operator::ReduceMean(p) => reduce_mean::run(p, operands),
-        Operator::Lookup(p) => lookup::run(p, operands),
-        Operator::Softmax(p) => softmax::run(p, operands),
-        Operator::Copy(p) => copy::run(p, operands),
-        Operator::Fill(p) => fill::run(p, operands),
-        Operator::Quantize(p) => quantize::run(p, operands),
-        Operator::Dequantize(p) => dequantize::run(p, operands),
-        Operator::ResizeNearest(p) => resize_nearest::run(p, operands),
+        Operator::Add(p) if built_in::Add => add::run(p, operands),
+        Operator::Mul(p) if built_in::Mul => mul::run(p, operands),
+        Operator::MaxPool(p) if built_in::MaxPool => max_pool::run(p, operands),
+        Operator::AveragePool(p) if built_in::AveragePool => average_pool::run(p, operands),
+        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(p, operands),
+        Operator::Lookup(p) if built_in::Lookup => lookup::run(p, operands),
+        Operator::Softmax(p) if built_in::Softmax => softmax::run(p, operands),
+        Operator::Copy(p) if built_in::Copy => copy::run(p, operands),
+        Operator::Fill(p) if built_in::Fill => fill::run(p, operands),
+        Operator::Quantize(p) if built_in::Quantize => quantize::run(p, operands),
+        Operator::Dequantize(p) if built_in::Dequantize => dequantize::run(p, operands),
+        Operator::ResizeNearest(p) if built_in::ResizeNearest => resize_nearest::run(p, operands),
+        _ => None,
     }
 }
 
@@ -88,9 +93,11 @@ pub(crate) fn stream<B: AsRef<[u8]>>(
 /// The steps whose weights are packed for an instruction set.
 fn products<K: Kernel>(operator: &Operator, operands: Operands<'_>) -> Option<()> {
     match operator {
-        Operator::Conv(p) => conv::run::<K>(p, operands),
-        Operator::DepthwiseConv(p) => depthwise::run::<K>(p, operands),
-        Operator::FullyConnected(p) => fully_connected::run::<K>(p, operands),
+        Operator::Conv(p) if built_in::Conv => conv::run::<K>(p, operands),
+        Operator::DepthwiseConv(p) if built_in::DepthwiseConv => depthwise::run::<K>(p, operands),
+        Operator::FullyConnected(p) if built_in::FullyConnected => {
+            fully_connected::run::<K>(p, operands)
+        }
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What an operator's own check can ask about its step.
 
-use super::{Operator, Step};
+use super::{Operator, Step, built_in};
 use crate::bytes::span;
 use crate::{Dtype, Place, Shape, StepFault, Target, Tensor};
 use core::ops::Range;
@@ -105,10 +105,14 @@ impl Check<'_> {
     fn may_overlap(&self, input: &Range<usize>, output: &Range<usize>) -> bool {
         let operator = &self.step.operator;
         match operator {
-            Operator::Conv(p) | Operator::DepthwiseConv(p) => input
-                .start
-                .checked_sub(output.start)
-                .is_some_and(|distance| p.may_overlap(self, distance as u64)),
+            Operator::Conv(p) | Operator::DepthwiseConv(p)
+                if built_in::Conv || built_in::DepthwiseConv =>
+            {
+                input
+                    .start
+                    .checked_sub(output.start)
+                    .is_some_and(|distance| p.may_overlap(self, distance as u64))
+            }
             _ => operator.works_in_place() && input == output,
         }
     }

@@ -101,16 +101,34 @@ macro_rules! operators {
                 match self { $(Self::$name(p) => p.words(),)+ }
             }
 
-            fn from_words(number: u8, words: &[u32; WORDS]) -> Option<Self> {
+            /// The name of the operator that has `number`, built in or not.
+            pub const fn name_of(number: u8) -> Option<&'static str> {
+                match number { $($number => Some($text),)+ _ => None }
+            }
+
+            fn from_words(number: u8, words: &[u32; WORDS]) -> Result<Self, StepFault> {
                 match number {
-                    $($number => Some(Self::$name(<$parameters>::from_words(words)?)),)+
-                    _ => None,
+                    $($number if built_in::$name => {
+                        Ok(Self::$name(<$parameters>::from_words(words).ok_or(StepFault::Parameter)?))
+                    })+
+                    $($number => Err(StepFault::NotBuiltIn(number)),)+
+                    _ => Err(StepFault::UnknownOperator(number)),
                 }
             }
 
             pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
-                match self { $(Self::$name(p) => p.check(check),)+ }
+                match self {
+                    $(Self::$name(p) if built_in::$name => p.check(check),)+
+                    _ => Err(StepFault::NotBuiltIn(self.number())),
+                }
             }
+        }
+
+        /// Whether this build runs an operator: each stands behind the feature of its name
+        /// ([`Operator::name`]), so that a firmware image holds what its plan needs.
+        #[allow(non_upper_case_globals, reason = "spelled as the operators are")]
+        pub mod built_in {
+            $($(#[$doc])+ pub const $name: bool = cfg!(feature = $text);)+
         }
     };
 }
@@ -194,11 +212,7 @@ impl Step {
         for (i, word) in words.iter_mut().enumerate() {
             *word = u32_at(record, field::PARAMETERS + 4 * i).ok_or(truncated)?;
         }
-        let operator = match Operator::from_words(number, &words) {
-            Some(operator) => operator,
-            None if (1..=15).contains(&number) => return Err(StepFault::Parameter),
-            None => return Err(StepFault::UnknownOperator(number)),
-        };
+        let operator = Operator::from_words(number, &words)?;
         Ok(Step {
             inputs,
             input_count,

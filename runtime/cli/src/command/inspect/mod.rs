@@ -1,15 +1,17 @@
 //! `sanderling inspect`: what is in a plan or a model.
 
 mod arena_map;
+mod profile;
 
 use super::ports;
 use crate::answer::Answer;
-use crate::steps::Life;
+use crate::steps::{Life, StepRow};
 use crate::table::{Align, Table};
 use crate::{steps, text};
 use anyhow::Context;
 use arena_map::arena_map;
 use clap::Args;
+use profile::Profile;
 use sanderling_executor::{AlignedBytes, Choice, Model, TensorInfo, is_plan};
 use sanderling_plan::{Place, Plan};
 use serde_json::{Value, json};
@@ -24,6 +26,10 @@ Examples:
   sanderling inspect terrain.onnx
       compiles the model in memory, if it is quantized, and shows the plan
   sanderling inspect terrain.plan --tensors
+  sanderling inspect terrain.onnx --profile
+      times every step on this machine, to see which layer is worth changing
+  sanderling inspect terrain.onnx --profile --board mps2-an386
+      counts every step's instructions on a Cortex-M4 instead (in a checkout of Sanderling)
   sanderling inspect terrain.plan --json | jq '.steps[].operator'";
 
 /// Show what is in a plan or an ONNX model
@@ -39,6 +45,13 @@ pub struct Inspect {
     /// List every tensor
     #[arg(long)]
     tensors: bool,
+    /// Show what each step takes: median time on this machine, MACs per nanosecond
+    #[arg(long)]
+    profile: bool,
+    /// Count instructions on this board under QEMU instead, by `cargo xtask count`:
+    /// mps2-an386, mps3-an547, a72, or a76
+    #[arg(long, requires = "profile")]
+    board: Option<String>,
 }
 
 impl Inspect {
@@ -50,19 +63,31 @@ impl Inspect {
         if is_plan(&bytes) {
             let plan = Plan::new(AlignedBytes::copy_of(&bytes)).context(name.clone())?;
             let here = Here::of(&name, bytes)?;
-            return Ok(self.plan(&plan, "plan", &digest, &here));
+            return self.plan(&plan, "plan", &digest, &here);
         }
         let mut model = Model::from_bytes(&name, bytes, Choice::Auto)?;
         let vectors = model.self_test()?;
         match model.plan() {
-            Some(plan) => Ok(self.plan(plan, "onnx", &digest, &Here::Passed(vectors))),
+            Some(plan) => self.plan(plan, "onnx", &digest, &Here::Passed(vectors)),
+            None if self.profile => {
+                anyhow::bail!(
+                    "{name} runs in tract: only what the engine runs has steps to profile"
+                )
+            }
             None => Ok(self.float(&model, &digest)),
         }
     }
 
     /// A plan, read from a file or compiled from an ONNX file of that digest.
-    fn plan(&self, plan: &Plan<AlignedBytes>, kind: &str, digest: &str, here: &Here) -> Answer {
+    fn plan(
+        &self,
+        plan: &Plan<AlignedBytes>,
+        kind: &str,
+        digest: &str,
+        here: &Here,
+    ) -> anyhow::Result<Answer> {
         let rows = steps::rows(plan);
+        let profile = self.profile_of(plan, &rows)?;
         let arena = plan.arena_bytes();
         let peak = plan.peak_tensor().and_then(|id| plan.tensor(id));
         let mut text = format!("{}\n\n", self.model.display());
@@ -100,7 +125,11 @@ impl Inspect {
             text.push('\n');
             text.push_str(&tensor_table(plan));
         }
-        let json = json!({
+        if let Some(profile) = &profile {
+            text.push('\n');
+            text.push_str(&profile.describe());
+        }
+        let mut json = json!({
             "kind": kind,
             "file": self.model,
             "sha256": digest,
@@ -122,7 +151,22 @@ impl Inspect {
             "steps": rows,
             "tensors": tensors(plan),
         });
-        Answer::new(text, json)
+        if let (Some(profile), Value::Object(object)) = (profile, &mut json) {
+            object.insert("profile".to_owned(), serde_json::to_value(profile)?);
+        }
+        Ok(Answer::new(text, json))
+    }
+
+    fn profile_of(
+        &self,
+        plan: &Plan<AlignedBytes>,
+        rows: &[StepRow],
+    ) -> anyhow::Result<Option<Profile>> {
+        match (self.profile, &self.board) {
+            (false, _) => Ok(None),
+            (true, None) => profile::here(plan, rows).map(Some),
+            (true, Some(board)) => profile::on_board(&self.model, board).map(Some),
+        }
     }
 
     /// A model that tract runs.
