@@ -9,6 +9,10 @@
 //!    group: a path that leaves through the rest comes back at a greater depth.
 //! 2. Two groups joined by an edge become one unless a path over others joins them too.
 //!    This goes on until no two can be joined, so that every group is as large as it gets.
+//!
+//! DequantizeLinear is free: every group that reads one takes a copy (see [`super::part`]),
+//! so that what lies between two groups is the 8-bit value. Where the rest reads it, it
+//! belongs to the group that computes what it dequantizes, or is a group of its own.
 
 use super::net::Net;
 use std::collections::HashSet;
@@ -16,14 +20,30 @@ use std::collections::HashSet;
 /// Groups of the nodes for which `candidate` is true, each sorted, in the order of their
 /// first nodes.
 pub fn groups(net: &Net<'_>, candidate: &[bool]) -> Vec<Vec<usize>> {
-    let mut partition = Partition::new(net, candidate);
-    let depth = depths(net, candidate);
-    for edge in &net.edges {
-        if candidate[edge.from] && candidate[edge.to] && depth[edge.from] == depth[edge.to] {
-            partition.join(edge.from, edge.to);
+    let free = |node: usize| candidate[node] && net.is(node, "DequantizeLinear");
+    let edges = around(net, &free);
+    let grouped: Vec<bool> = (0..candidate.len())
+        .map(|node| candidate[node] && !free(node))
+        .collect();
+    let depth = depths(&edges, &grouped);
+    let mut partition = Partition::new(edges, &grouped);
+    for (from, to) in partition.edges.clone() {
+        if grouped[from] && grouped[to] && depth[from] == depth[to] {
+            partition.join(from, to);
         }
     }
     while partition.join_neighbours() {}
+    for node in (0..candidate.len()).filter(|&node| free(node)) {
+        if net.is_read_by(node, |reader| !candidate[reader]) {
+            let read = net.edges.iter().find(|edge| edge.to == node);
+            if let Some(edge) = read.filter(|edge| grouped[edge.from]) {
+                partition.join(edge.from, node);
+            }
+        } else {
+            // Only copies of it are needed.
+            partition.drop(node);
+        }
+    }
     let mut groups: Vec<Vec<usize>> = (partition.members.into_iter())
         .map(|mut members| {
             members.retain(|&node| candidate[node]);
@@ -36,14 +56,27 @@ pub fn groups(net: &Net<'_>, candidate: &[bool]) -> Vec<Vec<usize>> {
     groups
 }
 
+/// Pairs of a node and one that reads it, by the latter; a free node is passed over.
+fn around(net: &Net<'_>, free: &dyn Fn(usize) -> bool) -> Vec<(usize, usize)> {
+    let mut edges = Vec::new();
+    for edge in net.edges.iter().filter(|edge| !free(edge.to)) {
+        if free(edge.from) {
+            let before = net.edges.iter().filter(|first| first.to == edge.from);
+            edges.extend(before.map(|first| (first.from, edge.to)));
+        } else {
+            edges.push((edge.from, edge.to));
+        }
+    }
+    edges
+}
+
 /// The depth of every node; nodes come after those that they depend on, and edges in the
 /// order of their ends.
-fn depths(net: &Net<'_>, candidate: &[bool]) -> Vec<usize> {
-    let mut depth = vec![0; candidate.len()];
-    for edge in &net.edges {
-        let enters = candidate[edge.to] && !candidate[edge.from];
-        let least = depth[edge.from] + usize::from(enters);
-        depth[edge.to] = depth[edge.to].max(least);
+fn depths(edges: &[(usize, usize)], grouped: &[bool]) -> Vec<usize> {
+    let mut depth = vec![0; grouped.len()];
+    for &(from, to) in edges {
+        let enters = grouped[to] && !grouped[from];
+        depth[to] = depth[to].max(depth[from] + usize::from(enters));
     }
     depth
 }
@@ -60,18 +93,23 @@ struct Partition<'n> {
 }
 
 impl<'n> Partition<'n> {
-    fn new(net: &Net<'_>, candidate: &'n [bool]) -> Self {
+    fn new(edges: Vec<(usize, usize)>, candidate: &'n [bool]) -> Self {
         let mut readers = vec![Vec::new(); candidate.len()];
-        for edge in &net.edges {
-            readers[edge.from].push(edge.to);
+        for &(from, to) in &edges {
+            readers[from].push(to);
         }
         Partition {
-            edges: net.edges.iter().map(|edge| (edge.from, edge.to)).collect(),
+            edges,
             readers,
             candidate,
             group: (0..candidate.len()).collect(),
             members: (0..candidate.len()).map(|node| vec![node]).collect(),
         }
+    }
+
+    /// Takes out a node that is alone.
+    fn drop(&mut self, node: usize) {
+        self.members[node].clear();
     }
 
     fn join(&mut self, a: usize, b: usize) {

@@ -28,10 +28,11 @@ mod rest;
 pub use rest::plan_of;
 
 use crate::error::{CompileError, Refusal};
-use crate::graph::Graph;
+use crate::graph::{Graph, Node, ValueId};
 use crate::report::Port;
 use crate::{Options, compile_graph, double_qdq, import, matching};
 use net::Net;
+use part::Part;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -139,7 +140,7 @@ pub fn cut(onnx: &[u8], options: &Options) -> Result<Cut, CompileError> {
     let (mut nodes, mut taken, mut regions) = (Vec::new(), HashSet::new(), Vec::new());
     let mut borders = 0;
     for group in &found.groups {
-        let part = part::part(&net, group);
+        let part = found.part(group);
         let real = (group.iter()).any(|&node| !only_moves(&graph.nodes[node].operator));
         let name = if real {
             format!("region{}", regions.len())
@@ -147,17 +148,14 @@ pub fn cut(onnx: &[u8], options: &Options) -> Result<Cut, CompileError> {
             borders += 1;
             format!("border{}", borders - 1)
         };
-        let compiled = compile_graph(part.clone(), source, options)?;
+        let compiled = compile_graph(part.graph.clone(), source, options)?;
         if real {
             let report = compiled.report;
+            let nodes = || (part.nodes.iter()).filter(|&&node| !net.constant[node]);
             regions.push(RegionReport {
                 name: name.clone(),
-                nodes: (group.iter())
-                    .map(|&n| graph.nodes[n].name.clone())
-                    .collect(),
-                macs: (group.iter())
-                    .map(|&n| macs::macs(&graph, &graph.nodes[n]))
-                    .sum(),
+                nodes: nodes().map(|&n| graph.nodes[n].name.clone()).collect(),
+                macs: nodes().map(|&n| macs::macs(&graph, &graph.nodes[n])).sum(),
                 share: 0.0,
                 steps: report.steps.len(),
                 flash_bytes: report.flash_bytes,
@@ -166,13 +164,13 @@ pub fn cut(onnx: &[u8], options: &Options) -> Result<Cut, CompileError> {
                 outputs: report.outputs,
             });
         }
-        nodes.push(rest::region_node(&name, &part, compiled.plan));
+        nodes.push(rest::region_node(&name, &part.graph, compiled.plan));
         taken.extend(group);
     }
     if regions.is_empty() {
-        return Err(CompileError::NoRegion(found.primary));
+        return Err(CompileError::NoRegion(found.first));
     }
-    let rest = found.rest(&taken);
+    let rest = found.rest();
     rest::replace(file, &net, &taken, nodes);
     Ok(Cut {
         model,
@@ -204,8 +202,8 @@ struct Found<'n> {
     net: &'n Net<'n>,
     /// By node: why it is not in a region.
     refused: Vec<Option<String>>,
-    /// What the matching stage itself refused.
-    primary: Vec<Refusal>,
+    /// What the compiler itself refused.
+    first: Vec<Refusal>,
     /// Accepted groups.
     groups: Vec<Vec<usize>>,
 }
@@ -215,7 +213,7 @@ impl<'n> Found<'n> {
         Found {
             net,
             refused: vec![None; net.graph.nodes.len()],
-            primary: Vec::new(),
+            first: Vec::new(),
             groups: Vec::new(),
         }
     }
@@ -234,13 +232,14 @@ impl<'n> Found<'n> {
                 if accepted.contains(&group) {
                     continue;
                 }
-                match self.judge(&group) {
+                let part = self.part(&group);
+                match self.judge(&part) {
                     Ok(()) => {
                         accepted.insert(group);
                     }
                     Err(error) => {
                         last = false;
-                        self.refuse(&group, &error);
+                        self.refuse(&part, &error);
                     }
                 }
             }
@@ -250,56 +249,73 @@ impl<'n> Found<'n> {
         }
     }
 
-    /// Whether the compiler takes the group.
-    fn judge(&self, group: &[usize]) -> Result<(), CompileError> {
+    /// The group with the nodes that it copies.
+    fn part(&self, group: &[usize]) -> Part {
+        part::part(self.net, group, &|node| {
+            let free = self.net.is(node, "DequantizeLinear") && self.refused[node].is_none();
+            self.net.constant[node] || free
+        })
+    }
+
+    /// Whether the compiler takes the part.
+    fn judge(&self, part: &Part) -> Result<(), CompileError> {
         let quantizes = |&node: &usize| {
-            let operator = &self.net.graph.nodes[node].operator;
-            operator == "QuantizeLinear" || operator == "DequantizeLinear"
+            !self.net.constant[node]
+                && (self.net.is(node, "QuantizeLinear") || self.net.is(node, "DequantizeLinear"))
         };
-        if !group.iter().any(quantizes) {
-            let refusal = |&node: &usize| {
-                let node = &self.net.graph.nodes[node];
+        if !part.nodes.iter().any(quantizes) {
+            let refusal = |node: &Node| {
                 Refusal::new(&node.name, &node.operator, "nothing around it is quantized")
             };
-            return Err(CompileError::Unplaced(group.iter().map(refusal).collect()));
+            let refusals = part.graph.nodes.iter().map(refusal).collect();
+            return Err(CompileError::Unplaced(refusals));
         }
-        let mut graph: Graph = part::part(self.net, group);
+        let mut graph: Graph = part.graph.clone();
         double_qdq::merge(&mut graph);
         matching::match_graph(&graph)?.check_limits()
     }
 
-    /// Takes from the candidates what `error` names; all of the group where that is nobody.
-    fn refuse(&mut self, group: &[usize], error: &CompileError) {
-        let mut someone = false;
+    /// Takes from the candidates what `error` names; all of the part where that is nobody.
+    fn refuse(&mut self, part: &Part, error: &CompileError) {
+        let before = self.count();
         for refusal in error.refusals() {
-            let named: Vec<usize> = (group.iter().copied())
+            let mut named: Vec<usize> = (part.nodes.iter().copied())
                 .filter(|&node| self.names(refusal, node))
                 .collect();
-            for &node in &named {
-                let node_refused = &mut self.refused[node];
-                if node_refused.is_none() {
-                    *node_refused = Some(refusal.why.clone());
-                }
-                someone = true;
+            if !named.is_empty() && !self.first.contains(refusal) {
+                self.first.push(refusal.clone());
             }
-            if !named.is_empty() && !self.primary.contains(refusal) {
-                self.primary.push(refusal.clone());
+            // What is wrong with a constant concerns those that read it.
+            while let Some(node) = named.pop() {
+                if self.net.constant[node] {
+                    let outputs = &self.net.graph.nodes[node].outputs;
+                    named.extend((part.nodes.iter().copied()).filter(|&reader| {
+                        (self.net.reads[reader].iter()).any(|value| outputs.contains(value))
+                    }));
+                } else {
+                    self.refused[node].get_or_insert_with(|| refusal.why.clone());
+                }
             }
         }
-        if !someone {
-            for &node in group {
-                self.refused[node] = Some(error.to_string());
+        if self.count() == before {
+            for &node in part.nodes.iter().filter(|&&n| !self.net.constant[n]) {
+                self.refused[node].get_or_insert_with(|| error.to_string());
                 let node = &self.net.graph.nodes[node];
-                self.primary
+                self.first
                     .push(Refusal::new(&node.name, &node.operator, error.to_string()));
             }
         }
     }
 
+    /// How many nodes are in no region.
+    fn count(&self) -> usize {
+        self.refused.iter().flatten().count()
+    }
+
     /// Whether a refusal is about this node: by its name, or by a value at the part's border.
     fn names(&self, refusal: &Refusal, node: usize) -> bool {
         let graph = self.net.graph;
-        let called = |&id: &crate::graph::ValueId| graph.value(id).name == refusal.node;
+        let called = |&id: &ValueId| graph.value(id).name == refusal.node;
         match refusal.operator.as_str() {
             "output" => graph.nodes[node].outputs.iter().any(called),
             "input" => self.net.reads[node].iter().any(called),
@@ -308,18 +324,16 @@ impl<'n> Found<'n> {
     }
 
     /// What is in no region.
-    fn rest(&self, taken: &HashSet<usize>) -> Vec<RestNode> {
+    fn rest(&self) -> Vec<RestNode> {
         let graph = self.net.graph;
-        (0..graph.nodes.len())
-            .filter(|node| !taken.contains(node) && !self.net.constant[*node])
-            .map(|index| {
-                let node = &graph.nodes[index];
-                RestNode {
+        (graph.nodes.iter().zip(&self.refused))
+            .filter_map(|(node, why)| {
+                Some(RestNode {
                     node: node.name.clone(),
                     operator: node.operator.clone(),
                     macs: macs::macs(graph, node),
-                    why: self.refused[index].clone().unwrap_or_default(),
-                }
+                    why: why.clone()?,
+                })
             })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! Which node reads what, and how far a refusal reaches.
 
 use crate::graph::{Element, Graph, ValueId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use tract_onnx::pb;
 
 /// A value that one node computes and another reads.
@@ -81,7 +81,6 @@ impl<'a> Net<'a> {
     /// its QuantizeLinear reads or 8-bit integers, and gives out what its DequantizeLinear
     /// computes or 8-bit integers. `refused` holds a reason for each refused node.
     pub fn spread(&self, refused: &mut [Option<String>]) {
-        let is = |node: usize, operator: &str| self.graph.nodes[node].operator == operator;
         let mut again = true;
         while again {
             again = false;
@@ -89,10 +88,10 @@ impl<'a> Net<'a> {
                 let (from, to) = (edge.from, edge.to);
                 let name = |node: usize| &self.graph.nodes[node].name;
                 match (refused[from].is_some(), refused[to].is_some()) {
-                    (true, false) if !is(to, "QuantizeLinear") => {
+                    (true, false) if !self.is(to, "QuantizeLinear") => {
                         refused[to] = Some(format!("it reads a float value of `{}`", name(from)));
                     }
-                    (false, true) if !is(from, "DequantizeLinear") => {
+                    (false, true) if !self.is(from, "DequantizeLinear") => {
                         refused[from] = Some(format!("`{}` reads its float value", name(to)));
                     }
                     _ => continue,
@@ -102,11 +101,17 @@ impl<'a> Net<'a> {
         }
     }
 
-    /// Whether something other than the nodes in `part` reads `value`.
-    pub fn leaves(&self, value: ValueId, part: &HashSet<usize>) -> bool {
-        self.graph.outputs.iter().any(|(_, output)| *output == value)
-            || (self.reads.iter().enumerate())
-                .any(|(node, values)| !part.contains(&node) && values.contains(&value))
+    /// Whether `node` is one of this operator.
+    pub fn is(&self, node: usize, operator: &str) -> bool {
+        self.graph.nodes[node].operator == operator
+    }
+
+    /// Whether an output of `node` is one of the model's, or is read by a node for which
+    /// `which` is true.
+    pub fn is_read_by(&self, node: usize, which: impl Fn(usize) -> bool) -> bool {
+        let outputs = &self.graph.nodes[node].outputs;
+        (self.graph.outputs.iter()).any(|(_, output)| outputs.contains(output))
+            || (self.edges.iter()).any(|edge| edge.from == node && which(edge.to))
     }
 }
 
