@@ -90,10 +90,10 @@ def conv(graph, x, channels, size=3, relu=True):
 
 
 def normalized(graph, x):
-    """Mean and deviation of each channel, as cameras want it; powers of two, which are exact in any order."""
+    """Mean and deviation of each channel, as cameras want it; one rounding each, in both."""
     channels = x.sample.shape[2]
-    mean = graph.rng.integers(-4, 5, (1, channels, 1, 1)).astype(np.float32) / 8
-    deviation = (2.0 ** graph.rng.integers(-1, 2, (1, channels, 1, 1))).astype(np.float32)
+    mean = graph.rng.normal(0, 0.3, (1, channels, 1, 1)).astype(np.float32)
+    deviation = graph.rng.uniform(0.2, 1.2, (1, channels, 1, 1)).astype(np.float32)
     return graph.real("Div", [graph.real("Sub", [x], (mean,))], (deviation,))
 
 

@@ -61,7 +61,8 @@ pub enum CompileError {
     /// Nodes that the engine cannot run as integers.
     #[error("{}", refusals(.0))]
     Unplaced(Vec<Refusal>),
-    /// No part of the model runs as integers; the nodes that stand in the way.
+    /// No part of the model runs as integers; the nodes that stand in the way, or none where
+    /// the whole model is in float.
     #[error("{}", no_region(.0))]
     NoRegion(Vec<Refusal>),
     /// A tensor or the whole is larger than a plan can say.
@@ -125,10 +126,15 @@ fn refusals(nodes: &[Refusal]) -> String {
 }
 
 fn no_region(nodes: &[Refusal]) -> String {
-    let text = "no part of the model runs as integers, so that there is nothing to mix: quantize it \
-                (QuantizeLinear and DequantizeLinear around its nodes), or run it in float with \
-                `--executor tract`; what stands in the way:";
-    listed(text.to_owned(), nodes)
+    let advice = "quantize it (QuantizeLinear and DequantizeLinear around its nodes), or run it in \
+                  float with `--executor tract`";
+    if nodes.is_empty() {
+        return format!("no part of the model runs as integers, for no node quantizes; {advice}");
+    }
+    listed(
+        format!("no part of the model runs as integers; {advice}; what stands in the way:"),
+        nodes,
+    )
 }
 
 fn listed(mut text: String, nodes: &[Refusal]) -> String {

@@ -100,6 +100,7 @@ impl Bench {
             "digest": text::hex(&model.digest()),
             "executor": model.executor().name(),
             "reason": model.reason(),
+            "regions": super::regions(&model),
             "threads": self.threads,
             "median_us": median,
             "p99_us": p99,

@@ -78,3 +78,12 @@ fn ports(infos: &[sanderling_executor::TensorInfo]) -> Value {
         })
         .collect()
 }
+
+/// The integer regions of a model for `--json`; null where one executor runs all of it.
+fn regions(model: &Model) -> Value {
+    #[cfg(feature = "tract")]
+    let regions = model.regions().map(|cut| &cut.regions);
+    #[cfg(not(feature = "tract"))]
+    let regions = None::<()>;
+    json!(regions)
+}

@@ -99,6 +99,7 @@ impl Run {
             "digest": text::hex(&model.digest()),
             "executor": model.executor().name(),
             "reason": model.reason(),
+            "regions": super::regions(&model),
             "frames": feed.frames,
             "seconds": seconds,
             "inputs": arrays(&feed.arrays),

@@ -168,7 +168,13 @@ pub fn cut(onnx: &[u8], options: &Options) -> Result<Cut, CompileError> {
         taken.extend(group);
     }
     if regions.is_empty() {
-        return Err(CompileError::NoRegion(found.first));
+        let quantizes = |node: &Node| node.operator == "QuantizeLinear";
+        let float = !graph.nodes.iter().any(quantizes);
+        return Err(CompileError::NoRegion(if float {
+            Vec::new()
+        } else {
+            found.first
+        }));
     }
     let rest = found.rest();
     rest::replace(file, &net, &taken, nodes);

@@ -4,8 +4,9 @@
 //! each region is one node with its plan, and tract runs that graph with the node's operator
 //! registered as [`region::RegionOp`]. The rest holds no QuantizeLinear and
 //! DequantizeLinear that the engine could run, so that what tract's optimizer does to them
-//! matters no more, and it is optimized like any float model.
+//! matters no more, and it is optimized like any float model, but for [`division`].
 
+mod division;
 mod region;
 
 use crate::guard::without_panic;
@@ -46,6 +47,9 @@ impl MixedModel {
         framework
             .op_register
             .insert(regions::OPERATOR, region::read);
+        framework
+            .op_register
+            .insert(division::OPERATOR, division::read);
         let mut tract = TractModel::load(name, &rest, framework)?;
         let regions: Vec<Arc<Region>> = (tract.operators::<RegionOp>())
             .map(RegionOp::region)

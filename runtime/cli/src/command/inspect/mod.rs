@@ -1,6 +1,8 @@
 //! `sanderling inspect`: what is in a plan or a model.
 
 mod arena_map;
+#[cfg(feature = "tract")]
+mod regions;
 
 use super::ports;
 use crate::answer::Answer;
@@ -24,6 +26,7 @@ Examples:
   sanderling inspect terrain.onnx
       compiles the model in memory, if it is quantized, and shows the plan
   sanderling inspect terrain.plan --tensors
+  sanderling inspect partly-float.onnx --regions
   sanderling inspect terrain.plan --json | jq '.steps[].operator'";
 
 /// Show what is in a plan or an ONNX model
@@ -39,6 +42,11 @@ pub struct Inspect {
     /// List every tensor
     #[arg(long)]
     tensors: bool,
+    /// Show which nodes of a partly float ONNX model run as integer regions in the engine and
+    /// which in tract, as with `--executor mixed`
+    #[cfg(feature = "tract")]
+    #[arg(long, conflicts_with = "tensors")]
+    regions: bool,
 }
 
 impl Inspect {
@@ -46,6 +54,13 @@ impl Inspect {
     pub fn run(&self) -> anyhow::Result<Answer> {
         let name = self.model.display().to_string();
         let bytes = fs::read(&self.model).with_context(|| format!("cannot read {name}"))?;
+        #[cfg(feature = "tract")]
+        if self.regions {
+            let mut model = Model::from_bytes(&name, bytes, Choice::Mixed)?;
+            let vectors = model.self_test()?;
+            let cut = model.regions().context("it has no regions")?;
+            return Ok(regions::describe(&self.model, &model, cut, vectors));
+        }
         let digest = text::hex(&Sha256::digest(&bytes));
         if is_plan(&bytes) {
             let plan = Plan::new(AlignedBytes::copy_of(&bytes)).context(name.clone())?;
