@@ -145,6 +145,16 @@ def skip_connection(graph):
     return 2
 
 
+def shared_dequantize(graph):
+    """A DequantizeLinear that the foreign operator and the region behind it both read."""
+    x = conv(graph, graph.quantized(graph.float_input((2, 8, 8))), 6)
+    real = graph.dequantized(x)
+    y = graph.quantized(graph.real("CumSum", [real], (np.array(3, np.int64),)))
+    total = graph.real("Add", [graph.dequantized(y), real])
+    graph.output(conv(graph, graph.quantized(total), 4))
+    return 2
+
+
 def nested_skips(graph):
     """Two foreign operators in a row, with connections around one and around both."""
     x = conv(graph, graph.quantized(graph.float_input((2, 8, 8))), 4)
@@ -216,7 +226,7 @@ def only_borders(graph):
 
 
 CASES = (
-    preprocessing_and_softmax, attention_head, foreign_operator, skip_connection, nested_skips, two_depths, parallel_branches,
+    preprocessing_and_softmax, attention_head, foreign_operator, skip_connection, shared_dequantize, nested_skips, two_depths, parallel_branches,
     float_convolution, integer_input, integers_throughout, float_throughout, only_borders,
 )
 

@@ -136,7 +136,8 @@ impl Pool {
             .max(bytes)
             .max(FIRST_CHUNK)
             .next_multiple_of(CHUNK_ALIGNMENT);
-        let (start, end) = (self.chunks.iter()).find(|(start, _)| start.load(Ordering::Relaxed) == 0)?;
+        let (start, end) =
+            (self.chunks.iter()).find(|(start, _)| start.load(Ordering::Relaxed) == 0)?;
         let chunk = Layout::from_size_align(size, CHUNK_ALIGNMENT).ok()?;
         // SAFETY: the size of `chunk` is not 0.
         let memory = NonNull::new(unsafe { self.system().alloc(chunk) })?;
@@ -233,7 +234,10 @@ mod tests {
         fn check(&self) {
             // SAFETY: the block is that long and was written whole.
             let bytes = unsafe { std::slice::from_raw_parts(self.memory, self.layout.size()) };
-            assert!(bytes.iter().all(|&b| b == self.byte), "another block wrote into it");
+            assert!(
+                bytes.iter().all(|&b| b == self.byte),
+                "another block wrote into it"
+            );
             assert_eq!(self.memory.addr() % self.layout.align(), 0);
         }
     }
@@ -263,7 +267,11 @@ mod tests {
                 assert!(!memory.is_null());
                 // SAFETY: the block is that long.
                 unsafe { memory.write_bytes(byte, size) };
-                held.push(Held { memory, layout, byte });
+                held.push(Held {
+                    memory,
+                    layout,
+                    byte,
+                });
             } else {
                 let mut block = held.swap_remove(random(held.len()));
                 block.check();
@@ -309,6 +317,9 @@ mod tests {
             }
             reached.push(pool.calls().system);
         }
-        assert!(reached[0] > 0 && reached.iter().all(|&n| n == reached[0]), "{reached:?}");
+        assert!(
+            reached[0] > 0 && reached.iter().all(|&n| n == reached[0]),
+            "{reached:?}"
+        );
     }
 }

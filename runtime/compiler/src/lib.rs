@@ -78,11 +78,7 @@ pub struct Compiled {
 /// See [`CompileError`]; [`CompileError::Unplaced`] lists every node that the engine
 /// cannot run as integers, with the reason.
 pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError> {
-    compile_graph(
-        import::import(onnx)?,
-        Sha256::digest(onnx).into(),
-        options,
-    )
+    compile_graph(import::import(onnx)?, Sha256::digest(onnx).into(), options)
 }
 
 /// Compiles a graph that was read from an ONNX file with the SHA-256 `source`.

@@ -7,7 +7,9 @@ use crate::graph::{Graph, Node};
 pub fn macs(graph: &Graph, node: &Node) -> u64 {
     let shape = |input: usize| node.input(input).map(|id| graph.value(id).shape.as_slice());
     let product = |dims: &[usize]| {
-        (dims.iter()).fold(1u64, |product, &extent| product.saturating_mul(extent as u64))
+        (dims.iter()).fold(1u64, |product, &extent| {
+            product.saturating_mul(extent as u64)
+        })
     };
     let output = (node.outputs.first()).map_or(0, |&id| product(&graph.value(id).shape));
     match (node.operator.as_str(), shape(0), shape(1)) {

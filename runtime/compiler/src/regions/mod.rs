@@ -24,6 +24,8 @@ mod macs;
 mod net;
 mod part;
 mod rest;
+#[cfg(test)]
+mod tests;
 
 pub use rest::plan_of;
 
@@ -32,7 +34,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::report::Port;
 use crate::{Options, compile_graph, double_qdq, import, matching};
 use net::Net;
-use part::Part;
+use part::{Part, Role};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -258,8 +260,13 @@ impl<'n> Found<'n> {
     /// The group with the nodes that it copies.
     fn part(&self, group: &[usize]) -> Part {
         part::part(self.net, group, &|node| {
-            let free = self.net.is(node, "DequantizeLinear") && self.refused[node].is_none();
-            self.net.constant[node] || free
+            let free = self.net.is(node, "DequantizeLinear");
+            match (self.net.constant[node], &self.refused[node]) {
+                (true, _) => Role::Copied,
+                (false, Some(_)) => Role::Rest,
+                (false, None) if free => Role::Copied,
+                (false, None) => Role::Grouped,
+            }
         })
     }
 

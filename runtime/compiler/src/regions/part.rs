@@ -14,9 +14,19 @@ pub struct Part {
     pub graph: Graph,
 }
 
-/// The part of the nodes `group`. Copied along are the nodes that it reads and for which
-/// `copied` is true: constants, and DequantizeLinear of other groups.
-pub fn part(net: &Net<'_>, group: &[usize], copied: &dyn Fn(usize) -> bool) -> Part {
+/// Where a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// In no group.
+    Rest,
+    /// In one group.
+    Grouped,
+    /// In every group that reads it: a constant, or a DequantizeLinear.
+    Copied,
+}
+
+/// The part of the nodes `group`, with copies of what it reads.
+pub fn part(net: &Net<'_>, group: &[usize], role: &dyn Fn(usize) -> Role) -> Part {
     let graph = net.graph;
     let own: HashSet<usize> = group.iter().copied().collect();
     let mut nodes: HashSet<usize> = own.clone();
@@ -26,7 +36,7 @@ pub fn part(net: &Net<'_>, group: &[usize], copied: &dyn Fn(usize) -> bool) -> P
         for &value in &net.reads[node] {
             match net.producer.get(&value) {
                 Some(from) if own.contains(from) => {}
-                Some(&from) if copied(from) => {
+                Some(&from) if role(from) == Role::Copied => {
                     if nodes.insert(from) {
                         open.push(from);
                     }
@@ -41,7 +51,7 @@ pub fn part(net: &Net<'_>, group: &[usize], copied: &dyn Fn(usize) -> bool) -> P
     inputs.sort_by_key(|value| place(value).unwrap_or(usize::MAX));
     let mut nodes: Vec<usize> = nodes.into_iter().collect();
     nodes.sort_unstable();
-    let leaves = |value: &ValueId| leaves(net, *value, &own, copied);
+    let leaves = |value: &ValueId| leaves(net, *value, &own, role);
     let computed = || (group.iter()).flat_map(|&node| graph.nodes[node].outputs.iter().copied());
     let own_outputs: HashSet<ValueId> = computed().collect();
     let mut outputs: Vec<ValueId> = (graph.outputs.iter())
@@ -63,20 +73,26 @@ pub fn part(net: &Net<'_>, group: &[usize], copied: &dyn Fn(usize) -> bool) -> P
     Part { nodes, graph }
 }
 
-/// Whether others than the nodes `own` read `value`, be it through a copied node.
+/// Whether others than the nodes `own` need `value`, which is computed there.
 fn leaves(
     net: &Net<'_>,
     value: ValueId,
     own: &HashSet<usize>,
-    copied: &dyn Fn(usize) -> bool,
+    role: &dyn Fn(usize) -> Role,
 ) -> bool {
-    let graph = net.graph;
-    let is_read = |node: usize| net.reads[node].contains(&value) && !own.contains(&node);
-    (graph.outputs.iter()).any(|(_, output)| *output == value)
-        || (0..graph.nodes.len())
-            .filter(|&node| is_read(node))
-            .any(|node| {
-                let mut outputs = graph.nodes[node].outputs.iter();
-                !copied(node) || outputs.any(|&output| leaves(net, output, own, copied))
-            })
+    let readers =
+        |value: ValueId| (0..net.reads.len()).filter(move |&node| net.reads[node].contains(&value));
+    let foreign = |node: usize| role(node) == Role::Grouped && !own.contains(&node);
+    let copied = (net.producer.get(&value)).is_some_and(|&node| role(node) == Role::Copied);
+    let is_output = |(_, output): &(String, ValueId)| *output == value;
+    net.graph.outputs.iter().any(is_output)
+        || readers(value).any(|node| match role(node) {
+            Role::Rest => true,
+            // Another group computes a copied value itself.
+            Role::Grouped => foreign(node) && !copied,
+            Role::Copied => {
+                let outputs = net.graph.nodes[node].outputs.iter();
+                outputs.copied().flat_map(readers).any(foreign)
+            }
+        })
 }

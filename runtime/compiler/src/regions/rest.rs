@@ -81,7 +81,8 @@ fn drop_unread(file: &mut pb::GraphProto) {
     let constants: HashSet<&str> = file.initializer.iter().map(|t| t.name.as_str()).collect();
     file.input
         .retain(|input| !constants.contains(input.name.as_str()));
-    file.initializer.retain(|tensor| read.contains(&tensor.name));
+    file.initializer
+        .retain(|tensor| read.contains(&tensor.name));
 }
 
 /// Computes a DequantizeLinear of constants now: what stays in the file is then float

@@ -80,14 +80,12 @@ impl MixedModel {
                 report.region_macs as f64 / macs as f64 * 100.0
             ),
         };
-        let (count, nodes) = (
-            report.regions.len(),
-            report.regions.iter().map(|r| r.nodes.len()).sum::<usize>(),
-        );
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         format!(
-            "it was asked for; the engine runs {count} {} of {nodes} nodes{share}, tract {} nodes",
-            if count == 1 { "region" } else { "regions" },
-            report.rest.len()
+            "it was asked for; the engine runs {} of {}{share}, tract {}",
+            count(report.regions.len(), "region"),
+            count(report.regions.iter().map(|r| r.nodes.len()).sum(), "node"),
+            count(report.rest.len(), "node"),
         )
     }
 }

@@ -24,7 +24,7 @@ pub fn describe(file: &Path, model: &Model, cut: &CutReport, vectors: usize) -> 
             line(kind, port(info));
         }
     }
-    line("golden", format!("{vectors} vectors, passed on this machine"));
+    line("golden", super::Here::Passed(vectors).describe(vectors));
     text.push_str("\nin the engine\n");
     text.push_str(&regions(cut));
     if cut.borders > 0 {
