@@ -15,13 +15,28 @@
 //! belongs to the group that computes what it dequantizes, or is a group of its own.
 
 use super::net::Net;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Groups of the nodes for which `candidate` is true, each sorted, in the order of their
 /// first nodes.
 pub fn groups(net: &Net<'_>, candidate: &[bool]) -> Vec<Vec<usize>> {
     let free = |node: usize| candidate[node] && net.is(node, "DequantizeLinear");
-    let edges = around(net, &free);
+    // A free node reads one value, so that there is one node before it at most.
+    let before: HashMap<usize, usize> = (net.edges.iter())
+        .filter(|edge| free(edge.to))
+        .map(|edge| (edge.to, edge.from))
+        .collect();
+    let edges: Vec<(usize, usize)> = (net.edges.iter())
+        .filter(|edge| !free(edge.to))
+        .filter_map(|edge| {
+            let from = if free(edge.from) {
+                *before.get(&edge.from)?
+            } else {
+                edge.from
+            };
+            Some((from, edge.to))
+        })
+        .collect();
     let grouped: Vec<bool> = (0..candidate.len())
         .map(|node| candidate[node] && !free(node))
         .collect();
@@ -35,9 +50,8 @@ pub fn groups(net: &Net<'_>, candidate: &[bool]) -> Vec<Vec<usize>> {
     while partition.join_neighbours() {}
     for node in (0..candidate.len()).filter(|&node| free(node)) {
         if net.is_read_by(node, |reader| !candidate[reader]) {
-            let read = net.edges.iter().find(|edge| edge.to == node);
-            if let Some(edge) = read.filter(|edge| grouped[edge.from]) {
-                partition.join(edge.from, node);
+            if let Some(&from) = before.get(&node).filter(|&&from| grouped[from]) {
+                partition.join(from, node);
             }
         } else {
             // Only copies of it are needed.
@@ -54,20 +68,6 @@ pub fn groups(net: &Net<'_>, candidate: &[bool]) -> Vec<Vec<usize>> {
         .collect();
     groups.sort_unstable();
     groups
-}
-
-/// Pairs of a node and one that reads it, by the latter; a free node is passed over.
-fn around(net: &Net<'_>, free: &dyn Fn(usize) -> bool) -> Vec<(usize, usize)> {
-    let mut edges = Vec::new();
-    for edge in net.edges.iter().filter(|edge| !free(edge.to)) {
-        if free(edge.from) {
-            let before = net.edges.iter().filter(|first| first.to == edge.from);
-            edges.extend(before.map(|first| (first.from, edge.to)));
-        } else {
-            edges.push((edge.from, edge.to));
-        }
-    }
-    edges
 }
 
 /// The depth of every node; nodes come after those that they depend on, and edges in the

@@ -23,6 +23,8 @@ pub struct Net<'a> {
     pub reads: Vec<Vec<ValueId>>,
     /// Which node computes a value.
     pub producer: HashMap<ValueId, usize>,
+    /// Which nodes read a value.
+    readers: HashMap<ValueId, Vec<usize>>,
     /// By node: whether it depends on no input of the model. Such a node belongs to nobody;
     /// every part that reads it takes a copy.
     pub constant: Vec<bool>,
@@ -43,6 +45,12 @@ impl<'a> Net<'a> {
                 node.inputs.iter().flatten().chain(inner).copied().collect()
             })
             .collect();
+        let mut readers: HashMap<ValueId, Vec<usize>> = HashMap::new();
+        for (node, values) in reads.iter().enumerate() {
+            for &value in values {
+                readers.entry(value).or_default().push(node);
+            }
+        }
         let mut constant = Vec::with_capacity(reads.len());
         for values in &reads {
             let fixed = |value: &ValueId| {
@@ -72,6 +80,7 @@ impl<'a> Net<'a> {
             graph,
             reads,
             producer,
+            readers,
             constant,
             edges,
         }
@@ -106,12 +115,19 @@ impl<'a> Net<'a> {
         self.graph.nodes[node].operator == operator
     }
 
+    /// The nodes that read `value`.
+    pub fn readers(&self, value: ValueId) -> &[usize] {
+        self.readers.get(&value).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether an output of `node` is one of the model's, or is read by a node for which
     /// `which` is true.
     pub fn is_read_by(&self, node: usize, which: impl Fn(usize) -> bool) -> bool {
         let outputs = &self.graph.nodes[node].outputs;
         (self.graph.outputs.iter()).any(|(_, output)| outputs.contains(output))
-            || (self.edges.iter()).any(|edge| edge.from == node && which(edge.to))
+            || (outputs.iter())
+                .flat_map(|&output| self.readers(output))
+                .any(|&reader| which(reader))
     }
 }
 
@@ -122,15 +138,17 @@ fn captured(graph: &Graph, file: &pb::GraphProto) -> HashMap<usize, Vec<ValueId>
         .collect();
     let mut captured = HashMap::new();
     for proto in &file.node {
-        let names = inner_reads(proto);
-        let values: Vec<ValueId> = (names.iter())
+        let values: Vec<ValueId> = (inner_reads(proto).iter())
             .filter_map(|name| by_name.get(name).copied())
             .collect();
+        if values.is_empty() {
+            continue;
+        }
         let node = proto.output.iter().find_map(|output| {
             let value = by_name.get(output.as_str())?;
             (graph.nodes.iter()).position(|node| node.outputs.contains(value))
         });
-        if let (Some(node), false) = (node, values.is_empty()) {
+        if let Some(node) = node {
             captured.insert(node, values);
         }
     }

@@ -80,19 +80,17 @@ fn leaves(
     own: &HashSet<usize>,
     role: &dyn Fn(usize) -> Role,
 ) -> bool {
-    let readers =
-        |value: ValueId| (0..net.reads.len()).filter(move |&node| net.reads[node].contains(&value));
     let foreign = |node: usize| role(node) == Role::Grouped && !own.contains(&node);
     let copied = (net.producer.get(&value)).is_some_and(|&node| role(node) == Role::Copied);
     let is_output = |(_, output): &(String, ValueId)| *output == value;
     net.graph.outputs.iter().any(is_output)
-        || readers(value).any(|node| match role(node) {
+        || net.readers(value).iter().any(|&node| match role(node) {
             Role::Rest => true,
             // Another group computes a copied value itself.
             Role::Grouped => foreign(node) && !copied,
             Role::Copied => {
-                let outputs = net.graph.nodes[node].outputs.iter();
-                outputs.copied().flat_map(readers).any(foreign)
+                let mut outputs = net.graph.nodes[node].outputs.iter();
+                outputs.any(|&output| net.readers(output).iter().any(|&node| foreign(node)))
             }
         })
 }

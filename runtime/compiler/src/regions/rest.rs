@@ -3,7 +3,7 @@
 use super::OPERATOR;
 use super::net::{Net, inner_reads};
 use crate::graph::{Constant, Data, Element, Graph, Node};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb;
 
 /// The attribute of a region's node that holds its plan.
@@ -53,9 +53,7 @@ pub fn replace(
         .retain(|node| !(node.output.iter()).any(|name| gone.contains(name.as_str())));
     file.node.extend(regions);
     drop_unread(file);
-    for node in net.graph.nodes.iter() {
-        fold(file, net.graph, node);
-    }
+    fold(file, net.graph);
     drop_unread(file);
 }
 
@@ -67,7 +65,8 @@ fn drop_unread(file: &mut pb::GraphProto) {
     let mut again = true;
     while again {
         again = false;
-        for (node, kept) in file.node.iter().zip(&mut kept) {
+        // Backwards, as most files list a node behind those that it reads.
+        for (node, kept) in file.node.iter().zip(&mut kept).rev() {
             if !*kept && node.output.iter().any(|name| read.contains(name)) {
                 *kept = true;
                 again = true;
@@ -85,33 +84,37 @@ fn drop_unread(file: &mut pb::GraphProto) {
         .retain(|tensor| read.contains(&tensor.name));
 }
 
-/// Computes a DequantizeLinear of constants now: what stays in the file is then float
+/// Computes every DequantizeLinear of constants now: what stays in the file is then float
 /// throughout, and nothing is left that tract could take for quantized arithmetic.
-fn fold(file: &mut pb::GraphProto, graph: &Graph, node: &Node) {
-    let Some(&output) = node.outputs.first() else {
-        return;
-    };
-    let name = &graph.value(output).name;
-    let at = (file.node.iter()).position(|proto| proto.output.contains(name));
-    if let Some(at) = at
-        && let Some(values) = dequantized(graph, node)
-    {
-        file.node.remove(at);
-        let dims = graph.value(output).shape.iter().map(|&n| n as i64);
-        file.initializer.push(pb::TensorProto {
-            name: name.clone(),
-            dims: dims.collect(),
+fn fold(file: &mut pb::GraphProto, graph: &Graph) {
+    let name = |node: &Node| Some(graph.value(*node.outputs.first()?).name.as_str());
+    let dequantizing: HashMap<&str, &Node> = (graph.nodes.iter())
+        .filter(|node| node.operator == "DequantizeLinear")
+        .filter_map(|node| Some((name(node)?, node)))
+        .collect();
+    let initializer = &mut file.initializer;
+    file.node.retain(|proto| {
+        let output = proto.output.first().map_or("", String::as_str);
+        let node = dequantizing.get(output);
+        let Some((node, values)) = node.and_then(|&n| Some((n, dequantized(graph, n)?))) else {
+            return true;
+        };
+        let shape = node.outputs.iter().flat_map(|&id| &graph.value(id).shape);
+        initializer.push(pb::TensorProto {
+            name: output.to_owned(),
+            dims: shape.map(|&n| n as i64).collect(),
             data_type: pb::tensor_proto::DataType::Float.into(),
             raw_data: values.into_iter().flat_map(f32::to_le_bytes).collect(),
             ..Default::default()
         });
-    }
+        false
+    });
 }
 
 /// The values of a DequantizeLinear whose inputs are constants: `(q - zero point) · scale`
 /// in `f32`, with one scale or one for each index of an axis.
 fn dequantized(graph: &Graph, node: &Node) -> Option<Vec<f32>> {
-    if node.operator != "DequantizeLinear" || node.int("block_size").unwrap_or(0) != 0 {
+    if node.int("block_size").unwrap_or(0) != 0 {
         return None;
     }
     let constant: &Constant = graph.constant(node, 0)?;
