@@ -204,6 +204,55 @@ def integer_input(graph):
     return 1
 
 
+def integer_form_in_the_rest(graph):
+    """A QLinearConv that the engine does not have (three spatial axes): in float, with its bias at its own scale."""
+    x = graph.quantized(graph.float_input((2, 4, 6, 6)))
+    weight, bias = graph.constant((3, 2, 3, 3, 3), axis=0, spread=40), graph.rng.integers(-4000, 4001, 3).astype(np.int32)
+    reals = [x.sample, weight.floats(), np.asarray(bias * (x.scale * weight.scale), np.float32)]
+    sample = graph._evaluate("Conv", reals, [True, False, False], (), {"pads": [1] * 6})
+    y = graph._result(sample, *graph._range(sample, 1.0, None, None))
+    operands = [x.name, *graph._params(x), *graph._constant(weight), *graph._params(y), graph.tensor(bias)]
+    graph._emit("QLinearConv", operands, y.name, pads=[1] * 6)
+    y = graph.op("Reshape", [y], plain=(np.array([1, 3, 24, 6], np.int64),), out="same")
+    graph.output(conv(graph, y, 4))
+    return 1
+
+
+def captured_value(graph):
+    """A branch that reads a value of the graph around it."""
+    real = graph.float_input((6,))
+    x = graph.requantized(graph.quantized(real), "Relu")
+    inside = graph.dequantized(x)
+    graph._emit("Greater", [graph._emit("ReduceSum", ["input"], keepdims=0), graph.tensor(np.float32(0))], "positive")
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(kind, [inside.name], [name], name=name)], name, [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)]
+        )
+        for name, kind in (("then", "Neg"), ("else", "Sqrt"))
+    }
+    chosen = graph._emit("If", ["positive"], **branches)
+    sample = np.concatenate([-inside.sample, np.sqrt(inside.sample)])
+    y = graph.quantize(chosen, inside.sample, *graph._range(sample, 1.0, None, None))
+    graph.output(graph.op("Add", [y, x]))
+    return 2
+
+
+def computed_shape(graph):
+    """A shape that is computed in the graph, as PyTorch's exporter leaves it, and weights turned after they are dequantized."""
+    x = graph.quantized(graph.float_input((2, 6, 6)))
+    real = graph.dequantized(x)
+    first = graph._emit("Gather", [graph._emit("Shape", [real.name]), graph.tensor(np.array([0], np.int64))])
+    shape = graph._emit("Concat", [first, graph.tensor(np.array([-1], np.int64))], axis=0)
+    flat = graph.quantize(graph._emit("Reshape", [real.name, shape]), x.sample.reshape(FRAMES, 1, 72), x.scale, x.zero)
+    weight = graph.constant((5, 72), spread=40)
+    turned = graph._emit("Transpose", [graph._dequantize(weight)], perm=[1, 0])
+    product = Real(graph._emit("MatMul", [graph.dequantized(flat).name, turned]), flat.sample @ weight.floats().T)
+    y = graph.quantized(product)
+    graph.output(y)
+    graph.output(graph.real("Softmax", [y], axis=-1), 1, 1e-5)
+    return 1
+
+
 def integers_throughout(graph):
     """A model without any float part: one region, the whole of it."""
     x = conv(graph, conv(graph, graph.integer_input((3, 10, 10), 2.0**-6), 8), 6)
@@ -227,7 +276,8 @@ def only_borders(graph):
 
 CASES = (
     preprocessing_and_softmax, attention_head, foreign_operator, skip_connection, shared_dequantize, nested_skips, two_depths, parallel_branches,
-    float_convolution, integer_input, integers_throughout, float_throughout, only_borders,
+    float_convolution, integer_input, integer_form_in_the_rest, captured_value, computed_shape, integers_throughout,
+    float_throughout, only_borders,
 )
 
 
