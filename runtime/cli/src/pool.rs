@@ -258,10 +258,12 @@ mod tests {
         let mut held: Vec<Held> = Vec::new();
         for round in 0..20_000 {
             let served = (random(2) == 0).then(|| serve_this_thread(&pool));
-            let size = 1 + random(1 << random(16));
+            let magnitude = random(16);
+            let size = 1 + random(1 << magnitude);
             let byte = round as u8;
             if held.is_empty() || random(2) == 0 {
-                let layout = Layout::from_size_align(size, 1 << random(8)).unwrap();
+                let align = 1 << random(8);
+                let layout = Layout::from_size_align(size, align).unwrap();
                 // SAFETY: the layout is not empty.
                 let memory = unsafe { pool.alloc(layout) };
                 assert!(!memory.is_null());
@@ -273,7 +275,8 @@ mod tests {
                     byte,
                 });
             } else {
-                let mut block = held.swap_remove(random(held.len()));
+                let which = random(held.len());
+                let mut block = held.swap_remove(which);
                 block.check();
                 if random(3) == 0 {
                     // SAFETY: the block came from this pool with this layout.
