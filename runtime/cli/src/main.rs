@@ -4,11 +4,11 @@
 //! printed here, as text or, with `--json`, as one JSON object on one line.
 #![deny(unsafe_code)]
 
-mod allocations;
 mod answer;
 mod args;
 mod command;
 mod coordinator;
+mod pool;
 mod steps;
 mod table;
 mod text;
@@ -17,6 +17,10 @@ mod write;
 use args::{Args, Command};
 use clap::Parser;
 use std::process::ExitCode;
+
+/// Serves the threads that infer; see [`pool`].
+#[global_allocator]
+static POOL: pool::Pool = pool::Pool::new();
 
 fn main() -> ExitCode {
     quiet_tract();

@@ -61,6 +61,10 @@ pub enum CompileError {
     /// Nodes that the engine cannot run as integers.
     #[error("{}", refusals(.0))]
     Unplaced(Vec<Refusal>),
+    /// No part of the model runs as integers; the nodes that stand in the way, or none where
+    /// the whole model is in float.
+    #[error("{}", no_region(.0))]
+    NoRegion(Vec<Refusal>),
     /// A tensor or the whole is larger than a plan can say.
     #[error("the model is too large for a plan: {0}")]
     TooLarge(String),
@@ -105,18 +109,35 @@ impl CompileError {
     /// The nodes that cannot be placed.
     pub fn refusals(&self) -> &[Refusal] {
         match self {
-            Self::Unplaced(nodes) => nodes,
+            Self::Unplaced(nodes) | Self::NoRegion(nodes) => nodes,
             _ => &[],
         }
     }
 }
 
 fn refusals(nodes: &[Refusal]) -> String {
-    let mut text = format!(
+    let text = format!(
         "the integer engine cannot take {} of the model's nodes; quantize them \
-         (QuantizeLinear and DequantizeLinear around each), or run the model with `--executor tract`:",
+         (QuantizeLinear and DequantizeLinear around each), or run these in float and the rest in \
+         the engine with `--executor mixed` (`--executor tract` runs the whole model in float):",
         nodes.len()
     );
+    listed(text, nodes)
+}
+
+fn no_region(nodes: &[Refusal]) -> String {
+    let advice = "quantize it (QuantizeLinear and DequantizeLinear around its nodes), or run it in \
+                  float with `--executor tract`";
+    if nodes.is_empty() {
+        return format!("no part of the model runs as integers, for no node quantizes; {advice}");
+    }
+    listed(
+        format!("no part of the model runs as integers; {advice}; what stands in the way:"),
+        nodes,
+    )
+}
+
+fn listed(mut text: String, nodes: &[Refusal]) -> String {
     for node in nodes {
         text.push_str("\n  ");
         text.push_str(&node.to_string());

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod program;
 mod random;
 pub mod reference;
+pub mod regions;
 pub mod report;
 pub mod streaming;
 
@@ -77,7 +78,15 @@ pub struct Compiled {
 /// See [`CompileError`]; [`CompileError::Unplaced`] lists every node that the engine
 /// cannot run as integers, with the reason.
 pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError> {
-    let mut graph = import::import(onnx)?;
+    compile_graph(import::import(onnx)?, Sha256::digest(onnx).into(), options)
+}
+
+/// Compiles a graph that was read from an ONNX file with the SHA-256 `source`.
+fn compile_graph(
+    mut graph: graph::Graph,
+    source: [u8; 32],
+    options: &Options,
+) -> Result<Compiled, CompileError> {
     double_qdq::merge(&mut graph);
     let program = matching::match_graph(&graph)?;
     program.check_limits()?;
@@ -96,7 +105,6 @@ pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError>
             (small, memory)
         }
     };
-    let source: [u8; 32] = Sha256::digest(onnx).into();
     // The reference may rely on what the plan's own reader has accepted.
     check(&emit::emit(&small, &memory, options.target, source, &[]))?;
     let golden: Vec<_> = reference::golden_inputs(&program, options.golden, options.seed)

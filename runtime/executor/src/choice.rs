@@ -1,4 +1,4 @@
-//! Which of the two runs a model.
+//! What runs a model.
 
 use std::fmt;
 
@@ -13,6 +13,9 @@ pub enum Choice {
     Engine,
     /// tract, or an error; it computes quantized ONNX files in float.
     Tract,
+    /// The engine for the integer regions of an ONNX file and tract for the rest, or an
+    /// error where there is no region.
+    Mixed,
 }
 
 /// What runs the model.
@@ -22,6 +25,8 @@ pub enum Kind {
     Engine,
     /// tract.
     Tract,
+    /// tract, with the integer regions in the engine.
+    Mixed,
 }
 
 impl Kind {
@@ -30,6 +35,7 @@ impl Kind {
         match self {
             Self::Engine => "engine",
             Self::Tract => "tract",
+            Self::Mixed => "mixed",
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Runs a model on Linux: the engine, or tract where asked.
+//! Runs a model on Linux: the engine, or where asked tract, or tract with integer regions in
+//! the engine.
 //!
 //! A [`Model`] is opened once and then run once per frame:
 //!
@@ -18,7 +19,8 @@
 //! A plan runs in the engine and nowhere else. An ONNX file, with the feature `tract`, is
 //! compiled in memory for the engine where it is quantized, and run by tract where it is
 //! not; [`Model::reason`] says which and why. Neither ever stands in for the other
-//! without being asked: see [`Choice`].
+//! without being asked: see [`Choice`]. Where both are asked for, [`Choice::Mixed`],
+//! `Model::regions` says which nodes run where.
 #![forbid(unsafe_code)]
 
 mod buffer;
@@ -31,6 +33,8 @@ pub mod frames;
 #[cfg(feature = "tract")]
 mod guard;
 mod info;
+#[cfg(feature = "tract")]
+mod mixed;
 mod model;
 #[cfg(feature = "tract")]
 mod onnx;
@@ -43,3 +47,5 @@ pub use error::ModelError;
 pub use finite::{NotFinite, check_finite};
 pub use info::TensorInfo;
 pub use model::{Model, is_plan};
+#[cfg(feature = "tract")]
+pub use sanderling_compiler::regions::{CutReport, RegionReport, RestNode};

@@ -3,7 +3,7 @@
 use crate::engine::EngineModel;
 use crate::{AlignedBytes, Choice, Kind, ModelError, TensorInfo};
 #[cfg(feature = "tract")]
-use crate::{onnx::Onnx, tract::TractModel};
+use crate::{CutReport, mixed::MixedModel, onnx::Onnx, tract::TractModel};
 use sanderling_plan::{Plan, header::MAGIC};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -22,6 +22,8 @@ enum Runner {
     Engine(EngineModel),
     #[cfg(feature = "tract")]
     Tract(TractModel),
+    #[cfg(feature = "tract")]
+    Mixed(MixedModel),
 }
 
 impl Model {
@@ -61,6 +63,8 @@ impl Model {
             Runner::Engine(_) => Kind::Engine,
             #[cfg(feature = "tract")]
             Runner::Tract(_) => Kind::Tract,
+            #[cfg(feature = "tract")]
+            Runner::Mixed(_) => Kind::Mixed,
         }
     }
 
@@ -85,6 +89,8 @@ impl Model {
             Runner::Engine(model) => &model.inputs,
             #[cfg(feature = "tract")]
             Runner::Tract(model) => &model.inputs,
+            #[cfg(feature = "tract")]
+            Runner::Mixed(model) => &model.tract.inputs,
         }
     }
 
@@ -94,6 +100,8 @@ impl Model {
             Runner::Engine(model) => &model.outputs,
             #[cfg(feature = "tract")]
             Runner::Tract(model) => &model.outputs,
+            #[cfg(feature = "tract")]
+            Runner::Mixed(model) => &model.tract.outputs,
         }
     }
 
@@ -104,6 +112,8 @@ impl Model {
             Runner::Engine(model) => model.engine.input_mut(index),
             #[cfg(feature = "tract")]
             Runner::Tract(model) => model.input_mut(index),
+            #[cfg(feature = "tract")]
+            Runner::Mixed(model) => model.tract.input_mut(index),
         }
         .unwrap_or_default()
     }
@@ -115,6 +125,8 @@ impl Model {
             Runner::Engine(model) => model.engine.output(index),
             #[cfg(feature = "tract")]
             Runner::Tract(model) => model.output(index),
+            #[cfg(feature = "tract")]
+            Runner::Mixed(model) => model.tract.output(index),
         }
         .unwrap_or_default()
     }
@@ -133,11 +145,13 @@ impl Model {
             }),
             #[cfg(feature = "tract")]
             Runner::Tract(model) => model.run(),
+            #[cfg(feature = "tract")]
+            Runner::Mixed(model) => model.tract.run(),
         }
     }
 
     /// Runs the plan's golden vectors and compares every bit; answers how many there
-    /// were. tract has none to run. Inputs and outputs are overwritten.
+    /// were, in every region where there are several plans. tract has none to run. Inputs and outputs are overwritten.
     ///
     /// # Errors
     ///
@@ -156,15 +170,29 @@ impl Model {
             }
             #[cfg(feature = "tract")]
             Runner::Tract(_) => Ok(0),
+            #[cfg(feature = "tract")]
+            Runner::Mixed(model) => model.self_test(&self.name),
         }
     }
 
-    /// The plan that the engine runs; `None` in tract.
+    /// Which nodes run as integer regions in the engine and which in tract; `None` where one
+    /// of the two runs them all.
+    #[cfg(feature = "tract")]
+    pub fn regions(&self) -> Option<&CutReport> {
+        match &self.runner {
+            Runner::Mixed(model) => Some(&model.report),
+            _ => None,
+        }
+    }
+
+    /// The plan that the engine runs all of the model by; `None` elsewhere.
     pub fn plan(&self) -> Option<&Plan<AlignedBytes>> {
         match &self.runner {
             Runner::Engine(model) => Some(model.engine.plan()),
             #[cfg(feature = "tract")]
             Runner::Tract(_) => None,
+            #[cfg(feature = "tract")]
+            Runner::Mixed(_) => None,
         }
     }
 }
@@ -184,7 +212,7 @@ fn load(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), Mo
     if !is_plan(bytes) {
         return load_onnx(name, bytes, choice);
     }
-    if choice == Choice::Tract {
+    if matches!(choice, Choice::Tract | Choice::Mixed) {
         return Err(ModelError::PlanInTract {
             name: name.to_owned(),
         });
@@ -205,6 +233,7 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
             Kind::Tract,
             "it was asked for; tract computes this quantized model in float".to_owned(),
         ),
+        (Choice::Mixed, _) => (Kind::Mixed, String::new()),
         (Choice::Auto, Some(node)) => (
             Kind::Engine,
             format!("the model is quantized, as at {node}"),
@@ -217,7 +246,8 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
     let runner = match kind {
         Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile()?)?),
         Kind::Tract => {
-            Runner::Tract(TractModel::load(name, &onnx).map_err(|error| match error {
+            let loaded = TractModel::load(name, &onnx, tract_onnx::onnx());
+            Runner::Tract(loaded.map_err(|error| match error {
                 // tract knows QDQ models only, the engine QOperator ones too.
                 ModelError::Tract { name, what, why } if onnx.quantized_node().is_some() => {
                     let why = format!("{why}; `--executor engine` runs quantized models");
@@ -225,6 +255,11 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
                 }
                 other => other,
             })?)
+        }
+        Kind::Mixed => {
+            let model = MixedModel::load(name, &onnx)?;
+            let reason = model.reason();
+            return Ok((Runner::Mixed(model), reason));
         }
     };
     Ok((runner, reason))

@@ -14,8 +14,8 @@ const FIRST_BYTE: u8 = 0x08;
 
 /// A parsed ONNX file.
 pub(crate) struct Onnx<'a> {
-    name: &'a str,
-    bytes: &'a [u8],
+    pub(crate) name: &'a str,
+    pub(crate) bytes: &'a [u8],
     pub(crate) model: pb::ModelProto,
 }
 

@@ -14,6 +14,7 @@ use tract_onnx::prelude::{
     Framework, InferenceFact, InferenceModelExt, IntoRunnable, TVec, Tensor, TractError,
     TypedRunnableModel,
 };
+use tract_onnx::tract_core::internal::Op;
 
 const CANNOT_RUN: &str = "cannot run it";
 
@@ -28,17 +29,27 @@ pub(crate) struct TractModel {
 }
 
 impl TractModel {
-    /// Loads the file.
-    pub(crate) fn load(name: &str, onnx: &Onnx<'_>) -> Result<Self, ModelError> {
-        without_panic(name, "cannot load it", || Self::load_in_tract(name, onnx))
+    /// Loads the file into `framework`, which is tract as it comes or with more operators.
+    pub(crate) fn load(
+        name: &str,
+        onnx: &Onnx<'_>,
+        framework: tract_onnx::Onnx,
+    ) -> Result<Self, ModelError> {
+        without_panic(name, "cannot load it", || {
+            Self::load_in_tract(name, onnx, framework)
+        })
     }
 
-    fn load_in_tract(name: &str, onnx: &Onnx<'_>) -> Result<Self, ModelError> {
+    fn load_in_tract(
+        name: &str,
+        onnx: &Onnx<'_>,
+        framework: tract_onnx::Onnx,
+    ) -> Result<Self, ModelError> {
         let fault = |what| move |error: TractError| tract_error(name, what, &error);
         let sources = onnx.inputs()?;
         // Shapes that the file states for values inside may name the open batch, which is
         // fixed here; all of them follow from the inputs.
-        let mut graph = tract_onnx::onnx()
+        let mut graph = framework
             .with_ignore_value_info(true)
             .model_for_proto_model(&onnx.model)
             .map_err(fault("cannot read it"))?;
@@ -95,6 +106,11 @@ impl TractModel {
             inputs,
             outputs,
         })
+    }
+
+    /// Every operator of the type `T` that the model runs.
+    pub(crate) fn operators<T: Op>(&self) -> impl Iterator<Item = &T> {
+        (self.plan.model().nodes().iter()).filter_map(|node| node.op_as::<T>())
     }
 
     pub(crate) fn input_mut(&mut self, index: usize) -> Option<&mut [u8]> {

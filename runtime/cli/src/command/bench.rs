@@ -2,7 +2,7 @@
 
 use super::{Executor, say_executor};
 use crate::answer::Answer;
-use crate::{allocations, text};
+use crate::{POOL, pool, text};
 use clap::Args;
 use sanderling_executor::Model;
 use sanderling_plan::Dtype;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const MOST_RUNS: usize = 1_000_000;
 /// Fewest, however long they take.
 const FEWEST_RUNS: usize = 5;
-/// Inferences before the clock starts.
+/// Inferences before the clock starts, in which the pool grows to what they need.
 const WARM_UP: usize = 3;
 
 const EXAMPLES: &str = "\
@@ -24,7 +24,9 @@ Examples:
   sanderling bench terrain.plan --json | jq .median_us
 
 The time of an inference is that of writing the input, running, and reading the output.
-Inputs are pseudo-random and the same in every run.";
+Inputs are pseudo-random and the same in every run. `allocations` counts what an inference
+asks for, `system_allocations` what of it, in all runs after the first few, the pool had to
+get from the system.";
 
 /// Time a model and count its allocations
 #[derive(Debug, Args)]
@@ -48,7 +50,7 @@ struct Measured {
     /// Nanoseconds of every inference, sorted.
     times: Vec<u64>,
     /// Calls to the allocator during all of them.
-    allocations: u64,
+    allocations: pool::Calls,
 }
 
 impl Bench {
@@ -61,11 +63,12 @@ impl Bench {
         let macs = model.plan().map(sanderling_plan::Plan::macs);
         let [min, median, p99] = [0.0, 0.5, 0.99].map(|q| quantile(&measured.times, q));
         // Whole where every inference did the same, which the engine's do.
-        let allocations = if measured.allocations.is_multiple_of(runs as u64) {
-            json!(measured.allocations / runs as u64)
+        let allocations = if measured.allocations.all.is_multiple_of(runs as u64) {
+            json!(measured.allocations.all / runs as u64)
         } else {
-            json!(measured.allocations as f64 / runs as f64)
+            json!(measured.allocations.all as f64 / runs as f64)
         };
+        let system = measured.allocations.system;
         let speed = macs
             .filter(|&macs| macs > 0)
             .map(|macs| macs as f64 / median / 1e3);
@@ -74,7 +77,7 @@ impl Bench {
              median       {median:.1} µs\n\
              p99          {p99:.1} µs\n\
              min          {min:.1} µs\n\
-             allocations  {allocations} per inference\n\
+             allocations  {allocations} per inference, of which {system} in all runs reached the system\n\
              runs         {}\n",
             self.model.display(),
             super::where_it_ran(&model),
@@ -97,11 +100,14 @@ impl Bench {
             "digest": text::hex(&model.digest()),
             "executor": model.executor().name(),
             "reason": model.reason(),
+            "regions": super::regions(&model),
             "threads": self.threads,
             "median_us": median,
             "p99_us": p99,
             "min_us": min,
             "allocations": allocations,
+            "system_allocations": system,
+            "pool_bytes": POOL.bytes(),
             "runs": runs,
             "macs": macs,
             "arena_bytes": model.plan().map(sanderling_plan::Plan::arena_bytes),
@@ -128,17 +134,22 @@ fn measure(model: &mut Model, span: Duration) -> anyhow::Result<Measured> {
         }
         Ok(())
     };
+    let _served = pool::serve_this_thread(&POOL);
     for _ in 0..WARM_UP {
         infer()?;
     }
-    let before = allocations::calls();
+    let before = POOL.calls();
     let start = Instant::now();
     while times.len() < FEWEST_RUNS || (start.elapsed() < span && times.len() < MOST_RUNS) {
         let one = Instant::now();
         infer()?;
         times.push(u64::try_from(one.elapsed().as_nanos()).unwrap_or(u64::MAX));
     }
-    let allocations = allocations::calls() - before;
+    let after = POOL.calls();
+    let allocations = pool::Calls {
+        all: after.all - before.all,
+        system: after.system - before.system,
+    };
     times.sort_unstable();
     Ok(Measured { times, allocations })
 }

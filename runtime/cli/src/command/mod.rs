@@ -25,6 +25,8 @@ pub enum Executor {
     Engine,
     /// tract, which computes quantized models in float, or an error
     Tract,
+    /// The engine for the integer regions of a partly float model, tract for the rest
+    Mixed,
 }
 
 impl From<Executor> for Choice {
@@ -33,6 +35,7 @@ impl From<Executor> for Choice {
             Executor::Auto => Choice::Auto,
             Executor::Engine => Choice::Engine,
             Executor::Tract => Choice::Tract,
+            Executor::Mixed => Choice::Mixed,
         }
     }
 }
@@ -51,11 +54,12 @@ fn say_executor(model: &Model) {
     eprintln!("executor: {}, because {}", model.executor(), model.reason());
 }
 
-/// `the engine` or `tract`.
+/// `the engine`, `tract`, or both.
 fn where_it_ran(model: &Model) -> &'static str {
     match model.executor() {
         Kind::Engine => "the engine",
         Kind::Tract => "tract",
+        Kind::Mixed => "the engine and tract",
     }
 }
 
@@ -73,4 +77,13 @@ fn ports(infos: &[sanderling_executor::TensorInfo]) -> Value {
             })
         })
         .collect()
+}
+
+/// The integer regions of a model for `--json`; null where one executor runs all of it.
+fn regions(model: &Model) -> Value {
+    #[cfg(feature = "tract")]
+    let regions = model.regions().map(|cut| &cut.regions);
+    #[cfg(not(feature = "tract"))]
+    let regions = None::<()>;
+    json!(regions)
 }

@@ -2,7 +2,7 @@
 
 use super::{Executor, say_executor};
 use crate::answer::Answer;
-use crate::{text, write};
+use crate::{POOL, pool, text, write};
 use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_executor::frames::{self, Array, Header};
@@ -99,6 +99,7 @@ impl Run {
             "digest": text::hex(&model.digest()),
             "executor": model.executor().name(),
             "reason": model.reason(),
+            "regions": super::regions(&model),
             "frames": feed.frames,
             "seconds": seconds,
             "inputs": arrays(&feed.arrays),
@@ -238,7 +239,10 @@ fn answer_all(model: &mut Model, feed: &Feed) -> anyhow::Result<Vec<Array>> {
             }
             input.copy_from_slice(frame);
         }
-        model.run()?;
+        {
+            let _served = pool::serve_this_thread(&POOL);
+            model.run()?;
+        }
         for (number, output) in outputs.iter_mut().enumerate() {
             output.extend_from_slice(model.output(number));
         }

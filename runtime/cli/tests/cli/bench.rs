@@ -20,6 +20,7 @@ fn the_engine_never_asks_the_allocator() {
     ];
     let json = sanderling(&args).json();
     assert_eq!(json["allocations"], 0, "{json}");
+    assert_eq!(json["system_allocations"], 0, "{json}");
     assert_eq!(json["executor"], "engine");
     let number = |key: &str| json[key].as_f64().expect("is a number");
     assert!(
@@ -42,4 +43,21 @@ fn the_counter_sees_what_tract_asks_for() {
         "{}",
         text.stdout
     );
+}
+
+#[test]
+fn after_a_few_inferences_nothing_reaches_the_system() {
+    let scratch = Scratch::new();
+    let mixed = scratch.put("mixed.onnx", &onnx_file::integers_between_floats());
+    let float = scratch.put("f.onnx", &onnx_file::float_model());
+    for (model, executor) in [(&mixed, "mixed"), (&mixed, "tract"), (&float, "tract")] {
+        let seconds = ["--seconds", "0.2", "--json"];
+        let json = sanderling(&[&["bench", model, "--executor", executor], &seconds[..]].concat());
+        let json = json.json();
+        assert_eq!(json["executor"], executor);
+        assert!(json["allocations"].as_f64() >= Some(1.0), "{json}");
+        assert_eq!(json["system_allocations"], 0, "{json}");
+        assert!(json["pool_bytes"].as_u64() > Some(0), "{json}");
+        assert_eq!(json["regions"].is_array(), executor == "mixed", "{json}");
+    }
 }

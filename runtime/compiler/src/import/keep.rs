@@ -74,6 +74,15 @@ pub fn framework() -> Onnx {
     framework
 }
 
+/// tract with all of its operators registered anew.
+pub fn framework_of_every_operator() -> Onnx {
+    let mut framework = framework();
+    for builder in framework.op_register.0.values_mut() {
+        *builder = keep;
+    }
+    framework
+}
+
 /// Operators that are neither kept nor tract's.
 pub fn unknown_operators(graph: &pb::GraphProto) -> Vec<Refusal> {
     graph

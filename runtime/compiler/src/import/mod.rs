@@ -29,6 +29,24 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 /// it has operators that neither the engine nor constant folding takes; all of those
 /// are listed at once.
 pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
+    typed(&prepared(onnx)?, &keep::framework())
+}
+
+/// Reads an ONNX file of which the engine is to run parts only: every node that does not
+/// fold to a constant is in the graph, whatever its operator. The file comes along as the
+/// graph has it, in QDQ form and with a batch of 1.
+///
+/// # Errors
+///
+/// As [`import`], but for operators that tract knows.
+pub(crate) fn import_every_node(onnx: &[u8]) -> Result<(pb::ModelProto, Graph), CompileError> {
+    let proto = prepared(onnx)?;
+    let graph = typed(&proto, &keep::framework_of_every_operator())?;
+    Ok((proto, graph))
+}
+
+/// The file with QLinear nodes as QDQ, a closed batch, and no operator that nobody knows.
+fn prepared(onnx: &[u8]) -> Result<pb::ModelProto, CompileError> {
     let mut proto = tract_onnx::onnx()
         .proto_model_for_read(&mut &*onnx)
         .map_err(|error| CompileError::NotOnnx(chain(&error)))?;
@@ -41,9 +59,15 @@ pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
     normalize::qoperators_to_qdq(graph)?;
     close_batch(graph)?;
     let unknown = keep::unknown_operators(graph);
-    if !unknown.is_empty() {
-        return Err(CompileError::Unplaced(unknown));
+    if unknown.is_empty() {
+        Ok(proto)
+    } else {
+        Err(CompileError::Unplaced(unknown))
     }
+}
+
+/// The graph as `framework` keeps it.
+fn typed(proto: &pb::ModelProto, framework: &tract_onnx::Onnx) -> Result<Graph, CompileError> {
     let opset = proto
         .opset_import
         .iter()
@@ -54,8 +78,8 @@ pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
         .iter()
         .flat_map(|graph| graph.output.iter().map(|output| output.name.clone()))
         .collect();
-    let typed = keep::framework()
-        .model_for_proto_model(&proto)
+    let typed = framework
+        .model_for_proto_model(proto)
         .and_then(|model| model.into_typed())
         .map_err(|error| CompileError::Shapes(chain(&error)))?;
     walk(&typed, opset, names)

@@ -139,11 +139,19 @@ impl<'a> QdqForm<'a> {
         Ok(())
     }
 
-    /// Adds an `int32` bias, if there is one. Its scale is by definition the product of
-    /// the operands' scales, which the matching stage uses; the weights' stands here.
+    /// Adds an `int32` bias, if there is one. Its scale is the product of the operands'
+    /// scales, input 1 being that of the first.
     fn bias(&mut self, value: usize, weight_scale: usize) -> Result<(), String> {
         if self.has(value) {
-            let inputs = vec![self.input(value)?, self.input(weight_scale)?];
+            let scale = format!("{}/bias_scale", self.name);
+            self.nodes.push(NodeProto {
+                name: scale.clone(),
+                op_type: "Mul".into(),
+                input: vec![self.input(1)?, self.input(weight_scale)?],
+                output: vec![scale.clone()],
+                ..NodeProto::default()
+            });
+            let inputs = vec![self.input(value)?, scale];
             self.dequantize(inputs, Some(0));
         }
         Ok(())

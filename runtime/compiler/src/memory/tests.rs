@@ -138,7 +138,7 @@ fn the_bound_is_the_most_bytes_in_use_at_one_point() {
         [32, 48, 64, 0]
     );
     assert_eq!(lower_bound(&blocks, &[]), 64);
-    assert_eq!(lower_bound(&[]), 0);
+    assert_eq!(lower_bound(&[], &[]), 0);
 }
 
 /// A program in the making, with operations that stand for their class only.

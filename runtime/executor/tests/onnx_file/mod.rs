@@ -126,6 +126,27 @@ pub fn integer_model() -> Vec<u8> {
     quantized("Relu", "rectify")
 }
 
+/// `y = cos(relu(q(x - 1)))` in float, and `q(x - 1)` itself in integers, `q` being int8 with
+/// scale 0.5 and zero point 0. One region lies between the subtraction and the cosine.
+pub fn integers_between_floats() -> Vec<u8> {
+    let four = [Dim::Fixed(1), Dim::Fixed(4)];
+    Graph::default()
+        .input("x", FLOAT, &four)
+        .floats("scale", &[], &[0.5])
+        .floats("one", &[], &[1.0])
+        .int8s("zero", &[], &[0])
+        .node("Sub", "shift", &["x", "one"], &["shifted"])
+        .node("QuantizeLinear", "q", &["shifted", "scale", "zero"], &["q"])
+        .node("DequantizeLinear", "r", &["q", "scale", "zero"], &["r"])
+        .node("Relu", "rectify", &["r"], &["above"])
+        .node("QuantizeLinear", "p", &["above", "scale", "zero"], &["p"])
+        .node("DequantizeLinear", "s", &["p", "scale", "zero"], &["s"])
+        .node("Cos", "wave", &["s"], &["y"])
+        .output("y", FLOAT, &four)
+        .output("q", INT8, &four)
+        .file()
+}
+
 /// A quantized model with a cosine in it, which the integer engine does not have.
 pub fn quantized_model_with_a_cosine() -> Vec<u8> {
     quantized("Cos", "wave")

@@ -2,6 +2,8 @@
 
 mod arena_map;
 mod profile;
+#[cfg(feature = "tract")]
+mod regions;
 
 use super::ports;
 use crate::answer::Answer;
@@ -30,6 +32,7 @@ Examples:
       times every step on this machine, to see which layer is worth changing
   sanderling inspect terrain.onnx --profile --board mps2-an386
       counts every step's instructions on a Cortex-M4 instead (in a checkout of Sanderling)
+  sanderling inspect partly-float.onnx --regions
   sanderling inspect terrain.plan --json | jq '.steps[].operator'";
 
 /// Show what is in a plan or an ONNX model
@@ -52,6 +55,11 @@ pub struct Inspect {
     /// mps2-an386, mps3-an547, a72, or a76
     #[arg(long, requires = "profile")]
     board: Option<String>,
+    /// Show which nodes of a partly float ONNX model run as integer regions in the engine and
+    /// which in tract, as with `--executor mixed`
+    #[cfg(feature = "tract")]
+    #[arg(long, conflicts_with = "tensors")]
+    regions: bool,
 }
 
 impl Inspect {
@@ -59,6 +67,13 @@ impl Inspect {
     pub fn run(&self) -> anyhow::Result<Answer> {
         let name = self.model.display().to_string();
         let bytes = fs::read(&self.model).with_context(|| format!("cannot read {name}"))?;
+        #[cfg(feature = "tract")]
+        if self.regions {
+            let mut model = Model::from_bytes(&name, bytes, Choice::Mixed)?;
+            let vectors = model.self_test()?;
+            let cut = model.regions().context("it has no regions")?;
+            return Ok(regions::describe(&self.model, &model, cut, vectors));
+        }
         let digest = text::hex(&Sha256::digest(&bytes));
         if is_plan(&bytes) {
             let plan = Plan::new(AlignedBytes::copy_of(&bytes)).context(name.clone())?;
