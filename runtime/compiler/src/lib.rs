@@ -24,6 +24,7 @@ mod random;
 pub mod reference;
 pub mod report;
 pub mod streaming;
+pub mod tables;
 
 pub use error::{CompileError, Refusal};
 pub use report::Report;

@@ -61,6 +61,11 @@ pub fn import(onnx: &[u8]) -> Result<Graph, CompileError> {
     walk(&typed, opset, names)
 }
 
+/// Every ONNX operator that the compiler looks at, those of the QOperator form included.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    keep::KEPT.iter().chain(normalize::QOPERATORS).copied()
+}
+
 /// tract takes for granted that every output of the graph is computed somewhere.
 fn defined_outputs(graph: &pb::GraphProto) -> Result<(), CompileError> {
     let defined = |name: &String| {

@@ -5,6 +5,7 @@ use super::{Matcher, Why, axis};
 use crate::error::Refusal;
 use crate::graph::{Element, Node, ValueId};
 use crate::program::Operation;
+use crate::tables::Table as TableOf;
 use sanderling_plan::{Dtype, Operator, step};
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ impl<'a> Matcher<'a> {
                 Element::F32 => Dtype::F32,
                 Element::I8 => Dtype::I8,
                 Element::U8 => Dtype::U8,
+                // Indices; a plan has them in 32 bits.
+                Element::I32 | Element::I64 => Dtype::I32,
                 other => {
                     let why = format!("an input of type {other} has no place in a plan");
                     self.refusals.push(Refusal::new(&value.name, "input", why));
@@ -137,11 +140,35 @@ impl<'a> Matcher<'a> {
                     ..stored
                 })
             }
-            Some(Meaning::Mapped(_)) => Err(Some(
-                "it is the float output of an activation function; end the model with \
-                 QuantizeLinear (and DequantizeLinear)"
-                    .into(),
-            )),
+            Some(Meaning::Mapped(mapped)) => {
+                let stored = self.row_major(node, &mapped.stored)?;
+                let shape = self.program.tensor(stored.tensor).shape.clone();
+                let tensor = self
+                    .program
+                    .add_tensor(&node.name, Dtype::F32, shape, 0.0, 0);
+                let operation = Operation::Tabled {
+                    operator: Operator::LookupReal(step::LookupReal { table: 0 }),
+                    tables: vec![TableOf::F32(mapped.table.to_vec())],
+                };
+                self.step(node, operation, vec![stored.tensor], tensor);
+                Ok(Stored {
+                    tensor,
+                    element: Element::F32,
+                    ..stored
+                })
+            }
+            Some(Meaning::Pending { node: from, .. })
+                if self.graph.nodes[from].operator == "Softmax" =>
+            {
+                let graph = self.graph;
+                let stored = self.softmax_real(&graph.nodes[from])?;
+                Ok(self.row_major(node, &stored)?)
+            }
+            Some(Meaning::Activated { node: from, .. }) => Err(Some(format!(
+                "it is the float output of an activation after `{}`; end the model with \
+                 QuantizeLinear (and DequantizeLinear)",
+                self.graph.nodes[from].name
+            ))),
             Some(Meaning::Pending { node: from, .. }) => Err(Some(format!(
                 "it is the float output of `{}`; end the model with QuantizeLinear (and \
                  DequantizeLinear)",
@@ -219,6 +246,18 @@ impl<'a> Matcher<'a> {
                     }
                 }
             }
+            Some(Meaning::Activated {
+                node: index,
+                function,
+            }) => match self.activated(index, &function, to) {
+                Ok(stored) => Ok(Meaning::Stored(stored)),
+                Err(why) => {
+                    let at = &self.graph.nodes[index];
+                    self.refusals
+                        .push(Refusal::new(&at.name, &at.operator, why));
+                    Ok(Meaning::Refused)
+                }
+            },
             Some(Meaning::Stored(stored)) => Err(format!("it reads {}", stored.element)),
             Some(Meaning::Weights(_)) | None => {
                 Err("it quantizes a constant; store the quantized constant instead".into())

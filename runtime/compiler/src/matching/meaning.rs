@@ -96,6 +96,11 @@ impl Stored {
         strides
     }
 
+    /// Whether an element is a byte.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.element, Element::I8 | Element::U8)
+    }
+
     /// Whether the bytes lie as `order` would have them; axes of extent 1 do not matter.
     pub fn lies_in(&self, order: &[usize]) -> bool {
         let long = |axis: &&usize| self.shape[**axis] > 1;
@@ -134,6 +139,31 @@ pub struct Weights {
     pub axis: usize,
 }
 
+impl Weights {
+    /// The real numbers that the integers stand for.
+    pub fn reals(&self) -> Vec<f32> {
+        let inner: usize = self.shape.iter().skip(self.axis + 1).product();
+        self.values
+            .iter()
+            .enumerate()
+            .map(|(at, &value)| {
+                let index = at / inner.max(1) % self.scales.len();
+                (value - self.zero_points[index]) as f32 * self.scales[index]
+            })
+            .collect()
+    }
+}
+
+/// A function of a real number.
+#[derive(Clone)]
+pub struct Activation(pub Arc<dyn Fn(f32) -> f32>);
+
+impl std::fmt::Debug for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a function")
+    }
+}
+
 /// What an ONNX value is.
 #[derive(Clone, Debug)]
 pub enum Meaning {
@@ -152,6 +182,13 @@ pub enum Meaning {
         low: f32,
         /// Highest real value.
         high: f32,
+    },
+    /// A function of what a convolution or product computes, before it is quantized.
+    Activated {
+        /// Index of the node in the graph.
+        node: usize,
+        /// From the node's real output.
+        function: Activation,
     },
     /// Something that was refused already, or depends on it.
     Refused,

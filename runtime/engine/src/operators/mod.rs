@@ -1,7 +1,9 @@
 //! One operator per file. Each walks shapes and borders and computes the formula that
 //! its namesake in [`sanderling_plan::step`] states.
 
+mod activated_conv;
 mod add;
+mod arg_max;
 mod average_pool;
 mod conv;
 mod copy;
@@ -10,15 +12,21 @@ mod depthwise;
 mod dequantize;
 mod fill;
 mod fully_connected;
+mod gather;
+mod layer_norm;
 mod lookup;
+mod lookup_real;
+mod mat_mul;
 mod max_pool;
 mod mul;
 mod pairs;
 mod quantize;
 mod reduce_mean;
+mod resize_linear;
 mod resize_nearest;
 mod rows;
 mod softmax;
+mod softmax_real;
 mod stream;
 mod window;
 
@@ -46,6 +54,14 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
         Operator::Quantize(p) => quantize::run(p, operands),
         Operator::Dequantize(p) => dequantize::run(p, operands),
         Operator::ResizeNearest(p) => resize_nearest::run(p, operands),
+        Operator::ActivatedConv(p) => activated_conv::run(p, operands),
+        Operator::ArgMax(p) => arg_max::run(p, operands),
+        Operator::Gather(p) => gather::run(p, operands),
+        Operator::LayerNorm(p) => layer_norm::run(p, operands),
+        Operator::LookupReal(p) => lookup_real::run(p, operands),
+        Operator::MatMul(p) => mat_mul::run(p, operands),
+        Operator::ResizeLinear(p) => resize_linear::run(p, operands),
+        Operator::SoftmaxReal(p) => softmax_real::run(p, operands),
     }
 }
 

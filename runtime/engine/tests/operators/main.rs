@@ -5,5 +5,7 @@ mod linear;
 mod maps;
 mod moves;
 mod pairs;
+mod picks;
+mod reals;
 mod single;
 mod windows;

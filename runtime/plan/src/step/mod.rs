@@ -11,31 +11,45 @@
 //! One file per operator says which parameters it has, what the engine computes from
 //! them, and what must hold for the step to be accepted.
 
+mod activated_conv;
+mod arg_max;
 mod average_pool;
 mod binary;
 mod check;
 mod conv;
 mod copy;
 mod fully_connected;
+mod gather;
+mod layer_norm;
 mod lookup;
+mod mat_mul;
 mod max_pool;
 mod quantize;
+mod real;
 mod reduce_mean;
 mod resize;
+mod resize_linear;
 mod softmax;
 pub mod stream;
 mod word;
 
+pub use activated_conv::ActivatedConv;
+pub use arg_max::ArgMax;
 pub use average_pool::AveragePool;
 pub use binary::{Add, Mul};
 pub use conv::{Conv, ConvScratch};
 pub use copy::{Copy, Fill};
 pub use fully_connected::FullyConnected;
+pub use gather::Gather;
+pub use layer_norm::LayerNorm;
 pub use lookup::Lookup;
+pub use mat_mul::MatMul;
 pub use max_pool::MaxPool;
 pub use quantize::{Dequantize, Quantize};
+pub use real::{LookupReal, SoftmaxReal};
 pub use reduce_mean::ReduceMean;
 pub use resize::ResizeNearest;
+pub use resize_linear::ResizeLinear;
 pub use softmax::Softmax;
 
 pub(crate) use check::Check;
@@ -101,6 +115,9 @@ macro_rules! operators {
                 match self { $(Self::$name(p) => p.words(),)+ }
             }
 
+            /// Number and name of every operator, by rising number.
+            pub const ALL: &'static [(u8, &'static str)] = &[$(($number, $text)),+];
+
             fn from_words(number: u8, words: &[u32; WORDS]) -> Option<Self> {
                 match number {
                     $($number => Some(Self::$name(<$parameters>::from_words(words)?)),)+
@@ -131,6 +148,14 @@ operators! {
     13 Quantize(Quantize) "quantize" /** `f32` to a quantized dtype. */;
     14 Dequantize(Dequantize) "dequantize" /** A quantized dtype to `f32`. */;
     15 ResizeNearest(ResizeNearest) "resize-nearest" /** Nearest-neighbour resize of NHWC. */;
+    16 ArgMax(ArgMax) "arg-max" /** Index of the largest or smallest element along the middle of three groups of axes. */;
+    17 ResizeLinear(ResizeLinear) "resize-linear" /** Bilinear resize of NHWC. */;
+    18 MatMul(MatMul) "mat-mul" /** Matrix product of two tensors. */;
+    19 LayerNorm(LayerNorm) "layer-norm" /** Normalization of rows. */;
+    20 Gather(Gather) "gather" /** Rows picked by index. */;
+    21 LookupReal(LookupReal) "lookup-real" /** A 256-entry table from byte to `f32`. */;
+    22 SoftmaxReal(SoftmaxReal) "softmax-real" /** Softmax over the last axis, to `f32`. */;
+    23 ActivatedConv(ActivatedConv) "activated-conv" /** Convolution whose activation stands before the quantization. */;
 }
 
 impl Operator {
@@ -196,7 +221,9 @@ impl Step {
         }
         let operator = match Operator::from_words(number, &words) {
             Some(operator) => operator,
-            None if (1..=15).contains(&number) => return Err(StepFault::Parameter),
+            None if Operator::ALL.iter().any(|&(n, _)| n == number) => {
+                return Err(StepFault::Parameter);
+            }
             None => return Err(StepFault::UnknownOperator(number)),
         };
         Ok(Step {
