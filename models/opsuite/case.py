@@ -16,9 +16,10 @@ class Case:
     build: Callable
     tolerance: int = 0
     relative: float = 0.0
+    absolute: float = 0.0
 
 
-def single(name, operator, shape, body, form="qdq", dtype="i8", opset=13, tolerance=0, integer=False, scale=None, zero=None, relative=0.0):
+def single(name, operator, shape, body, form="qdq", dtype="i8", opset=13, tolerance=0, integer=False, scale=None, zero=None, relative=0.0, absolute=0.0):
     """A case whose `body(graph, x)` maps the quantized input to the quantized output, or ends the graph itself."""
 
     def build(rng):
@@ -30,4 +31,4 @@ def single(name, operator, shape, body, form="qdq", dtype="i8", opset=13, tolera
         return graph
 
     suffix = "" if form == "qdq" else "_qop"
-    return Case(f"{name}{'' if dtype == 'i8' else '_' + dtype}{suffix}", operator, build, tolerance, relative)
+    return Case(f"{name}{'' if dtype == 'i8' else '_' + dtype}{suffix}", operator, build, tolerance, relative, absolute)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from zoo import oracle
 
 FRAMES = 6
-DTYPES = {"i8": (np.int8, TensorProto.INT8, -128, 127), "u8": (np.uint8, TensorProto.UINT8, 0, 255)}
+DTYPES = {"i8": (np.int8, TensorProto.INT8, -128, 127), "u8": (np.uint8, TensorProto.UINT8, 0, 255), "i16": (np.int16, TensorProto.INT16, -32768, 32767)}
 
 # com.microsoft (or ai.onnx) operators of the QOperator form, with the order of their operands.
 _ACTIVATION_FORMS = {
@@ -70,14 +70,16 @@ class Graph:
     def input(self, shape, scale=None, zero=None, integer=False):
         """The model's input, float (quantized in the graph) or integer; a few values lie beyond the range."""
         shape = (1, *shape)
-        scale = np.float32(scale if scale is not None else 2.0 ** self.rng.uniform(-7, -2))
+        finer = 8 if self.dtype == "i16" else 0
+        scale = np.float32(scale if scale is not None else 2.0 ** self.rng.uniform(-7 - finer, -2 - finer))
         zero = self.zero_point() if zero is None else zero
         numpy_type, onnx_type, low, high = DTYPES[self.dtype]
         if integer:
             self.frames = self.rng.integers(low, high + 1, (FRAMES, *shape[1:])).astype(numpy_type)
             self.entry = helper.make_tensor_value_info("input", onnx_type, shape)
             return Quantized("input", scale, zero, self.dtype, self._real(self.frames[:, None], scale, zero))
-        steps = self.rng.uniform(low - zero - 6, high - zero + 6, (FRAMES, *shape[1:]))
+        beyond = (high - low) // 40
+        steps = self.rng.uniform(low - zero - beyond, high - zero + beyond, (FRAMES, *shape[1:]))
         self.frames = (steps * scale).astype(np.float32)
         self.entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
         return self.quantize("input", self.frames[:, None], scale, zero)
@@ -218,6 +220,14 @@ class Graph:
         """A DequantizeLinear and a QuantizeLinear with other parameters."""
         return self.quantize(self._dequantize(x), x.sample, np.float32(scale), zero)
 
+    def narrow(self, x, dtype, scale=None, zero=0):
+        """A DequantizeLinear and a QuantizeLinear to another type; what follows has that type."""
+        value = self._dequantize(x)
+        self.dtype = dtype
+        low, high = DTYPES[dtype][2:]
+        scale = scale or np.float32(np.abs(x.sample).max() * 2 / (high - low))
+        return self.quantize(value, x.sample, scale, zero)
+
     def zero_point(self):
         """A random zero point; the ends of the range are as likely as all others together."""
         low, high = DTYPES[self.dtype][2:]
@@ -264,7 +274,7 @@ class Graph:
         low, high = DTYPES[self.dtype][2:]
         top, bottom = float(sample.max()), float(min(sample.min(), 0.0))
         if scale is None:
-            scale = np.float32(max(top - bottom, 1e-3) / 255 / fill)
+            scale = np.float32(max(top - bottom, 1e-3) / (high - low) / fill)
         if zero is None:
             zero = int(np.clip(np.rint(low - bottom / scale / fill), low, high))
         return np.float32(scale), zero

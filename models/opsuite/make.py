@@ -26,7 +26,7 @@ def main():
     args = parser.parse_args()
     try:
         from opsuite import activated, attention, blocks, convolution, dense, elementwise, gathering, movement, nets, patterns, pooling, recurrent
-        from opsuite import nodes, reductions, tails, transposed
+        from opsuite import nodes, reductions, tails, transposed, wide
         from opsuite.graph import check
         from zoo import oracle
     except ImportError as error:
@@ -34,7 +34,7 @@ def main():
 
     families = (
         convolution, transposed, dense, elementwise, activated, pooling, reductions, movement, gathering, attention, recurrent, tails, blocks, nets,
-        patterns,
+        patterns, wide,
     )
     cases = [case for family in families for case in family.cases() if args.only in case.name]
     if not cases:
@@ -58,7 +58,7 @@ def main():
         np.savez(args.out / f"{case.name}.npz", input=_narrow(graph.frames), output=_narrow(output))
         index.append({
             "name": case.name, "operator": case.operator, "executors": ["engine", "tract"] if graph.form == "qdq" else ["engine"], "source": "opsuite",
-            "absolute": 0.0, "steps": {"output": graph.output_scale}, "form": graph.form, "activations": graph.dtype, "opset": graph.opset,
+            "absolute": case.absolute, "steps": {"output": graph.output_scale}, "form": graph.form, "activations": graph.dtype, "opset": graph.opset,
             "tolerance": case.tolerance, "relative": case.relative, "output_scale": graph.output_scale, "frames": len(graph.frames),
             "input_shape": [1, *graph.frames.shape[1:]], "output_shape": [1, *output.shape[1:]], "output_type": str(output.dtype),
             "fused": not left, "float_operators": left, "onnxruntime_graph": dict(sorted(operators.items())),

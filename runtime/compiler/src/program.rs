@@ -154,6 +154,8 @@ impl Operation {
                 Operator::Mul(p) => finite(&[p.ratio, p.offset]),
                 Operator::ReduceMean(p) => p.multiplier.is_finite(),
                 Operator::MatMul(p) => p.multiplier.is_finite(),
+                Operator::WidePair(p) => finite(&[p.scale_a, p.scale_b, p.scale_y]),
+                Operator::WideRequantize(p) => finite(&[p.scale_x, p.scale_y]),
                 Operator::SoftmaxReal(p) => p.scale.is_finite(),
                 _ => true,
             },

@@ -71,6 +71,10 @@ pub fn pointed(operator: Operator, offsets: &[u32]) -> Operator {
             (p.bounds, p.values) = (bounds, values);
             Operator::ActivatedConv(p)
         }
+        (Operator::WideConv(mut p), &[weights, bias, multipliers]) => {
+            (p.weights, p.bias, p.multipliers) = (weights, bias, multipliers);
+            Operator::WideConv(p)
+        }
         // The plan's own check refuses a step whose constants are not where it says.
         (other, _) => other,
     }

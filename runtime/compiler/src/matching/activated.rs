@@ -46,6 +46,9 @@ impl Matcher<'_> {
             _ => return None,
         };
         let kind = self.graph.nodes[of].operator.as_str();
+        if self.reads_wide(&self.graph.nodes[of]) {
+            return None;
+        }
         matches!(kind, "Conv" | "Gemm" | "MatMul").then_some((of, function))
     }
 

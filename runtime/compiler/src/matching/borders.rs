@@ -20,6 +20,7 @@ impl<'a> Matcher<'a> {
                 Element::U8 => Dtype::U8,
                 // Indices; a plan has them in 32 bits.
                 Element::I32 | Element::I64 => Dtype::I32,
+                Element::I16 => Dtype::I16,
                 other => {
                     let why = format!("an input of type {other} has no place in a plan");
                     self.refusals.push(Refusal::new(&value.name, "input", why));
@@ -118,11 +119,14 @@ impl<'a> Matcher<'a> {
                 self.step(node, flip, vec![stored.tensor], tensor);
                 Ok(Stored { tensor, ..stored })
             }
-            Some(Meaning::Mapped(Mapped {
-                stored,
-                linear: Some(from),
-                ..
-            })) => {
+            Some(
+                Meaning::Mapped(Mapped {
+                    stored,
+                    linear: Some(from),
+                    ..
+                })
+                | Meaning::Wide(stored, from),
+            ) => {
                 let stored = self.row_major(node, &stored)?;
                 let shape = self.program.tensor(stored.tensor).shape.clone();
                 let tensor = self
@@ -193,6 +197,11 @@ impl<'a> Matcher<'a> {
                 stored.element, quantization.element
             ));
         }
+        if quantization.element == Element::I16 {
+            let tensor = &mut self.program.tensors[stored.tensor.0];
+            (tensor.scale, tensor.zero_point) = (quantization.scale, quantization.zero_point);
+            return Ok(Meaning::Wide(stored, quantization));
+        }
         let mut table: Table = [0.0; 256];
         for (byte, real) in table.iter_mut().enumerate() {
             *real = quantization.dequantize(byte as u8 as i8);
@@ -228,7 +237,18 @@ impl<'a> Matcher<'a> {
                     // The pair cancels.
                     return Ok(Meaning::Stored(mapped.stored));
                 }
+                if to.element == Element::I16 {
+                    return self.widened(node, &mapped, to).map(Meaning::Stored);
+                }
                 Ok(Meaning::Stored(self.lookup(node, &mapped, to)))
+            }
+            Some(Meaning::Wide(stored, from)) => {
+                if from == to {
+                    return Ok(Meaning::Stored(stored));
+                }
+                let range = to.range();
+                let stored = self.requantized(node, &stored, from, to, range);
+                Ok(Meaning::Stored(stored))
             }
             Some(Meaning::Pending {
                 node: pending,
@@ -245,6 +265,17 @@ impl<'a> Matcher<'a> {
                         Ok(Meaning::Refused)
                     }
                 }
+            }
+            Some(Meaning::Activated {
+                node: index,
+                function,
+            }) if to.element == Element::I16 => {
+                let at = &self.graph.nodes[index];
+                let why = "a function of its int16 output is not supported; quantize it first";
+                self.refusals
+                    .push(Refusal::new(&at.name, &at.operator, why));
+                drop(function);
+                Ok(Meaning::Refused)
             }
             Some(Meaning::Activated {
                 node: index,
@@ -309,13 +340,13 @@ impl<'a> Matcher<'a> {
             None => (Element::U8, 0),
         };
         match element {
-            Element::I8 | Element::U8 => Ok(Quantization {
+            Element::I8 | Element::U8 | Element::I16 => Ok(Quantization {
                 scale,
                 zero_point,
                 element,
             }),
             other => Err(format!(
-                "{other} activations are not supported, only int8 and uint8"
+                "{other} activations are not supported, only int8, uint8, and int16"
             )),
         }
     }

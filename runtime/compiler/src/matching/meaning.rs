@@ -11,7 +11,7 @@ pub struct Quantization {
     pub scale: f32,
     /// Stored value that stands for real 0.
     pub zero_point: i32,
-    /// `I8` or `U8`.
+    /// `I8`, `U8`, or `I16`.
     pub element: Element,
 }
 
@@ -28,19 +28,33 @@ impl Quantization {
 
     /// Lowest and highest value as ONNX stores it.
     pub fn limits(&self) -> (i32, i32) {
-        (-128 + self.bias(), 127 + self.bias())
+        let (low, high) = self.range();
+        (low + self.bias(), high + self.bias())
+    }
+
+    /// Lowest and highest value inside the plan.
+    pub fn range(&self) -> (i32, i32) {
+        match self.element {
+            Element::I16 => (i16::MIN.into(), i16::MAX.into()),
+            _ => (i8::MIN.into(), i8::MAX.into()),
+        }
     }
 
     /// QuantizeLinear, as ONNX Runtime computes it: divide, saturate, round half to
     /// even, add the zero point. The result is the plan's `i8` value; NaN gives the lowest.
     pub fn quantize(&self, real: f32) -> i8 {
+        self.stored(real) as i8
+    }
+
+    /// The plan's value, of 8 or 16 bits.
+    fn stored(&self, real: f32) -> i32 {
         let (low, high) = self.limits();
         let (low, high) = (
             (low - self.zero_point) as f32,
             (high - self.zero_point) as f32,
         );
         let steps = (real / self.scale).max(low).min(high).round_ties_even();
-        (steps as i32 + self.zero_point - self.bias()) as i8
+        steps as i32 + self.zero_point - self.bias()
     }
 
     /// DequantizeLinear of the plan's `i8` value.
@@ -50,14 +64,15 @@ impl Quantization {
 
     /// Where the plan clamps a result that lies in `low..=high` of the reals.
     pub fn clamp(&self, low: f32, high: f32) -> (i32, i32) {
-        let edge = |real: f32, open: i8| {
+        let (lowest, highest) = self.range();
+        let edge = |real: f32, open: i32| {
             if real.is_finite() {
-                self.quantize(real)
+                self.stored(real)
             } else {
                 open
             }
         };
-        (edge(low, i8::MIN).into(), edge(high, i8::MAX).into())
+        (edge(low, lowest), edge(high, highest))
     }
 }
 
@@ -171,6 +186,8 @@ pub enum Meaning {
     Stored(Stored),
     /// A real tensor that is a function of a stored one.
     Mapped(Mapped),
+    /// A tensor of 16 bits behind DequantizeLinear.
+    Wide(Stored, Quantization),
     /// An integer constant behind DequantizeLinear.
     Weights(Arc<Weights>),
     /// What a node computes from quantized operands, before it is quantized; clamped

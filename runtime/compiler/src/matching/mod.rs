@@ -31,6 +31,7 @@ mod resize;
 mod resize_linear;
 mod softmax;
 mod unary;
+mod wide;
 mod window;
 
 use crate::error::{CompileError, Refusal};
@@ -66,6 +67,26 @@ pub fn match_graph(graph: &Graph) -> Result<Program, CompileError> {
     matcher.program.prune();
     Ok(matcher.program)
 }
+
+/// Operators that move data without changing it.
+const MOVEMENTS: &[&str] = &[
+    "DepthToSpace",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Identity",
+    "Pad",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "SpaceToDepth",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Bounds that clamp nothing.
+const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 struct Matcher<'a> {
     graph: &'a Graph,
@@ -156,6 +177,16 @@ impl<'a> Matcher<'a> {
 
     fn place(&mut self, index: usize, node: &'a Node) -> Result<Vec<Meaning>, Why> {
         let one = |meaning| Ok(vec![meaning]);
+        let moves = |operator: &str| MOVEMENTS.contains(&operator);
+        if self.reads_wide(node) && node.operator != "QuantizeLinear" && !moves(&node.operator) {
+            self.wide_operands(node)?;
+            let (low, high) = self.clamp_of(node)?.unwrap_or(OPEN);
+            return one(Meaning::Pending {
+                node: index,
+                low,
+                high,
+            });
+        }
         match node.operator.as_str() {
             "DequantizeLinear" => one(self.dequantize(node)?),
             "QuantizeLinear" => one(self.quantize(node)?),
@@ -194,9 +225,7 @@ impl<'a> Matcher<'a> {
             "ArgMax" | "ArgMin" => one(self.arg_max(node)?),
             "Gather" => one(self.gather(node)?),
             "MaxPool" => one(self.max_pool(node)?),
-            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout"
-            | "Transpose" | "Slice" | "Expand" | "Pad" | "Resize" | "DepthToSpace"
-            | "SpaceToDepth" => self.movement(node),
+            operator if moves(operator) => self.movement(node),
             "Split" => self.split(node),
             _ => one(self.unary(node)?),
         }
@@ -212,6 +241,7 @@ impl<'a> Matcher<'a> {
         let graph: &'a Graph = self.graph;
         let node = &graph.nodes[index];
         match node.operator.as_str() {
+            _ if self.is_wide(node, to) => self.wide(node, to, clamp),
             "Conv" => self.conv(node, to, clamp),
             "Gemm" | "MatMul" => self.gemm(node, to, clamp),
             "AveragePool" => self.average_pool(node, to, clamp),
@@ -258,6 +288,9 @@ impl<'a> Matcher<'a> {
                 "input {input} is {}; it needs a DequantizeLinear before it",
                 stored.element
             )),
+            Some(Meaning::Wide(..)) => Err(format!(
+                "input {input} is int16, which this operator does not take"
+            )),
             _ => Err(format!("input {input} is a float constant; quantize it")),
         }
     }
@@ -299,6 +332,7 @@ impl<'a> Matcher<'a> {
         let name = &self.graph.value(node.outputs[0]).name;
         let stored_shape = order.iter().map(|&axis| shape[axis]).collect();
         let dtype = match element {
+            Element::I16 => Dtype::I16,
             Element::F32 => Dtype::F32,
             Element::I32 | Element::I64 => Dtype::I32,
             _ => Dtype::I8,

@@ -27,6 +27,10 @@ impl<'a> Matcher<'a> {
                 let stored = self.moved(node, &mapped.stored, &pad)?;
                 Meaning::Mapped(Mapped { stored, ..mapped })
             }
+            Some(Meaning::Wide(stored, quantization)) => {
+                let stored = self.moved(node, &stored, &|_| None)?;
+                Meaning::Wide(stored, quantization)
+            }
             Some(Meaning::Weights(weights)) => {
                 Meaning::Weights(Arc::new(self.moved_weights(node, &weights)?))
             }

@@ -117,7 +117,7 @@ impl Matcher<'_> {
     }
 
     /// The bounds of Relu or Clip; `None` for other operators.
-    fn clamp_of(&self, node: &Node) -> Result<Option<(f32, f32)>, Why> {
+    pub(super) fn clamp_of(&self, node: &Node) -> Result<Option<(f32, f32)>, Why> {
         match node.operator.as_str() {
             "Relu" => Ok(Some((0.0, f32::INFINITY))),
             "Clip" => {

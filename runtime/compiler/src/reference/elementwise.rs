@@ -46,6 +46,13 @@ pub(super) fn softmax(p: &Softmax, table: &[f32], x: &Operand<'_>, y: &mut Opera
 }
 
 pub(super) fn quantize(p: &Quantize, x: &Operand<'_>, y: &mut Operand<'_>) {
+    if y.tensor.dtype.bytes() == 2 {
+        for i in 0..y.len() {
+            let steps = x.f32(i) / p.scale;
+            y.set_narrow(i, super::wide::clamped(steps, p.zero_point, -32768, 32767));
+        }
+        return;
+    }
     let (low, high) = ((-128 - p.zero_point) as f32, (127 - p.zero_point) as f32);
     for i in 0..y.len() {
         let steps = x.f32(i) / p.scale;
@@ -65,7 +72,7 @@ pub(super) fn quantize(p: &Quantize, x: &Operand<'_>, y: &mut Operand<'_>) {
 
 pub(super) fn dequantize(p: &Dequantize, x: &Operand<'_>, y: &mut Operand<'_>) {
     for i in 0..y.len() {
-        y.set_f32(i, (x.i8(i) - p.zero_point) as f32 * p.scale);
+        y.set_f32(i, (x.narrow(i) - p.zero_point) as f32 * p.scale);
     }
 }
 

@@ -10,6 +10,7 @@ mod elementwise;
 mod golden;
 mod movement;
 mod tabled;
+mod wide;
 mod window;
 
 pub use golden::golden_inputs;
@@ -106,6 +107,8 @@ fn plain(step: &Step, operator: &Operator, inputs: &[Operand<'_>], y: &mut Opera
         (Operator::ArgMax(p), [x]) => movement::arg_max(p, x, y),
         (Operator::Gather(p), [x, indices]) => movement::gather(p, x, indices, y),
         (Operator::MatMul(p), [a, b]) => affine::mat_mul(p, a, b, y),
+        (Operator::WidePair(p), [a, b]) => wide::pair(p, a, b, y),
+        (Operator::WideRequantize(p), [x]) => wide::requantize(p, x, y),
         (Operator::SoftmaxReal(p), [x]) => elementwise::softmax_real(p, x, y),
         _ => panic!(
             "step `{}`: `{}` with {} inputs is no step of a program",
@@ -146,6 +149,24 @@ impl<'a> Operand<'a> {
     fn f32(&self, at: usize) -> f32 {
         let b = &self.bytes[4 * at..4 * at + 4];
         f32::from_le_bytes([b[0], b[1], b[2], b[3]])
+    }
+
+    /// A value of 8 or 16 bits.
+    fn narrow(&self, at: usize) -> i32 {
+        match self.tensor.dtype.bytes() {
+            2 => i32::from(i16::from_le_bytes([
+                self.bytes[2 * at],
+                self.bytes[2 * at + 1],
+            ])),
+            _ => self.i8(at),
+        }
+    }
+
+    fn set_narrow(&mut self, at: usize, value: i32) {
+        match self.tensor.dtype.bytes() {
+            2 => self.bytes[2 * at..2 * at + 2].copy_from_slice(&(value as i16).to_le_bytes()),
+            _ => self.set_i8(at, value as i8),
+        }
     }
 
     fn i32(&self, at: usize) -> i32 {

@@ -1,7 +1,7 @@
 //! Operators that read constant tables.
 
 use super::affine::tap;
-use super::{Operand, clamp};
+use super::{Operand, clamp, wide};
 use crate::tables::Table;
 use sanderling_plan::Operator;
 use sanderling_plan::step::{ActivatedConv, LayerNorm, ResizeLinear};
@@ -38,6 +38,14 @@ pub(super) fn run(operator: &Operator, tables: &[Table], x: &Operand<'_>, y: &mu
             let level = |real: f32| values[bounds.iter().filter(|&&bound| bound <= real).count()];
             activated_conv(p, weights, bias, multipliers, level, x, y);
         }
+        (
+            Operator::WideConv(p),
+            [
+                Table::I8(weights),
+                Table::I32(bias),
+                Table::F32(multipliers),
+            ],
+        ) => wide::conv(p, weights, bias, multipliers, x, y),
         _ => panic!("`{}` has other tables", operator.name()),
     }
 }

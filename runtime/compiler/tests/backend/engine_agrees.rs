@@ -220,6 +220,26 @@ fn on_activated_convolutions() {
 }
 
 #[test]
+fn on_sixteen_bits() {
+    each_seed(|maker| {
+        let [n, h, w, c] = [2, 7, 7, 9].map(|most| maker.chance.size(most));
+        let x = maker.input(Dtype::I16, &[n, h, w, c]);
+        match maker.chance.size(4) {
+            1 => maker.wide_conv(x),
+            2 => {
+                let other = maker.input(Dtype::I16, &[n, h, w, c]);
+                maker.wide_pair(x, other)
+            }
+            3 => {
+                let narrow = maker.wide_requantize(x, Dtype::I8);
+                maker.wide_requantize(narrow, Dtype::I16)
+            }
+            _ => maker.dequantize(x),
+        }
+    });
+}
+
+#[test]
 fn on_float_ends() {
     each_seed(|maker| {
         let shape = [maker.chance.size(9), maker.chance.size(40)];

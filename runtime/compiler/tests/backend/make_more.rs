@@ -5,6 +5,7 @@ use sanderling_compiler::program::{Operation, TensorId};
 use sanderling_compiler::tables::Table;
 use sanderling_plan::step::{
     ActivatedConv, ArgMax, Gather, LayerNorm, LookupReal, MatMul, ResizeLinear, SoftmaxReal,
+    WideConv, WidePair, WideRequantize,
 };
 use sanderling_plan::{Dtype, Operator};
 
@@ -178,6 +179,101 @@ impl Maker {
             Table::I8(values),
         ];
         self.tabled(operator, tables, x, output)
+    }
+
+    /// The convolution that `conv` makes, in 16 bits.
+    pub fn wide_conv(&mut self, x: TensorId) -> TensorId {
+        let narrow = self.conv(x, false);
+        let Some(step) = self.program.steps.pop() else {
+            return narrow;
+        };
+        let Operation::Conv {
+            parameters: p,
+            affine,
+            ..
+        } = step.operation
+        else {
+            return narrow;
+        };
+        let (low, high) = self.wide_clamp();
+        let operator = Operator::WideConv(WideConv {
+            kernel_h: p.kernel_h,
+            kernel_w: p.kernel_w,
+            stride_h: p.stride_h,
+            stride_w: p.stride_w,
+            dilation_h: p.dilation_h,
+            dilation_w: p.dilation_w,
+            pad_top: p.pad_top,
+            pad_left: p.pad_left,
+            groups: p.groups,
+            weights: 0,
+            bias: 0,
+            multipliers: 0,
+            input_zero_point: self.wide_zero_point(),
+            weight_zero_point: p.weight_zero_point,
+            zero_point: self.wide_zero_point(),
+            low,
+            high,
+        });
+        let tables = vec![
+            Table::I8(affine.weights),
+            Table::I32(affine.bias),
+            Table::F32(affine.multipliers),
+        ];
+        let output = self.tensor(Dtype::I16, &self.shape(narrow));
+        self.tabled(operator, tables, x, output)
+    }
+
+    pub fn wide_pair(&mut self, a: TensorId, b: TensorId) -> TensorId {
+        let (low, high) = self.wide_clamp();
+        let parameters = WidePair {
+            product: self.chance.once_in(2),
+            scale_a: self.chance.scale(1e-4, 1e-1),
+            zero_a: self.wide_zero_point(),
+            scale_b: self.chance.scale(1e-4, 1e-1),
+            zero_b: self.wide_zero_point(),
+            scale_y: self.chance.scale(1e-4, 1.0),
+            zero_point: self.wide_zero_point(),
+            low,
+            high,
+        };
+        let output = self.tensor(Dtype::I16, &self.shape(a));
+        self.plain(Operator::WidePair(parameters), &[a, b], output)
+    }
+
+    /// From 8 or 16 bits to 8 or 16 bits.
+    pub fn wide_requantize(&mut self, x: TensorId, to: Dtype) -> TensorId {
+        let (low, high) = match to {
+            Dtype::I16 => self.wide_clamp(),
+            _ => self.chance.clamp(),
+        };
+        let parameters = WideRequantize {
+            scale_x: self.chance.scale(1e-4, 1e-1),
+            zero_x: self.wide_zero_point(),
+            scale_y: self.chance.scale(1e-4, 1e-1),
+            zero_point: match to {
+                Dtype::I16 => self.wide_zero_point(),
+                _ => self.chance.zero_point(),
+            },
+            low,
+            high,
+        };
+        let output = self.tensor(to, &self.shape(x));
+        self.plain(Operator::WideRequantize(parameters), &[x], output)
+    }
+
+    fn wide_zero_point(&mut self) -> i32 {
+        match self.chance.once_in(2) {
+            true => 0,
+            false => self.chance.of(-32_768, 32_767),
+        }
+    }
+
+    fn wide_clamp(&mut self) -> (i32, i32) {
+        match self.chance.once_in(2) {
+            true => (-32_768, 32_767),
+            false => (self.chance.of(-32_768, 0), self.chance.of(0, 32_767)),
+        }
     }
 
     fn tabled(

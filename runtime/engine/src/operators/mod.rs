@@ -28,6 +28,7 @@ mod rows;
 mod softmax;
 mod softmax_real;
 mod stream;
+mod wide;
 mod window;
 
 pub(crate) use window::Axis;
@@ -55,6 +56,9 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
         Operator::Dequantize(p) => dequantize::run(p, operands),
         Operator::ResizeNearest(p) => resize_nearest::run(p, operands),
         Operator::ActivatedConv(p) => activated_conv::run(p, operands),
+        Operator::WideConv(p) => wide::conv(p, operands),
+        Operator::WidePair(p) => wide::pair(p, operands),
+        Operator::WideRequantize(p) => wide::requantize(p, operands),
         Operator::ArgMax(p) => arg_max::run(p, operands),
         Operator::Gather(p) => gather::run(p, operands),
         Operator::LayerNorm(p) => layer_norm::run(p, operands),

@@ -8,4 +8,5 @@ mod pairs;
 mod picks;
 mod reals;
 mod single;
+mod wide;
 mod windows;

@@ -31,6 +31,7 @@ mod resize;
 mod resize_linear;
 mod softmax;
 pub mod stream;
+mod wide;
 mod word;
 
 pub use activated_conv::ActivatedConv;
@@ -51,6 +52,7 @@ pub use reduce_mean::ReduceMean;
 pub use resize::ResizeNearest;
 pub use resize_linear::ResizeLinear;
 pub use softmax::Softmax;
+pub use wide::{WideConv, WidePair, WideRequantize};
 
 pub(crate) use check::Check;
 
@@ -156,6 +158,9 @@ operators! {
     21 LookupReal(LookupReal) "lookup-real" /** A 256-entry table from byte to `f32`. */;
     22 SoftmaxReal(SoftmaxReal) "softmax-real" /** Softmax over the last axis, to `f32`. */;
     23 ActivatedConv(ActivatedConv) "activated-conv" /** Convolution whose activation stands before the quantization. */;
+    24 WideConv(WideConv) "wide-conv" /** Convolution of 16-bit activations. */;
+    25 WidePair(WidePair) "wide-pair" /** Sum or product of two 16-bit tensors. */;
+    26 WideRequantize(WideRequantize) "wide-requantize" /** Change of scale between 8 and 16 bits. */;
 }
 
 impl Operator {

@@ -6,7 +6,7 @@ pub use aligned::Aligned;
 use sanderling_plan::step::{
     ActivatedConv, Add, ArgMax, AveragePool, Conv, Copy, Dequantize, Fill, FullyConnected, Gather,
     LayerNorm, Lookup, LookupReal, MatMul, MaxPool, Mul, Quantize, ReduceMean, ResizeLinear,
-    ResizeNearest, Softmax, SoftmaxReal,
+    ResizeNearest, Softmax, SoftmaxReal, WideConv, WidePair, WideRequantize,
 };
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Dtype, Operator, Place, Shape, Target, TensorId};
@@ -234,6 +234,7 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     };
     b.step(Operator::Softmax(softmax), &[classes], classes, 0);
     ends(&mut b, turned, classes, scores);
+    sixteen_bits(&mut b, turned);
     let dequantize = Dequantize {
         scale: 1.0 / 256.0,
         zero_point: -128,
@@ -353,4 +354,53 @@ fn ends(b: &mut Builder, image: TensorId, classes: TensorId, scores: TensorId) {
         zero_x: 3,
     };
     b.step(Operator::SoftmaxReal(softmax), &[classes], scores, 0);
+}
+
+/// Steps on 16 bits.
+fn sixteen_bits(b: &mut Builder, image: TensorId) {
+    let a = b.tensor("a", Dtype::I16, &[1, 4, 4, 4]);
+    let y = b.tensor("y", Dtype::I16, &[1, 4, 4, 4]);
+    let (low, high) = (-30_000, 32_767);
+    let requantize = WideRequantize {
+        scale_x: 0.05,
+        zero_x: 3,
+        scale_y: 0.0002,
+        zero_point: -100,
+        low,
+        high,
+    };
+    b.step(Operator::WideRequantize(requantize), &[image], a, 0);
+    let conv = WideConv {
+        kernel_h: 3,
+        kernel_w: 2,
+        stride_h: 1,
+        stride_w: 1,
+        dilation_h: 1,
+        dilation_w: 1,
+        pad_top: 1,
+        pad_left: 1,
+        groups: 2,
+        weights: b.ramp(4 * 3 * 2 * 2),
+        bias: b.biases(4),
+        multipliers: b.floats(4, |i| 0.003 + i as f32 * 0.001),
+        input_zero_point: -100,
+        weight_zero_point: 1,
+        zero_point: 7,
+        low,
+        high,
+    };
+    b.step(Operator::WideConv(conv), &[a], y, 0);
+    let pair = WidePair {
+        product: true,
+        scale_a: 0.0002,
+        zero_a: -100,
+        scale_b: 0.001,
+        zero_b: 7,
+        scale_y: 0.0005,
+        zero_point: 0,
+        low,
+        high,
+    };
+    let product = b.tensor("product", Dtype::I16, &[1, 4, 4, 4]);
+    b.step(Operator::WidePair(pair), &[a, y], product, 0);
 }
