@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from zoo import oracle
 
 FRAMES = 6
-DTYPES = {"i8": (np.int8, TensorProto.INT8, -128, 127), "u8": (np.uint8, TensorProto.UINT8, 0, 255)}
+DTYPES = {"i8": (np.int8, TensorProto.INT8, -128, 127), "u8": (np.uint8, TensorProto.UINT8, 0, 255), "i16": (np.int16, TensorProto.INT16, -32768, 32767)}
 
 # com.microsoft (or ai.onnx) operators of the QOperator form, with the order of their operands.
 _ACTIVATION_FORMS = {
@@ -21,7 +21,9 @@ _ACTIVATION_FORMS = {
     "LeakyRelu": "QLinearLeakyRelu", "Softmax": "QLinearSoftmax",
 }
 # These move or compare values; the QOperator form runs them on the integers themselves.
-_ON_INTEGERS = {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Resize", "Pad"}
+_ON_INTEGERS = {
+    "MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Resize", "Pad", "ReduceMax", "ReduceMin", "Gather", "DepthToSpace",
+}
 
 
 @dataclass
@@ -68,14 +70,16 @@ class Graph:
     def input(self, shape, scale=None, zero=None, integer=False):
         """The model's input, float (quantized in the graph) or integer; a few values lie beyond the range."""
         shape = (1, *shape)
-        scale = np.float32(scale if scale is not None else 2.0 ** self.rng.uniform(-7, -2))
+        finer = 8 if self.dtype == "i16" else 0
+        scale = np.float32(scale if scale is not None else 2.0 ** self.rng.uniform(-7 - finer, -2 - finer))
         zero = self.zero_point() if zero is None else zero
         numpy_type, onnx_type, low, high = DTYPES[self.dtype]
         if integer:
             self.frames = self.rng.integers(low, high + 1, (FRAMES, *shape[1:])).astype(numpy_type)
             self.entry = helper.make_tensor_value_info("input", onnx_type, shape)
             return Quantized("input", scale, zero, self.dtype, self._real(self.frames[:, None], scale, zero))
-        steps = self.rng.uniform(low - zero - 6, high - zero + 6, (FRAMES, *shape[1:]))
+        beyond = (high - low) // 40
+        steps = self.rng.uniform(low - zero - beyond, high - zero + beyond, (FRAMES, *shape[1:]))
         self.frames = (steps * scale).astype(np.float32)
         self.entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)
         return self.quantize("input", self.frames[:, None], scale, zero)
@@ -90,6 +94,30 @@ class Graph:
         else:
             self._emit("DequantizeLinear", [x.name, *self._params(x)], "output")
             self.exit = helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)
+
+    def end(self, kind, inputs, plain=(), step=1.0, **attrs):
+        """One operator whose output, float or int64, is the model's without a quantization; `step` is its unit of tolerance."""
+        index = kind.startswith("Arg")
+        reals = [x.sample if isinstance(x, Quantized) else x.floats() for x in inputs]
+        out_type = TensorProto.INT64 if index else TensorProto.FLOAT
+        sample = self._evaluate(kind, reals, [isinstance(x, Quantized) for x in inputs], plain, attrs, out_type)
+        names = [x.name if self.form == "qoperator" else self._dequantize(x) for x in inputs]
+        self._emit(kind, [*names, *self._plain(plain)], "output", **attrs)
+        self.output_scale = step
+        self.exit = helper.make_tensor_value_info("output", out_type, sample.shape[1:])
+
+    def indices(self, shape, extent, negative=False):
+        """The model's input as int64 indices below `extent`."""
+        self.frames = self.rng.integers(-extent if negative else 0, extent, (FRAMES, *shape))
+        self.entry = helper.make_tensor_value_info("input", TensorProto.INT64, (1, *shape))
+        return "input"
+
+    def embedding(self, table, indices):
+        """Rows of a quantized constant by index."""
+        sample = np.stack([table.floats()[frame[None]] for frame in self.frames])
+        names = [self._dequantize(table), indices]
+        value = self._emit("Gather", names)
+        return self.quantize(value, sample, np.float32(table.scale), int(table.zero))
 
     def model(self, name):
         """The finished ONNX model."""
@@ -154,7 +182,10 @@ class Graph:
         reals, flags, extra = [x.sample, weight.floats()], [True, False], []
         if bias:
             count = weight.values.shape[0] if kind == "Conv" or attrs.get("transB") else weight.values.shape[1]
-            scale = np.broadcast_to(np.asarray(x.scale * weight.scale, np.float32), (count,)) if weight.axis is not None else np.float32(x.scale * weight.scale)
+            if kind == "ConvTranspose":
+                count *= attrs.get("group", 1)
+            per_channel = np.resize(np.asarray(x.scale * weight.scale, np.float32), count)
+            scale = per_channel if weight.axis is not None else np.float32(x.scale * weight.scale)
             values = self.rng.integers(-8000, 8001, count).astype(np.int32)
             constant = Constant(self._label("b"), values, np.asarray(scale), np.zeros(np.shape(scale), np.int32), 0 if weight.axis is not None else None)
             reals.append(constant.floats())
@@ -188,6 +219,14 @@ class Graph:
     def requantize(self, x, scale, zero):
         """A DequantizeLinear and a QuantizeLinear with other parameters."""
         return self.quantize(self._dequantize(x), x.sample, np.float32(scale), zero)
+
+    def narrow(self, x, dtype, scale=None, zero=0):
+        """A DequantizeLinear and a QuantizeLinear to another type; what follows has that type."""
+        value = self._dequantize(x)
+        self.dtype = dtype
+        low, high = DTYPES[dtype][2:]
+        scale = scale or np.float32(np.abs(x.sample).max() * 2 / (high - low))
+        return self.quantize(value, x.sample, scale, zero)
 
     def zero_point(self):
         """A random zero point; the ends of the range are as likely as all others together."""
@@ -235,17 +274,17 @@ class Graph:
         low, high = DTYPES[self.dtype][2:]
         top, bottom = float(sample.max()), float(min(sample.min(), 0.0))
         if scale is None:
-            scale = np.float32(max(top - bottom, 1e-3) / 255 / fill)
+            scale = np.float32(max(top - bottom, 1e-3) / (high - low) / fill)
         if zero is None:
             zero = int(np.clip(np.rint(low - bottom / scale / fill), low, high))
         return np.float32(scale), zero
 
-    def _evaluate(self, kind, reals, per_frame, plain, attrs):
+    def _evaluate(self, kind, reals, per_frame, plain, attrs, out_type=TensorProto.FLOAT):
         names = [f"i{k}" for k in range(len(reals))]
         extra = [None if p is None else numpy_helper.from_array(np.asarray(p), f"p{k}") for k, p in enumerate(plain)]
         node = helper.make_node(kind, names + ["" if e is None else e.name for e in extra], ["o"], **attrs)
         infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, r.shape[1:] if f else r.shape) for n, r, f in zip(names, reals, per_frame)]
-        graph = helper.make_graph([node], "one", infos, [helper.make_tensor_value_info("o", TensorProto.FLOAT, None)], [e for e in extra if e is not None])
+        graph = helper.make_graph([node], "one", infos, [helper.make_tensor_value_info("o", out_type, None)], [e for e in extra if e is not None])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)])
         model.ir_version = 8 if self.opset < 19 else 10
         runner = oracle.session(model)

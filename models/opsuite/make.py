@@ -22,15 +22,20 @@ def main():
     parser.add_argument("out", type=Path, help="folder to write to; made when it is missing")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="write only the cases whose name contains this")
+    parser.add_argument("--operators", default="", help="also write the onnx package's node tests of these operators, separated by commas")
     args = parser.parse_args()
     try:
-        from opsuite import blocks, convolution, dense, elementwise, movement, nets, patterns, pooling
+        from opsuite import activated, attention, blocks, convolution, dense, elementwise, gathering, movement, nets, patterns, pooling, recurrent
+        from opsuite import nodes, reductions, tails, transposed, wide
         from opsuite.graph import check
         from zoo import oracle
     except ImportError as error:
         sys.exit(f"opsuite: {error}; install models/requirements.txt")
 
-    families = (convolution, dense, elementwise, pooling, movement, blocks, nets, patterns)
+    families = (
+        convolution, transposed, dense, elementwise, activated, pooling, reductions, movement, gathering, attention, recurrent, tails, blocks, nets,
+        patterns, wide,
+    )
     cases = [case for family in families for case in family.cases() if args.only in case.name]
     if not cases:
         sys.exit(f"opsuite: no case has a name that contains {args.only!r}")
@@ -50,15 +55,25 @@ def main():
             raise ValueError(f"{case.name}: {error}") from error
         left = oracle.float_operators(model)
         (args.out / f"{case.name}.onnx").write_bytes(model.SerializeToString())
-        np.savez(args.out / f"{case.name}.npz", input=graph.frames, output=output)
+        np.savez(args.out / f"{case.name}.npz", input=_narrow(graph.frames), output=_narrow(output))
         index.append({
-            "name": case.name, "operator": case.operator, "form": graph.form, "activations": graph.dtype, "opset": graph.opset,
-            "tolerance": case.tolerance, "output_scale": graph.output_scale, "frames": len(graph.frames),
+            "name": case.name, "operator": case.operator, "executors": ["engine", "tract"] if graph.form == "qdq" else ["engine"], "source": "opsuite",
+            "absolute": case.absolute, "steps": {"output": graph.output_scale}, "form": graph.form, "activations": graph.dtype, "opset": graph.opset,
+            "tolerance": case.tolerance, "relative": case.relative, "output_scale": graph.output_scale, "frames": len(graph.frames),
             "input_shape": [1, *graph.frames.shape[1:]], "output_shape": [1, *output.shape[1:]], "output_type": str(output.dtype),
             "fused": not left, "float_operators": left, "onnxruntime_graph": dict(sorted(operators.items())),
         })
-    (args.out / "index.json").write_text(json.dumps({"oracle": oracle.DESCRIPTION, "seed": args.seed, "cases": index}, indent=1) + "\n")
-    print(f"{args.out}: {len(index)} cases, {sum(c['fused'] for c in index)} in integers throughout ONNX Runtime")
+    operators, left_out = [o for o in args.operators.split(",") if o], []
+    if operators:
+        found, left_out = nodes.cases(operators)
+        index += [nodes.write(case, args.out, _narrow) for case in found if args.only in case.name]
+    (args.out / "index.json").write_text(json.dumps({"oracle": oracle.DESCRIPTION, "seed": args.seed, "operators": operators, "left_out": left_out, "cases": index}, indent=1) + "\n")
+    print(f"{args.out}: {len(index)} cases, {sum(c['fused'] for c in index)} in integers throughout ONNX Runtime; {len(left_out)} node tests left out")
+
+
+def _narrow(array):
+    """Indices in 32 bits, as plans have them."""
+    return array.astype(np.int32) if array.dtype == np.int64 else array
 
 
 if __name__ == "__main__":

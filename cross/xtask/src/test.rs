@@ -19,7 +19,7 @@ pub struct Options {
     /// Only what runs on this machine itself: no QEMU, no release build, no Python
     #[arg(long)]
     quick: bool,
-    /// Write the firmware's snapshots anew instead of comparing with them
+    /// Write the firmware's snapshots and the page of operators anew instead of comparing with them
     #[arg(long)]
     bless: bool,
     /// Run only the suites whose name contains this
@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         }
     };
 
-    suite("workspace", &|| workspace_tests(&root));
+    suite("workspace", &|| workspace_tests(&root, options.bless));
     suite("workspace, documentation", &|| {
         cargo_tests(
             "documentation tests",
@@ -102,7 +102,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// The workspace's tests: by nextest where it is installed (it ends a test that hangs),
 /// else by `cargo test`.
-fn workspace_tests(root: &Path) -> anyhow::Result<Tally> {
+fn workspace_tests(root: &Path, bless: bool) -> anyhow::Result<Tally> {
+    let bless: &[(&str, &Path)] = match bless {
+        true => &[("SANDERLING_BLESS", Path::new("1"))],
+        false => &[],
+    };
     if workspace::find_program("cargo-nextest").is_none() {
         say(
             "cargo-nextest is not installed: using cargo test, in which a single test has no deadline",
@@ -118,7 +122,7 @@ fn workspace_tests(root: &Path) -> anyhow::Result<Tally> {
                 "--bins",
                 "--tests",
             ],
-            &[],
+            bless,
         );
     }
     let config = root.join("cross/nextest.toml");
@@ -136,7 +140,7 @@ fn workspace_tests(root: &Path) -> anyhow::Result<Tally> {
             "--config-file",
             config,
         ],
-        &[],
+        bless,
     )
 }
 

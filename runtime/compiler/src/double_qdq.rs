@@ -63,13 +63,13 @@ fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, usize, Pair)>
     (first != second).then(|| (q1, q2, dq2, common_range(first, second)))
 }
 
-/// The range that both pairs can represent, over all 256 values. `f32` throughout, and
+/// The range that both pairs can represent, over all values of the type. `f32` throughout, and
 /// `round` is half away from zero, as ONNX Runtime computes it.
 fn common_range(first: Pair, second: Pair) -> Pair {
-    let (low, high) = if first.2 == Element::U8 {
-        (0, 255)
-    } else {
-        (-128, 127)
+    let (low, high) = match first.2 {
+        Element::U8 => (0, 255),
+        Element::I16 => (i16::MIN.into(), i16::MAX.into()),
+        _ => (-128, 127),
     };
     let real = |value: i32, (scale, zero_point, _): Pair| (value - zero_point) as f32 * scale;
     let real_low = real(low, first).max(real(low, second));
@@ -106,7 +106,11 @@ fn parameters(graph: &Graph, node: usize) -> Option<Pair> {
         return None;
     };
     let element = graph.value(node.input(2)?).element;
-    matches!(element, Element::I8 | Element::U8).then_some((scale, zero_point as i32, element))
+    matches!(element, Element::I8 | Element::U8 | Element::I16).then_some((
+        scale,
+        zero_point as i32,
+        element,
+    ))
 }
 
 fn replace(graph: &mut Graph, q1: usize, dq2: usize, (scale, zero_point, element): Pair) {
@@ -126,6 +130,7 @@ fn replace(graph: &mut Graph, q1: usize, dq2: usize, (scale, zero_point, element
     };
     let point = match element {
         Element::U8 => Data::U8(vec![zero_point as u8]),
+        Element::I16 => Data::I16(vec![zero_point as i16]),
         _ => Data::I8(vec![zero_point as i8]),
     };
     let scale = constant("scale", Element::F32, Data::F32(vec![scale]));

@@ -2,6 +2,7 @@
 
 use crate::memory::MemoryPlan;
 use crate::program::{Affine, Operation, Program, TensorId};
+use crate::tables::pointed;
 use sanderling_plan::step::{Conv, FullyConnected, Lookup, ResizeNearest, Softmax};
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Operator, Place, Shape, Target, tensor};
@@ -149,6 +150,13 @@ fn operator(operation: &Operation, target: Target, writer: &mut Writer) -> Opera
             rows: write_u16(rows, writer),
             columns: write_u16(columns, writer),
         }),
+        Operation::Tabled { operator, tables } => {
+            let offsets: Vec<u32> = tables
+                .iter()
+                .map(|table| writer.constant(&table.bytes()))
+                .collect();
+            pointed(*operator, &offsets)
+        }
         Operation::Plain(operator) => *operator,
     }
 }

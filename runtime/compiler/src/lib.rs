@@ -25,6 +25,7 @@ pub mod reference;
 pub mod regions;
 pub mod report;
 pub mod streaming;
+pub mod tables;
 
 pub use error::{CompileError, Refusal};
 pub use report::Report;

@@ -5,6 +5,7 @@
 //! [`Buffer`]: reshapes are two tensors over one buffer.
 
 use crate::error::{CompileError, Refusal};
+use crate::tables::Table;
 use sanderling_plan::step as plan;
 use sanderling_plan::tensor::MAX_RANK;
 use sanderling_plan::{Dtype, Operator, Target};
@@ -94,6 +95,13 @@ pub enum Operation {
         /// Which input column, by output column.
         columns: Vec<u16>,
     },
+    /// An operator with constant tables, in the order of the fields that say where they lie.
+    Tabled {
+        /// Its parameters.
+        operator: Operator,
+        /// Its constants.
+        tables: Vec<Table>,
+    },
     /// An operator without constants: add, mul, pools, reduce, copy, fill, borders.
     Plain(Operator),
 }
@@ -118,6 +126,7 @@ impl Operation {
             Self::Lookup { table } => table.len(),
             Self::Softmax { table, .. } => 4 * table.len(),
             Self::ResizeNearest { rows, columns } => 2 * (rows.len() + columns.len()),
+            Self::Tabled { tables, .. } => tables.iter().map(Table::len).sum(),
             Self::Plain(_) => 0,
         }
     }
@@ -132,10 +141,22 @@ impl Operation {
             Self::Softmax { parameters, table } => {
                 parameters.inverse_scale.is_finite() && finite(table)
             }
+            Self::Tabled { operator, tables } => {
+                let scales = match operator {
+                    Operator::ResizeLinear(p) => vec![p.scale_x, p.scale_y],
+                    Operator::LayerNorm(p) => vec![p.scale_x, p.scale_y, p.epsilon],
+                    _ => vec![],
+                };
+                finite(&scales) && tables.iter().all(Table::is_finite)
+            }
             Self::Plain(operator) => match operator {
                 Operator::Add(p) => finite(&[p.ratio_a, p.ratio_b, p.fixed]),
                 Operator::Mul(p) => finite(&[p.ratio, p.offset]),
                 Operator::ReduceMean(p) => p.multiplier.is_finite(),
+                Operator::MatMul(p) => p.multiplier.is_finite(),
+                Operator::WidePair(p) => finite(&[p.scale_a, p.scale_b, p.scale_y]),
+                Operator::WideRequantize(p) => finite(&[p.scale_x, p.scale_y]),
+                Operator::SoftmaxReal(p) => p.scale.is_finite(),
                 _ => true,
             },
             Self::Lookup { .. } | Self::ResizeNearest { .. } => true,

@@ -177,7 +177,7 @@ fn operator_name(operation: &Operation) -> &'static str {
         Operation::Lookup { .. } => "lookup",
         Operation::Softmax { .. } => "softmax",
         Operation::ResizeNearest { .. } => "resize-nearest",
-        Operation::Plain(operator) => operator.name(),
+        Operation::Tabled { operator, .. } | Operation::Plain(operator) => operator.name(),
     }
 }
 
@@ -190,6 +190,7 @@ fn operation_bytes(step: &Step) -> usize {
         Operation::Lookup { table } => table.len(),
         Operation::Softmax { table, .. } => 4 * table.len(),
         Operation::ResizeNearest { rows, columns } => 2 * (rows.len() + columns.len()),
+        Operation::Tabled { tables, .. } => tables.iter().map(|table| table.len()).sum(),
         Operation::Plain(_) => 0,
     }
 }

@@ -39,6 +39,30 @@ fn step_bound<B: AsRef<[u8]>>(plan: &Plan<B>, step: &Step) -> Option<u64> {
         Operator::FullyConnected(_) => input.map_or(1, |tensor| u64::from(tensor.shape.last())),
         Operator::MaxPool(p) => inside(p.kernel_h, p.kernel_w).saturating_add(1),
         Operator::AveragePool(p) => inside(p.kernel_h, p.kernel_w).saturating_add(1),
+        Operator::ActivatedConv(p) => {
+            let channels = input
+                .and_then(|tensor| tensor.shape.nhwc())
+                .map_or(1, |[.., c]| c);
+            u64::from(p.kernel_h)
+                .saturating_mul(u64::from(p.kernel_w))
+                .saturating_mul(u64::from(channels / p.groups.max(1)).saturating_add(1))
+                .saturating_add(17)
+        }
+        Operator::WideConv(p) => {
+            let channels = input
+                .and_then(|tensor| tensor.shape.nhwc())
+                .map_or(1, |[.., c]| c);
+            u64::from(p.kernel_h)
+                .saturating_mul(u64::from(p.kernel_w))
+                .saturating_mul(u64::from(channels / p.groups.max(1)).saturating_add(1))
+                .saturating_add(1)
+        }
+        Operator::MatMul(_) => input.map_or(1, |tensor| u64::from(tensor.shape.last())),
+        Operator::ArgMax(p) => u64::from(p.reduce),
+        Operator::ResizeLinear(_) => 4,
+        // Twice over the row, and an exponential of some 30 operations.
+        Operator::LayerNorm(_) => 2,
+        Operator::SoftmaxReal(_) => 32,
         _ => 1,
     };
     Some(outputs.saturating_mul(each).saturating_add(inputs))

@@ -24,6 +24,8 @@ pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
+    /// Whether the file says `int64`, which is fed in 32 bits.
+    pub(crate) is_wide: bool,
 }
 
 impl<'a> Onnx<'a> {
@@ -138,7 +140,8 @@ impl<'a> Onnx<'a> {
             pb::tensor_proto::DataType::Int8 => Dtype::I8,
             pb::tensor_proto::DataType::Uint8 => Dtype::U8,
             pb::tensor_proto::DataType::Int16 => Dtype::I16,
-            pb::tensor_proto::DataType::Int32 => Dtype::I32,
+            // Indices: a robot's have 32 bits.
+            pb::tensor_proto::DataType::Int32 | pb::tensor_proto::DataType::Int64 => Dtype::I32,
             pb::tensor_proto::DataType::Float => Dtype::F32,
             other => return Err(fault(not_a_dtype(&format!("{other:?}").to_lowercase()))),
         };
@@ -172,6 +175,7 @@ impl<'a> Onnx<'a> {
             name: input.name.clone(),
             dtype,
             shape: dims,
+            is_wide: elem == pb::tensor_proto::DataType::Int64,
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::{AlignedBytes, ModelError, TensorInfo};
 use sanderling_plan::Dtype;
 use std::sync::Arc;
 use tract_onnx::prelude::{
-    Framework, InferenceFact, InferenceModelExt, IntoRunnable, TVec, Tensor, TractError,
+    DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable, TVec, Tensor, TractError,
     TypedRunnableModel,
 };
 use tract_onnx::tract_core::internal::Op;
@@ -24,6 +24,8 @@ pub(crate) struct TractModel {
     plan: Arc<TypedRunnableModel>,
     pub(crate) inputs: Vec<TensorInfo>,
     pub(crate) outputs: Vec<TensorInfo>,
+    /// By input: whether tract wants 64 bits where the buffer has 32.
+    wide: Vec<bool>,
     input_bytes: Vec<AlignedBytes>,
     output_bytes: Vec<AlignedBytes>,
 }
@@ -54,7 +56,11 @@ impl TractModel {
             .model_for_proto_model(&onnx.model)
             .map_err(fault("cannot read it"))?;
         for (index, source) in sources.iter().enumerate() {
-            let fact = InferenceFact::dt_shape(datum_type(source.dtype), &source.shape);
+            let datum = match source.is_wide {
+                true => DatumType::I64,
+                false => datum_type(source.dtype),
+            };
+            let fact = InferenceFact::dt_shape(datum, &source.shape);
             graph
                 .set_input_fact(index, fact)
                 .map_err(fault("cannot set its inputs"))?;
@@ -66,6 +72,7 @@ impl TractModel {
                 .map_err(fault("cannot optimize it"))?,
             Some(_) => typed,
         };
+        let wide = sources.iter().map(|source| source.is_wide).collect();
         let inputs: Vec<TensorInfo> = sources
             .into_iter()
             .map(|s| float_info(s.name, s.dtype, s.shape))
@@ -80,9 +87,13 @@ impl TractModel {
                 tensor: output.clone(),
                 why,
             };
+            let datum = match fact.datum_type.unquantized() {
+                DatumType::I64 => DatumType::I32,
+                other => other,
+            };
             let dtype = Dtype::ALL
                 .into_iter()
-                .find(|&d| datum_type(d) == fact.datum_type.unquantized())
+                .find(|&d| datum_type(d) == datum)
                 .ok_or_else(|| tensor_fault(not_a_dtype(&format!("{:?}", fact.datum_type))))?;
             let shape = fact
                 .shape
@@ -101,6 +112,7 @@ impl TractModel {
             plan: typed
                 .into_runnable()
                 .map_err(fault("cannot order its steps"))?,
+            wide,
             input_bytes: buffers(&inputs),
             output_bytes: buffers(&outputs),
             inputs,
@@ -129,13 +141,25 @@ impl TractModel {
     fn run_in_tract(&mut self) -> Result<(), ModelError> {
         let fault = |error: TractError| tract_error(&self.name, CANNOT_RUN, &error);
         let mut feed = TVec::new();
-        for (info, bytes) in self.inputs.iter().zip(&self.input_bytes) {
+        let inputs = self.inputs.iter().zip(&self.input_bytes);
+        for ((info, bytes), &wide) in inputs.zip(&self.wide) {
             let mut tensor = Tensor::zero_dt(datum_type(info.dtype), &info.shape).map_err(fault)?;
             tensor.as_bytes_mut().copy_from_slice(bytes.as_ref());
+            if wide {
+                tensor = tensor
+                    .cast_to_dt(DatumType::I64)
+                    .map_err(fault)?
+                    .into_owned();
+            }
             feed.push(tensor.into());
         }
         let answers = self.plan.run(feed).map_err(fault)?;
         for (buffer, answer) in self.output_bytes.iter_mut().zip(&answers) {
+            let narrow = match answer.datum_type() {
+                DatumType::I64 => Some(answer.cast_to_dt(DatumType::I32).map_err(fault)?),
+                _ => None,
+            };
+            let answer: &Tensor = narrow.as_deref().unwrap_or(answer);
             let (buffer, bytes) = (buffer.as_mut(), answer.as_bytes());
             if buffer.len() != bytes.len() {
                 let why = "an output changed its shape".to_owned();

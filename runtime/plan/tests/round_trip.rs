@@ -4,7 +4,7 @@ mod every_operator;
 
 use every_operator::Aligned;
 use sanderling_plan::golden::Part;
-use sanderling_plan::{Dtype, Plan, PlanError, Target};
+use sanderling_plan::{Dtype, Operator, Plan, PlanError, Target};
 
 fn written() -> Plan<Aligned> {
     Plan::new(Aligned::new(&every_operator::plan(|_| vec![9; 12]))).unwrap()
@@ -53,7 +53,9 @@ fn every_operator_comes_back_in_order() {
         .collect();
     assert_eq!(names, steps);
     numbers.sort_unstable();
-    assert_eq!(numbers, (1..=15).collect::<Vec<u8>>());
+    numbers.dedup();
+    let all: Vec<u8> = Operator::ALL.iter().map(|&(number, _)| number).collect();
+    assert_eq!(numbers, all);
     assert!(plan.step(plan.step_count()).is_none() && plan.step(usize::MAX).is_none());
 }
 

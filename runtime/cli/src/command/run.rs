@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_executor::frames::{self, Array, Header};
 use sanderling_executor::{Model, TensorInfo, check_finite};
+use sanderling_plan::Dtype;
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -128,6 +129,11 @@ impl Run {
             let mut array = frames::read(&self.input, &chosen.name)?;
             if let Some(axes) = &self.permute {
                 array = array.permuted(axes)?;
+            }
+            if info.dtype == Dtype::I32
+                && let Some(narrowed) = array.narrowed()
+            {
+                array = narrowed;
             }
             check(&array.header, info).with_context(|| self.input.display().to_string())?;
             arrays.push(array);

@@ -85,6 +85,11 @@ fn typed(proto: &pb::ModelProto, framework: &tract_onnx::Onnx) -> Result<Graph, 
     walk(&typed, opset, names)
 }
 
+/// Every ONNX operator that the compiler looks at, those of the QOperator form included.
+pub fn operators() -> impl Iterator<Item = &'static str> {
+    keep::KEPT.iter().chain(normalize::QOPERATORS).copied()
+}
+
 /// tract takes for granted that every output of the graph is computed somewhere.
 fn defined_outputs(graph: &pb::GraphProto) -> Result<(), CompileError> {
     let defined = |name: &String| {

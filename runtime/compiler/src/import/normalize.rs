@@ -8,6 +8,22 @@ use super::keep::node_name;
 use crate::error::{CompileError, Refusal};
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
 
+/// The operators that are rewritten.
+pub const QOPERATORS: &[&str] = &[
+    "QGemm",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearConcat",
+    "QLinearConv",
+    "QLinearGlobalAveragePool",
+    "QLinearLeakyRelu",
+    "QLinearMatMul",
+    "QLinearMul",
+    "QLinearReduceMean",
+    "QLinearSigmoid",
+    "QLinearSoftmax",
+];
+
 /// Rewrites every QLinear node of the graph.
 pub fn qoperators_to_qdq(graph: &mut GraphProto) -> Result<(), CompileError> {
     let mut refusals = Vec::new();

@@ -1,7 +1,7 @@
 //! Elementwise operators of two tensors.
 
 use super::arrange::{CopyAxis, strided};
-use super::meaning::{Mapped, Meaning, Quantization, Stored, Weights};
+use super::meaning::{Activation, Mapped, Meaning, Quantization, Stored, Weights};
 use super::unary::map;
 use super::{Matcher, Why};
 use crate::graph::{Element, Node};
@@ -10,14 +10,17 @@ use sanderling_plan::{Operator, step};
 use std::sync::Arc;
 
 /// An operand of Add or Mul, brought to the shape and order of the result.
-struct Operand {
-    tensor: TensorId,
-    quantization: Quantization,
+pub(super) struct Operand {
+    pub(super) tensor: TensorId,
+    pub(super) quantization: Quantization,
 }
 
 impl<'a> Matcher<'a> {
     pub(super) fn binary(&mut self, index: usize, node: &'a Node) -> Result<Meaning, Why> {
         let function = function(&node.operator);
+        if let Some(activated) = self.binary_of_pending(node, function)? {
+            return Ok(activated);
+        }
         // A number on either side, or twice the same tensor: still a function of one.
         let (a, b) = (self.mapped(node, 0), self.mapped(node, 1));
         match (a, b) {
@@ -51,7 +54,7 @@ impl<'a> Matcher<'a> {
             }
             _ => {}
         }
-        if !matches!(node.operator.as_str(), "Add" | "Mul") {
+        if !matches!(node.operator.as_str(), "Add" | "Mul" | "Sub") {
             return Err(format!(
                 "{} of two tensors has no integer form",
                 node.operator
@@ -72,6 +75,38 @@ impl<'a> Matcher<'a> {
         })
     }
 
+    /// A function of a convolution or product that is not quantized yet: of it and a
+    /// number, or of it and itself.
+    fn binary_of_pending(
+        &mut self,
+        node: &Node,
+        function: fn(f32, f32) -> f32,
+    ) -> Result<Option<Meaning>, Why> {
+        let (a, b) = (self.activation(node, 0), self.activation(node, 1));
+        let (index, combined): (usize, Activation) = match (a, b) {
+            (Some((index, a)), Some((other, b))) if index == other => {
+                let both = move |x| function((a.0)(x), (b.0)(x));
+                (index, Activation(Arc::new(both)))
+            }
+            (Some((index, a)), None) => match self.float_scalar(node, 1) {
+                Some(b) => (index, Activation(Arc::new(move |x| function((a.0)(x), b)))),
+                None => return Ok(None),
+            },
+            (None, Some((index, b))) => match self.float_scalar(node, 0) {
+                Some(a) => (index, Activation(Arc::new(move |x| function(a, (b.0)(x))))),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        if self.output_shape(node) != self.output_shape(&self.graph.nodes[index]) {
+            return Err("its constant has more dimensions than the tensor".into());
+        }
+        Ok(Some(Meaning::Activated {
+            node: index,
+            function: combined,
+        }))
+    }
+
     pub(super) fn add(
         &mut self,
         node: &Node,
@@ -80,7 +115,10 @@ impl<'a> Matcher<'a> {
     ) -> Result<Stored, Why> {
         let (a, b, output) = self.pair(node, to)?;
         let ratio_a = a.quantization.scale / to.scale;
-        let ratio_b = b.quantization.scale / to.scale;
+        let ratio_b = match node.operator.as_str() {
+            "Sub" => -b.quantization.scale / to.scale,
+            _ => b.quantization.scale / to.scale,
+        };
         let (zero_a, zero_b) = (
             a.quantization.zero_point as f32,
             b.quantization.zero_point as f32,
@@ -138,7 +176,7 @@ impl<'a> Matcher<'a> {
         Ok((a, b, output))
     }
 
-    fn broadcast(
+    pub(super) fn broadcast(
         &mut self,
         node: &Node,
         input: usize,
@@ -288,6 +326,18 @@ fn function(operator: &str) -> fn(f32, f32) -> f32 {
         "Add" => |a, b| a + b,
         "Sub" => |a, b| a - b,
         "Mul" => |a, b| a * b,
+        "Pow" => power,
+        "Max" => f32::max,
+        "Min" => f32::min,
         _ => |a, b| a / b,
+    }
+}
+
+/// As ONNX Runtime has it: squares and cubes are products.
+fn power(base: f32, exponent: f32) -> f32 {
+    match exponent {
+        2.0 => base * base,
+        3.0 => base * base * base,
+        _ => base.powf(exponent),
     }
 }

@@ -5,6 +5,7 @@ use super::{Matcher, Why, axis};
 use crate::error::Refusal;
 use crate::graph::{Element, Node, ValueId};
 use crate::program::Operation;
+use crate::tables::Table as TableOf;
 use sanderling_plan::{Dtype, Operator, step};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ impl<'a> Matcher<'a> {
                 Element::F32 => Dtype::F32,
                 Element::I8 => Dtype::I8,
                 Element::U8 => Dtype::U8,
+                // Indices; a plan has them in 32 bits.
+                Element::I32 | Element::I64 => Dtype::I32,
+                Element::I16 => Dtype::I16,
                 other => {
                     let why = format!("an input of type {other} has no place in a plan");
                     self.refusals.push(Refusal::new(&value.name, "input", why));
@@ -115,11 +119,14 @@ impl<'a> Matcher<'a> {
                 self.step(node, flip, vec![stored.tensor], tensor);
                 Ok(Stored { tensor, ..stored })
             }
-            Some(Meaning::Mapped(Mapped {
-                stored,
-                linear: Some(from),
-                ..
-            })) => {
+            Some(
+                Meaning::Mapped(Mapped {
+                    stored,
+                    linear: Some(from),
+                    ..
+                })
+                | Meaning::Wide(stored, from),
+            ) => {
                 let stored = self.row_major(node, &stored)?;
                 let shape = self.program.tensor(stored.tensor).shape.clone();
                 let tensor = self
@@ -137,11 +144,35 @@ impl<'a> Matcher<'a> {
                     ..stored
                 })
             }
-            Some(Meaning::Mapped(_)) => Err(Some(
-                "it is the float output of an activation function; end the model with \
-                 QuantizeLinear (and DequantizeLinear)"
-                    .into(),
-            )),
+            Some(Meaning::Mapped(mapped)) => {
+                let stored = self.row_major(node, &mapped.stored)?;
+                let shape = self.program.tensor(stored.tensor).shape.clone();
+                let tensor = self
+                    .program
+                    .add_tensor(&node.name, Dtype::F32, shape, 0.0, 0);
+                let operation = Operation::Tabled {
+                    operator: Operator::LookupReal(step::LookupReal { table: 0 }),
+                    tables: vec![TableOf::F32(mapped.table.to_vec())],
+                };
+                self.step(node, operation, vec![stored.tensor], tensor);
+                Ok(Stored {
+                    tensor,
+                    element: Element::F32,
+                    ..stored
+                })
+            }
+            Some(Meaning::Pending { node: from, .. })
+                if self.graph.nodes[from].operator == "Softmax" =>
+            {
+                let graph = self.graph;
+                let stored = self.softmax_real(&graph.nodes[from])?;
+                Ok(self.row_major(node, &stored)?)
+            }
+            Some(Meaning::Activated { node: from, .. }) => Err(Some(format!(
+                "it is the float output of an activation after `{}`; end the model with \
+                 QuantizeLinear (and DequantizeLinear)",
+                self.graph.nodes[from].name
+            ))),
             Some(Meaning::Pending { node: from, .. }) => Err(Some(format!(
                 "it is the float output of `{}`; end the model with QuantizeLinear (and \
                  DequantizeLinear)",
@@ -165,6 +196,11 @@ impl<'a> Matcher<'a> {
                 "it reads {} with a zero point of {}",
                 stored.element, quantization.element
             ));
+        }
+        if quantization.element == Element::I16 {
+            let tensor = &mut self.program.tensors[stored.tensor.0];
+            (tensor.scale, tensor.zero_point) = (quantization.scale, quantization.zero_point);
+            return Ok(Meaning::Wide(stored, quantization));
         }
         let mut table: Table = [0.0; 256];
         for (byte, real) in table.iter_mut().enumerate() {
@@ -201,7 +237,18 @@ impl<'a> Matcher<'a> {
                     // The pair cancels.
                     return Ok(Meaning::Stored(mapped.stored));
                 }
+                if to.element == Element::I16 {
+                    return self.widened(node, &mapped, to).map(Meaning::Stored);
+                }
                 Ok(Meaning::Stored(self.lookup(node, &mapped, to)))
+            }
+            Some(Meaning::Wide(stored, from)) => {
+                if from == to {
+                    return Ok(Meaning::Stored(stored));
+                }
+                let range = to.range();
+                let stored = self.requantized(node, &stored, from, to, range);
+                Ok(Meaning::Stored(stored))
             }
             Some(Meaning::Pending {
                 node: pending,
@@ -219,6 +266,29 @@ impl<'a> Matcher<'a> {
                     }
                 }
             }
+            Some(Meaning::Activated {
+                node: index,
+                function,
+            }) if to.element == Element::I16 => {
+                let at = &self.graph.nodes[index];
+                let why = "a function of its int16 output is not supported; quantize it first";
+                self.refusals
+                    .push(Refusal::new(&at.name, &at.operator, why));
+                drop(function);
+                Ok(Meaning::Refused)
+            }
+            Some(Meaning::Activated {
+                node: index,
+                function,
+            }) => match self.activated(index, &function, to) {
+                Ok(stored) => Ok(Meaning::Stored(stored)),
+                Err(why) => {
+                    let at = &self.graph.nodes[index];
+                    self.refusals
+                        .push(Refusal::new(&at.name, &at.operator, why));
+                    Ok(Meaning::Refused)
+                }
+            },
             Some(Meaning::Stored(stored)) => Err(format!("it reads {}", stored.element)),
             Some(Meaning::Weights(_)) | None => {
                 Err("it quantizes a constant; store the quantized constant instead".into())
@@ -270,13 +340,13 @@ impl<'a> Matcher<'a> {
             None => (Element::U8, 0),
         };
         match element {
-            Element::I8 | Element::U8 => Ok(Quantization {
+            Element::I8 | Element::U8 | Element::I16 => Ok(Quantization {
                 scale,
                 zero_point,
                 element,
             }),
             other => Err(format!(
-                "{other} activations are not supported, only int8 and uint8"
+                "{other} activations are not supported, only int8, uint8, and int16"
             )),
         }
     }

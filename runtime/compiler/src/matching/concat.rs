@@ -59,7 +59,7 @@ impl Matcher<'_> {
             .map(|stored| Some(Meaning::Stored(stored)))
     }
 
-    fn join(
+    pub(super) fn join(
         &mut self,
         node: &Node,
         parts: &[Stored],

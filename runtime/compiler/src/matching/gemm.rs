@@ -1,11 +1,23 @@
 //! Gemm and MatMul with constant weights.
 
 use super::conv::SignedWeights;
-use super::meaning::{Quantization, Stored};
+use super::meaning::{Meaning, Quantization, Stored};
 use super::{Matcher, Why};
 use crate::graph::Node;
 use crate::program::{Affine, Operation};
 use sanderling_plan::step;
+
+/// The constant side of a product.
+pub(super) struct Product {
+    /// `[out][k]`.
+    pub(super) packed: Vec<i8>,
+    pub(super) k: usize,
+    pub(super) outputs: usize,
+    pub(super) signed: SignedWeights,
+    pub(super) bias: Vec<i32>,
+    /// Gemm's factor, 1 where there is none.
+    pub(super) alpha: f32,
+}
 
 impl Matcher<'_> {
     pub(super) fn gemm(
@@ -14,14 +26,76 @@ impl Matcher<'_> {
         to: Quantization,
         clamp: (i32, i32),
     ) -> Result<Stored, Why> {
+        if node.operator == "MatMul" && !self.has_weights(node) {
+            return self.mat_mul(node, to, clamp);
+        }
         let (x, from) = self.operand(node, 0)?;
-        let weights = self.node_weights(node, 1).map_err(|why| {
-            if why.contains("constant") {
-                "a product of two activations is not supported; one side must be constant".into()
-            } else {
-                why
-            }
-        })?;
+        let Product {
+            packed,
+            k,
+            outputs,
+            signed,
+            bias,
+            alpha,
+        } = self.product(node, &x, from)?;
+        let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
+            packed[o * k..][..k].iter().copied()
+        });
+        let mut multipliers = signed.multipliers(from.scale, to.scale);
+        if alpha != 1.0 {
+            multipliers = signed
+                .scales
+                .iter()
+                .map(|&s| (alpha * from.scale * s) / to.scale)
+                .collect();
+        }
+        let shape = self.output_shape(node);
+        let x = self.row_major(node, &x)?;
+        let rows: usize = x.shape.iter().product::<usize>() / k;
+        let input = self.program.add_view(x.tensor, vec![rows, k]);
+        let order = (0..shape.len()).collect();
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
+        let target = self.program.add_view(output.tensor, vec![rows, outputs]);
+        let parameters = step::FullyConnected {
+            weights: 0,
+            bias: 0,
+            multipliers: 0,
+            zero_point: to.zero_point_i8(),
+            low: clamp.0,
+            high: clamp.1,
+            weight_zero_point: signed.zero_point.into(),
+        };
+        let affine = Affine {
+            weights: packed,
+            bias: folded,
+            multipliers,
+        };
+        let operation = Operation::FullyConnected { parameters, affine };
+        self.step_with(
+            node,
+            operation,
+            vec![input],
+            target,
+            0,
+            (rows * k * outputs) as u64,
+        );
+        Ok(output)
+    }
+
+    /// Whether the second operand is a constant matrix, which both operands share.
+    fn has_weights(&self, node: &Node) -> bool {
+        matches!(self.meaning(node, 1), Some(Meaning::Weights(w)) if w.shape.len() == 2)
+            && matches!(self.meaning(node, 0), Some(Meaning::Mapped(_)))
+    }
+
+    /// The constant side of a product, packed.
+    pub(super) fn product(
+        &self,
+        node: &Node,
+        x: &Stored,
+        from: Quantization,
+    ) -> Result<Product, Why> {
+        let weights = self.node_weights(node, 1)?;
         let gemm = node.operator == "Gemm";
         let flag = |name: &str| gemm && node.int(name).unwrap_or(0) != 0;
         if flag("transA") {
@@ -64,47 +138,13 @@ impl Matcher<'_> {
             .flat_map(|o| (0..k).map(move |i| (o, i)))
             .map(|(o, i)| signed.values[at(o, i)])
             .collect();
-        let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
-            packed[o * k..][..k].iter().copied()
-        });
-        let mut multipliers = signed.multipliers(from.scale, to.scale);
-        if alpha != 1.0 {
-            multipliers = signed
-                .scales
-                .iter()
-                .map(|&s| (alpha * from.scale * s) / to.scale)
-                .collect();
-        }
-
-        let x = self.row_major(node, &x)?;
-        let rows: usize = x.shape.iter().product::<usize>() / k;
-        let input = self.program.add_view(x.tensor, vec![rows, k]);
-        let order = (0..shape.len()).collect();
-        let output = self.new_stored(node, shape, order, to.element, Some(to));
-        let target = self.program.add_view(output.tensor, vec![rows, outputs]);
-        let parameters = step::FullyConnected {
-            weights: 0,
-            bias: 0,
-            multipliers: 0,
-            zero_point: to.zero_point_i8(),
-            low: clamp.0,
-            high: clamp.1,
-            weight_zero_point: signed.zero_point.into(),
-        };
-        let affine = Affine {
-            weights: packed,
-            bias: folded,
-            multipliers,
-        };
-        let operation = Operation::FullyConnected { parameters, affine };
-        self.step_with(
-            node,
-            operation,
-            vec![input],
-            target,
-            0,
-            (rows * k * outputs) as u64,
-        );
-        Ok(output)
+        Ok(Product {
+            packed,
+            k,
+            outputs,
+            signed,
+            bias,
+            alpha,
+        })
     }
 }

@@ -11,7 +11,7 @@ pub struct Quantization {
     pub scale: f32,
     /// Stored value that stands for real 0.
     pub zero_point: i32,
-    /// `I8` or `U8`.
+    /// `I8`, `U8`, or `I16`.
     pub element: Element,
 }
 
@@ -28,19 +28,33 @@ impl Quantization {
 
     /// Lowest and highest value as ONNX stores it.
     pub fn limits(&self) -> (i32, i32) {
-        (-128 + self.bias(), 127 + self.bias())
+        let (low, high) = self.range();
+        (low + self.bias(), high + self.bias())
+    }
+
+    /// Lowest and highest value inside the plan.
+    pub fn range(&self) -> (i32, i32) {
+        match self.element {
+            Element::I16 => (i16::MIN.into(), i16::MAX.into()),
+            _ => (i8::MIN.into(), i8::MAX.into()),
+        }
     }
 
     /// QuantizeLinear, as ONNX Runtime computes it: divide, saturate, round half to
     /// even, add the zero point. The result is the plan's `i8` value; NaN gives the lowest.
     pub fn quantize(&self, real: f32) -> i8 {
+        self.stored(real) as i8
+    }
+
+    /// The plan's value, of 8 or 16 bits.
+    fn stored(&self, real: f32) -> i32 {
         let (low, high) = self.limits();
         let (low, high) = (
             (low - self.zero_point) as f32,
             (high - self.zero_point) as f32,
         );
         let steps = (real / self.scale).max(low).min(high).round_ties_even();
-        (steps as i32 + self.zero_point - self.bias()) as i8
+        steps as i32 + self.zero_point - self.bias()
     }
 
     /// DequantizeLinear of the plan's `i8` value.
@@ -50,14 +64,15 @@ impl Quantization {
 
     /// Where the plan clamps a result that lies in `low..=high` of the reals.
     pub fn clamp(&self, low: f32, high: f32) -> (i32, i32) {
-        let edge = |real: f32, open: i8| {
+        let (lowest, highest) = self.range();
+        let edge = |real: f32, open: i32| {
             if real.is_finite() {
-                self.quantize(real)
+                self.stored(real)
             } else {
                 open
             }
         };
-        (edge(low, i8::MIN).into(), edge(high, i8::MAX).into())
+        (edge(low, lowest), edge(high, highest))
     }
 }
 
@@ -94,6 +109,11 @@ impl Stored {
             stride *= self.shape[axis];
         }
         strides
+    }
+
+    /// Whether an element is a byte.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.element, Element::I8 | Element::U8)
     }
 
     /// Whether the bytes lie as `order` would have them; axes of extent 1 do not matter.
@@ -134,6 +154,31 @@ pub struct Weights {
     pub axis: usize,
 }
 
+impl Weights {
+    /// The real numbers that the integers stand for.
+    pub fn reals(&self) -> Vec<f32> {
+        let inner: usize = self.shape.iter().skip(self.axis + 1).product();
+        self.values
+            .iter()
+            .enumerate()
+            .map(|(at, &value)| {
+                let index = at / inner.max(1) % self.scales.len();
+                (value - self.zero_points[index]) as f32 * self.scales[index]
+            })
+            .collect()
+    }
+}
+
+/// A function of a real number.
+#[derive(Clone)]
+pub struct Activation(pub Arc<dyn Fn(f32) -> f32>);
+
+impl std::fmt::Debug for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a function")
+    }
+}
+
 /// What an ONNX value is.
 #[derive(Clone, Debug)]
 pub enum Meaning {
@@ -141,6 +186,8 @@ pub enum Meaning {
     Stored(Stored),
     /// A real tensor that is a function of a stored one.
     Mapped(Mapped),
+    /// A tensor of 16 bits behind DequantizeLinear.
+    Wide(Stored, Quantization),
     /// An integer constant behind DequantizeLinear.
     Weights(Arc<Weights>),
     /// What a node computes from quantized operands, before it is quantized; clamped
@@ -152,6 +199,13 @@ pub enum Meaning {
         low: f32,
         /// Highest real value.
         high: f32,
+    },
+    /// A function of what a convolution or product computes, before it is quantized.
+    Activated {
+        /// Index of the node in the graph.
+        node: usize,
+        /// From the node's real output.
+        function: Activation,
     },
     /// Something that was refused already, or depends on it.
     Refused,

@@ -8,21 +8,30 @@
 //! operator with quantized operands becomes a step. What cannot be had in integers is
 //! collected as a [`Refusal`], every node of the model at once.
 
+mod activated;
 mod arrange;
 mod binary;
+mod blocks;
 mod borders;
 mod concat;
 mod conv;
+mod conv_transpose;
+mod extreme;
+mod gather;
 mod gemm;
+mod layer_norm;
 mod logistic;
+mod mat_mul;
 mod meaning;
 mod movement;
 mod pad;
 mod pool;
 mod reduce;
 mod resize;
+mod resize_linear;
 mod softmax;
 mod unary;
+mod wide;
 mod window;
 
 use crate::error::{CompileError, Refusal};
@@ -59,6 +68,26 @@ pub fn match_graph(graph: &Graph) -> Result<Program, CompileError> {
     Ok(matcher.program)
 }
 
+/// Operators that move data without changing it.
+const MOVEMENTS: &[&str] = &[
+    "DepthToSpace",
+    "Dropout",
+    "Expand",
+    "Flatten",
+    "Identity",
+    "Pad",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "SpaceToDepth",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
+
+/// Bounds that clamp nothing.
+const OPEN: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
 struct Matcher<'a> {
     graph: &'a Graph,
     program: Program,
@@ -86,10 +115,26 @@ impl<'a> Matcher<'a> {
             vec![Meaning::Refused]
         });
         for (i, &output) in node.outputs.iter().enumerate() {
-            let meaning = meanings.get(i).or(meanings.last()).cloned();
+            let meaning = meanings.get(i).cloned();
+            if meaning.is_none() && !refused && self.is_used(output) {
+                let why = format!("its output number {i} is not supported");
+                self.refusals
+                    .push(Refusal::new(&node.name, &node.operator, why));
+            }
             self.meanings
                 .insert(output, meaning.unwrap_or(Meaning::Refused));
         }
+    }
+
+    /// Whether a node or the model's outputs name a value.
+    fn is_used(&self, value: ValueId) -> bool {
+        let reads = |node: &Node| node.inputs.contains(&Some(value));
+        self.graph.nodes.iter().any(reads)
+            || self
+                .graph
+                .outputs
+                .iter()
+                .any(|(_, output)| *output == value)
     }
 
     /// A node that reads what was refused is refused too, so that the list is whole; from
@@ -132,11 +177,21 @@ impl<'a> Matcher<'a> {
 
     fn place(&mut self, index: usize, node: &'a Node) -> Result<Vec<Meaning>, Why> {
         let one = |meaning| Ok(vec![meaning]);
+        let moves = |operator: &str| MOVEMENTS.contains(&operator);
+        if self.reads_wide(node) && node.operator != "QuantizeLinear" && !moves(&node.operator) {
+            self.wide_operands(node)?;
+            let (low, high) = self.clamp_of(node)?.unwrap_or(OPEN);
+            return one(Meaning::Pending {
+                node: index,
+                low,
+                high,
+            });
+        }
         match node.operator.as_str() {
             "DequantizeLinear" => one(self.dequantize(node)?),
             "QuantizeLinear" => one(self.quantize(node)?),
             "Conv" | "Gemm" | "MatMul" | "AveragePool" | "GlobalAveragePool" | "ReduceMean"
-            | "Softmax" | "Concat" => {
+            | "ReduceSum" | "ConvTranspose" | "LayerNormalization" | "Softmax" | "Concat" => {
                 if let Some(moved) = self.concat_of_stored(node)? {
                     return one(moved);
                 }
@@ -147,10 +202,30 @@ impl<'a> Matcher<'a> {
                     high: f32::INFINITY,
                 })
             }
-            "Add" | "Mul" | "Sub" | "Div" => one(self.binary(index, node)?),
+            "Resize" if self.resizes_reals(node) => {
+                self.quantized_operands(node)?;
+                one(Meaning::Pending {
+                    node: index,
+                    low: f32::NEG_INFINITY,
+                    high: f32::INFINITY,
+                })
+            }
+            "Max" | "Min" if self.compares_tensors(node) => {
+                for input in 0..node.inputs.len() {
+                    self.operand(node, input)?;
+                }
+                one(Meaning::Pending {
+                    node: index,
+                    low: f32::NEG_INFINITY,
+                    high: f32::INFINITY,
+                })
+            }
+            "Add" | "Mul" | "Sub" | "Div" | "Pow" | "Max" | "Min" => one(self.binary(index, node)?),
+            "ReduceMax" | "ReduceMin" | "GlobalMaxPool" => one(self.reduce_extreme(node)?),
+            "ArgMax" | "ArgMin" => one(self.arg_max(node)?),
+            "Gather" => one(self.gather(node)?),
             "MaxPool" => one(self.max_pool(node)?),
-            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout"
-            | "Transpose" | "Slice" | "Expand" | "Pad" | "Resize" => self.movement(node),
+            operator if moves(operator) => self.movement(node),
             "Split" => self.split(node),
             _ => one(self.unary(node)?),
         }
@@ -166,13 +241,18 @@ impl<'a> Matcher<'a> {
         let graph: &'a Graph = self.graph;
         let node = &graph.nodes[index];
         match node.operator.as_str() {
+            _ if self.is_wide(node, to) => self.wide(node, to, clamp),
             "Conv" => self.conv(node, to, clamp),
             "Gemm" | "MatMul" => self.gemm(node, to, clamp),
             "AveragePool" => self.average_pool(node, to, clamp),
-            "GlobalAveragePool" | "ReduceMean" => self.reduce_mean(node, to, clamp),
+            "GlobalAveragePool" | "ReduceMean" | "ReduceSum" => self.reduce_mean(node, to, clamp),
+            "ConvTranspose" => self.conv_transpose(node, to, clamp),
+            "LayerNormalization" => self.layer_norm(node, to, clamp),
+            "Resize" => self.resize_linear(node, to, clamp),
             "Softmax" => self.softmax(node, to),
             "Concat" => self.concat(node, to),
-            "Add" => self.add(node, to, clamp),
+            "Max" | "Min" => self.extreme_of(node, to, clamp),
+            "Add" | "Sub" => self.add(node, to, clamp),
             "Mul" => self.mul(node, to, clamp),
             other => Err(format!("{other} has no integer form")),
         }
@@ -197,14 +277,19 @@ impl<'a> Matcher<'a> {
                 "input {input} is an activation function's float output; put QuantizeLinear and \
                  DequantizeLinear after that function"
             )),
-            Some(Meaning::Pending { node: from, .. }) => Err(format!(
-                "input {input} is the float output of `{}`; put QuantizeLinear and DequantizeLinear \
+            Some(Meaning::Activated { node: from, .. } | Meaning::Pending { node: from, .. }) => {
+                Err(format!(
+                    "input {input} is the float output of `{}`; put QuantizeLinear and DequantizeLinear \
                  after that node",
-                self.graph.nodes[*from].name
-            )),
+                    self.graph.nodes[*from].name
+                ))
+            }
             Some(Meaning::Stored(stored)) => Err(format!(
                 "input {input} is {}; it needs a DequantizeLinear before it",
                 stored.element
+            )),
+            Some(Meaning::Wide(..)) => Err(format!(
+                "input {input} is int16, which this operator does not take"
             )),
             _ => Err(format!("input {input} is a float constant; quantize it")),
         }
@@ -217,9 +302,17 @@ impl<'a> Matcher<'a> {
             _ => 1,
         };
         (0..data).try_for_each(|input| match self.meaning(node, input) {
-            Some(Meaning::Weights(_)) if node.operator == "Concat" => Ok(()),
+            Some(Meaning::Weights(_)) if matches!(node.operator.as_str(), "Concat" | "MatMul") => {
+                Ok(())
+            }
             _ => self.operand(node, input).map(|_| ()),
         })
+    }
+
+    /// Whether a node interpolates between the real values of a quantized tensor.
+    fn resizes_reals(&self, node: &Node) -> bool {
+        node.text("mode") == Some("linear")
+            && matches!(self.meaning(node, 0), Some(Meaning::Mapped(_)))
     }
 
     /// The dimensions of output 0.
@@ -238,10 +331,11 @@ impl<'a> Matcher<'a> {
     ) -> Stored {
         let name = &self.graph.value(node.outputs[0]).name;
         let stored_shape = order.iter().map(|&axis| shape[axis]).collect();
-        let dtype = if element == Element::F32 {
-            Dtype::F32
-        } else {
-            Dtype::I8
+        let dtype = match element {
+            Element::I16 => Dtype::I16,
+            Element::F32 => Dtype::F32,
+            Element::I32 | Element::I64 => Dtype::I32,
+            _ => Dtype::I8,
         };
         let (scale, zero_point) = quantization.map_or((0.0, 0), |q| (q.scale, q.zero_point_i8()));
         let tensor = self

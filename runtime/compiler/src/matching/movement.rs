@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 impl<'a> Matcher<'a> {
     pub(super) fn movement(&mut self, node: &'a Node) -> Result<Vec<Meaning>, Why> {
+        if node.operator == "Dropout" && self.drops(node) {
+            return Err("it drops values, as in training; export the model for inference".into());
+        }
         let meaning = match self.meaning(node, 0).cloned() {
             // These say nothing, wherever they stand.
             Some(meaning) if matches!(node.operator.as_str(), "Identity" | "Dropout") => meaning,
@@ -24,6 +27,10 @@ impl<'a> Matcher<'a> {
                 let stored = self.moved(node, &mapped.stored, &pad)?;
                 Meaning::Mapped(Mapped { stored, ..mapped })
             }
+            Some(Meaning::Wide(stored, quantization)) => {
+                let stored = self.moved(node, &stored, &|_| None)?;
+                Meaning::Wide(stored, quantization)
+            }
             Some(Meaning::Weights(weights)) => {
                 Meaning::Weights(Arc::new(self.moved_weights(node, &weights)?))
             }
@@ -33,6 +40,19 @@ impl<'a> Matcher<'a> {
             }
         };
         Ok(vec![meaning])
+    }
+
+    /// Whether a Dropout is in training, which leaves values out.
+    fn drops(&self, node: &Node) -> bool {
+        let given = |input| self.graph.constant(node, input);
+        let training = match node.input(2) {
+            Some(_) => given(2)
+                .and_then(|c| c.integers())
+                .is_none_or(|on| on != [0]),
+            None => false,
+        };
+        let ratio = given(1).and_then(|c| c.floats());
+        training && ratio != Some(&[0.0])
     }
 
     /// `stored` after the node; `byte_of` finds the byte that stands for a real value.
@@ -48,6 +68,8 @@ impl<'a> Matcher<'a> {
             "Slice" => self.slice(node, stored),
             "Pad" => self.pad(node, stored, byte_of),
             "Resize" => self.resize(node, stored),
+            "DepthToSpace" => self.depth_to_space(node, stored),
+            "SpaceToDepth" => self.space_to_depth(node, stored),
             _ => {
                 let shape = self.output_shape(node);
                 if shape.len() == stored.shape.len() {
@@ -60,7 +82,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    fn reshape(&mut self, node: &Node, stored: &Stored) -> Result<Stored, Why> {
+    pub(super) fn reshape(&mut self, node: &Node, stored: &Stored) -> Result<Stored, Why> {
         let shape = self.output_shape(node);
         if shape.len() > 6 {
             return Err("more than six dimensions".into());

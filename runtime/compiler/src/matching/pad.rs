@@ -4,7 +4,7 @@
 use super::arrange::{CopyAxis, strided};
 use super::meaning::Stored;
 use super::{Matcher, Why, axis};
-use crate::graph::{Element, Node};
+use crate::graph::Node;
 use crate::program::Operation;
 use sanderling_plan::{Operator, step};
 
@@ -19,8 +19,8 @@ impl Matcher<'_> {
         if !matches!(mode, "constant" | "edge" | "reflect") {
             return Err(format!("mode {mode} is not supported"));
         }
-        if stored.element == Element::F32 {
-            return Err("it pads floats; quantize first".into());
+        if !stored.is_bytes() {
+            return Err(format!("it pads {}; quantize first", stored.element));
         }
         let rank = stored.shape.len();
         let pads = match self.graph.constant(node, 1) {

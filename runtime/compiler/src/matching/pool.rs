@@ -5,7 +5,7 @@ use super::meaning::{Mapped, Meaning, Quantization, Stored};
 use super::reduce::mean;
 use super::window::Window;
 use super::{Matcher, Why};
-use crate::graph::{Element, Node};
+use crate::graph::Node;
 use crate::program::Operation;
 use sanderling_plan::{Operator, step};
 
@@ -13,11 +13,8 @@ impl Matcher<'_> {
     /// The maximum of quantized values is the quantized maximum, so this needs no
     /// QuantizeLinear of its own.
     pub(super) fn max_pool(&mut self, node: &Node) -> Result<Meaning, Why> {
-        if node.outputs.len() > 1 {
-            return Err("its second output, the indices, is not supported".into());
-        }
         let (stored, mapped) = match self.meaning(node, 0).cloned() {
-            Some(Meaning::Stored(stored)) if stored.element != Element::F32 => (stored, None),
+            Some(Meaning::Stored(stored)) if stored.is_bytes() => (stored, None),
             Some(Meaning::Mapped(mapped)) => {
                 // Signed and unsigned bytes alike: the table runs from the lowest value.
                 let rising = (-128..127i8).all(|q| {

@@ -1,10 +1,24 @@
-//! GlobalAveragePool and ReduceMean.
+//! GlobalAveragePool, ReduceMean, ReduceSum, and the axes of every reduction.
 
 use super::meaning::{Quantization, Stored};
 use super::{Matcher, Why, axis};
 use crate::graph::Node;
 use crate::program::Operation;
 use sanderling_plan::{Operator, step};
+
+/// A tensor whose reduced axes lie side by side.
+pub struct Groups {
+    /// The tensor, copied where they did not.
+    pub x: Stored,
+    /// Product of the extents before the reduced axes.
+    pub outer: usize,
+    /// Product of their extents.
+    pub reduce: usize,
+    /// Product of the extents after them.
+    pub inner: usize,
+    /// Stored order of the result.
+    pub order: Vec<usize>,
+}
 
 /// The mean over `reduce` of `[outer, reduce, inner]`.
 pub(super) fn mean(
@@ -33,6 +47,27 @@ impl Matcher<'_> {
         clamp: (i32, i32),
     ) -> Result<Stored, Why> {
         let (x, from) = self.operand(node, 0)?;
+        let Groups {
+            x,
+            outer,
+            reduce,
+            inner,
+            order,
+        } = self.groups(node, &x)?;
+        let shape = self.output_shape(node);
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
+        let mut parameters = mean([outer, reduce, inner], &from, &to, clamp);
+        if node.operator == "ReduceSum" {
+            parameters.multiplier = from.scale / to.scale;
+        }
+        let scratch = parameters.scratch_bytes().ok_or("it is too large")?;
+        let operation = Operation::Plain(Operator::ReduceMean(parameters));
+        self.step_with(node, operation, vec![x.tensor], output.tensor, scratch, 0);
+        Ok(output)
+    }
+
+    /// The axes of `x` in three groups: before, within, and after those that are reduced.
+    pub(super) fn groups(&mut self, node: &Node, x: &Stored) -> Result<Groups, Why> {
         let rank = x.shape.len();
         let reduced = self.reduced_axes(node, rank)?;
         let long = |&&axis: &&usize| x.shape[axis] > 1;
@@ -51,7 +86,7 @@ impl Matcher<'_> {
             let kept = (0..rank).filter(|axis| !reduced.contains(axis));
             kept.chain(reduced.iter().copied()).collect()
         };
-        let x = self.arrange(node, &x, &order)?;
+        let x = self.arrange(node, x, &order)?;
         let extent = |axes: &mut dyn Iterator<Item = &usize>| -> usize {
             axes.map(|&axis| x.shape[axis]).product()
         };
@@ -68,8 +103,7 @@ impl Matcher<'_> {
         let reduce = extent(&mut order[first..end.max(first)].iter());
         let inner = extent(&mut order[end.max(first)..].iter());
 
-        let shape = self.output_shape(node);
-        let output_order = if shape.len() == rank {
+        let order = if self.output_shape(node).len() == rank {
             order
         } else {
             // Without keepdims the remaining axes close up.
@@ -80,17 +114,20 @@ impl Matcher<'_> {
                 .map(|&a| rank_after(a))
                 .collect()
         };
-        let output = self.new_stored(node, shape, output_order, to.element, Some(to));
-        let parameters = mean([outer, reduce, inner], &from, &to, clamp);
-        let scratch = parameters.scratch_bytes().ok_or("it is too large")?;
-        let operation = Operation::Plain(Operator::ReduceMean(parameters));
-        self.step_with(node, operation, vec![x.tensor], output.tensor, scratch, 0);
-        Ok(output)
+        Ok(Groups {
+            x,
+            outer,
+            reduce,
+            inner,
+            order,
+        })
     }
 
     fn reduced_axes(&self, node: &Node, rank: usize) -> Result<Vec<usize>, Why> {
-        if node.operator == "GlobalAveragePool" {
-            return Ok((2..rank).collect());
+        match node.operator.as_str() {
+            "GlobalAveragePool" | "GlobalMaxPool" => return Ok((2..rank).collect()),
+            "ArgMax" | "ArgMin" => return self.arg_axis(node, rank),
+            _ => {}
         }
         let axes = match node.ints("axes") {
             Some(axes) => axes.to_vec(),

@@ -2,12 +2,65 @@
 
 use super::meaning::{Quantization, Stored};
 use super::{Matcher, Why, axis};
-use crate::graph::Node;
+use crate::graph::{Element, Node};
 use crate::program::Operation;
-use sanderling_plan::step;
+use sanderling_plan::{Operator, step};
+
+/// What a softmax runs over.
+struct Rows {
+    x: Stored,
+    from: Quantization,
+    order: Vec<usize>,
+    /// Rows and their length.
+    dims: [usize; 2],
+}
 
 impl Matcher<'_> {
     pub(super) fn softmax(&mut self, node: &Node, to: Quantization) -> Result<Stored, Why> {
+        let Rows {
+            x,
+            from,
+            order,
+            dims,
+        } = self.softmax_rows(node)?;
+        let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
+        let input = self.program.add_view(x.tensor, dims.to_vec());
+        let target = self.program.add_view(output.tensor, dims.to_vec());
+        let parameters = step::Softmax {
+            table: 0,
+            inverse_scale: (1.0 / to.scale).floor(),
+            zero_point: to.zero_point_i8(),
+        };
+        let operation = Operation::Softmax {
+            parameters,
+            table: exponentials(from.scale, dims[1]),
+        };
+        self.step(node, operation, vec![input], target);
+        Ok(output)
+    }
+
+    /// A softmax that ends the model in float.
+    pub(super) fn softmax_real(&mut self, node: &Node) -> Result<Stored, Why> {
+        let Rows {
+            x,
+            from,
+            order,
+            dims,
+        } = self.softmax_rows(node)?;
+        let output = self.new_stored(node, x.shape.clone(), order, Element::F32, None);
+        let input = self.program.add_view(x.tensor, dims.to_vec());
+        let target = self.program.add_view(output.tensor, dims.to_vec());
+        let parameters = step::SoftmaxReal {
+            scale: from.scale,
+            zero_x: from.zero_point_i8(),
+        };
+        let operation = Operation::Plain(Operator::SoftmaxReal(parameters));
+        self.step(node, operation, vec![input], target);
+        Ok(output)
+    }
+
+    /// The input with the axes of the softmax last.
+    fn softmax_rows(&mut self, node: &Node) -> Result<Rows, Why> {
         let (x, from) = self.operand(node, 0)?;
         let rank = x.shape.len();
         let opset = node.int("opset").unwrap_or(self.graph.opset);
@@ -26,20 +79,12 @@ impl Matcher<'_> {
             x.shape[axis]
         };
         let rows = x.shape.iter().product::<usize>() / length;
-        let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
-        let input = self.program.add_view(x.tensor, vec![rows, length]);
-        let target = self.program.add_view(output.tensor, vec![rows, length]);
-        let parameters = step::Softmax {
-            table: 0,
-            inverse_scale: (1.0 / to.scale).floor(),
-            zero_point: to.zero_point_i8(),
-        };
-        let operation = Operation::Softmax {
-            parameters,
-            table: exponentials(from.scale, length),
-        };
-        self.step(node, operation, vec![input], target);
-        Ok(output)
+        Ok(Rows {
+            x,
+            from,
+            order,
+            dims: [rows, length],
+        })
     }
 }
 

@@ -1,10 +1,13 @@
 //! Elementwise functions of one tensor: they become tables of 256 entries.
 
 use super::logistic::{logistic, tanh};
-use super::meaning::{Mapped, Meaning};
+use super::meaning::{Activation, Mapped, Meaning};
 use super::{Matcher, Why};
 use crate::graph::Node;
 use std::sync::Arc;
+
+/// What a node computes on each element.
+type Function = Box<dyn Fn(f32) -> f32>;
 
 impl Matcher<'_> {
     pub(super) fn unary(&mut self, node: &Node) -> Result<Meaning, Why> {
@@ -24,6 +27,13 @@ impl Matcher<'_> {
             });
         }
         let function = self.function(node)?;
+        if let Some((index, before)) = self.activation(node, 0) {
+            let after = move |x| function((before.0)(x));
+            return Ok(Meaning::Activated {
+                node: index,
+                function: Activation(Arc::new(after)),
+            });
+        }
         match self.meaning(node, 0) {
             Some(Meaning::Mapped(mapped)) => Ok(Meaning::Mapped(map(mapped, function))),
             _ => self.operand(node, 0).map(|_| Meaning::Refused),
@@ -32,7 +42,7 @@ impl Matcher<'_> {
 
     /// The function that a node computes on each element, in `f32` as ONNX Runtime's
     /// CPU kernels have it.
-    fn function(&self, node: &Node) -> Result<Box<dyn Fn(f32) -> f32>, Why> {
+    fn function(&self, node: &Node) -> Result<Function, Why> {
         if let Some((low, high)) = self.clamp_of(node)? {
             return Ok(Box::new(move |x: f32| x.max(low).min(high)));
         }
@@ -57,7 +67,7 @@ impl Matcher<'_> {
             "HardSwish" => Box::new(|x| x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
             "Sigmoid" => Box::new(logistic),
             "Tanh" => Box::new(tanh),
-            "Softplus" => Box::new(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()),
+            "Softplus" => Box::new(softplus),
             "Softsign" => Box::new(|x| x / (1.0 + x.abs())),
             "Abs" => Box::new(f32::abs),
             "Neg" => Box::new(|x| -x),
@@ -65,12 +75,49 @@ impl Matcher<'_> {
             "Log" => Box::new(f32::ln),
             "Sqrt" => Box::new(f32::sqrt),
             "Reciprocal" => Box::new(f32::recip),
+            "Celu" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x| x.max(0.0) + (alpha * ((x / alpha).exp() - 1.0)).min(0.0))
+            }
+            "ThresholdedRelu" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x| if x > alpha { x } else { 0.0 })
+            }
+            "Mish" => Box::new(|x| x * tanh(softplus(x))),
+            "Erf" => Box::new(libm::erff),
+            "Gelu" | "FastGelu" if node.input(1).is_some() => {
+                return Err("a bias is not supported; add it before".into());
+            }
+            "Gelu" if node.text("approximate") == Some("tanh") => Box::new(gelu_by_tanh),
+            "FastGelu" => Box::new(gelu_by_tanh),
+            "Gelu" => Box::new(gelu),
+            "QuickGelu" => {
+                let alpha = alpha(1.702);
+                Box::new(move |x| x * logistic(alpha * x))
+            }
+            "Swish" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x| x * logistic(alpha * x))
+            }
+            "PRelu" => {
+                let slope = self
+                    .scalar(node, 1)
+                    .ok_or("its slope is not one constant number")?;
+                Box::new(move |x| if x > 0.0 { x } else { slope * x })
+            }
+            "Ceil" => Box::new(f32::ceil),
+            "Floor" => Box::new(f32::floor),
+            "Round" => Box::new(f32::round_ties_even),
+            "Sign" => Box::new(|x| if x == 0.0 { 0.0 } else { x.signum() }),
+            "Sin" => Box::new(f32::sin),
+            "Cos" => Box::new(f32::cos),
+            "Atan" => Box::new(f32::atan),
             other => return Err(format!("the engine has no integer form of {other}")),
         })
     }
 
     /// The bounds of Relu or Clip; `None` for other operators.
-    fn clamp_of(&self, node: &Node) -> Result<Option<(f32, f32)>, Why> {
+    pub(super) fn clamp_of(&self, node: &Node) -> Result<Option<(f32, f32)>, Why> {
         match node.operator.as_str() {
             "Relu" => Ok(Some((0.0, f32::INFINITY))),
             "Clip" => {
@@ -112,6 +159,22 @@ impl Matcher<'_> {
             _ => None,
         }
     }
+}
+
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// x · Φ(x).
+fn gelu(x: f32) -> f32 {
+    0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// The approximation by a hyperbolic tangent.
+fn gelu_by_tanh(x: f32) -> f32 {
+    // sqrt(2 / π).
+    const ROOT: f32 = 0.797_884_6;
+    0.5 * x * (1.0 + tanh(ROOT * (x + 0.044_715 * x * x * x)))
 }
 
 /// `function` after what `mapped` is already.

@@ -2,7 +2,7 @@
 
 use super::{Operand, requantize};
 use crate::program::Affine;
-use sanderling_plan::step::{Conv, FullyConnected};
+use sanderling_plan::step::{Conv, FullyConnected, MatMul};
 
 pub(super) fn conv(
     p: &Conv,
@@ -83,6 +83,27 @@ pub(super) fn fully_connected(
             }
             let value = requantize(acc, affine.multipliers[o], p.zero_point, p.low, p.high);
             y.set_i8(row * outputs + o, value);
+        }
+    }
+}
+
+pub(super) fn mat_mul(p: &MatMul, a: &Operand<'_>, b: &Operand<'_>, y: &mut Operand<'_>) {
+    let [_, m, k] = a.tensor.shape[..] else {
+        panic!("`{}` is no batch of matrices", a.tensor.name)
+    };
+    let n = b.tensor.shape[1];
+    for batch in 0..p.batch as usize {
+        for row in 0..m {
+            for column in 0..n {
+                let term = |i: usize| {
+                    let a = a.i8((batch * m + row) * k + i) - p.zero_a;
+                    let b = b.i8((batch * n + column) * k + i) - p.zero_b;
+                    i64::from(a * b)
+                };
+                let acc = (0..k).map(term).sum();
+                let byte = requantize(acc, p.multiplier, p.zero_point, p.low, p.high);
+                y.set_i8((batch * m + row) * n + column, byte);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Operators that go from element to element, and softmax.
 
 use super::{Operand, clamp};
-use sanderling_plan::step::{Add, Dequantize, Mul, Quantize, Softmax};
+use sanderling_plan::step::{Add, Dequantize, Mul, Quantize, Softmax, SoftmaxReal};
 
 pub(super) fn add(p: &Add, a: &Operand<'_>, b: &Operand<'_>, y: &mut Operand<'_>) {
     for i in 0..y.len() {
@@ -46,6 +46,13 @@ pub(super) fn softmax(p: &Softmax, table: &[f32], x: &Operand<'_>, y: &mut Opera
 }
 
 pub(super) fn quantize(p: &Quantize, x: &Operand<'_>, y: &mut Operand<'_>) {
+    if y.tensor.dtype.bytes() == 2 {
+        for i in 0..y.len() {
+            let steps = x.f32(i) / p.scale;
+            y.set_narrow(i, super::wide::clamped(steps, p.zero_point, -32768, 32767));
+        }
+        return;
+    }
     let (low, high) = ((-128 - p.zero_point) as f32, (127 - p.zero_point) as f32);
     for i in 0..y.len() {
         let steps = x.f32(i) / p.scale;
@@ -65,6 +72,28 @@ pub(super) fn quantize(p: &Quantize, x: &Operand<'_>, y: &mut Operand<'_>) {
 
 pub(super) fn dequantize(p: &Dequantize, x: &Operand<'_>, y: &mut Operand<'_>) {
     for i in 0..y.len() {
-        y.set_f32(i, (x.i8(i) - p.zero_point) as f32 * p.scale);
+        y.set_f32(i, (x.narrow(i) - p.zero_point) as f32 * p.scale);
+    }
+}
+
+pub(super) fn softmax_real(p: &SoftmaxReal, x: &Operand<'_>, y: &mut Operand<'_>) {
+    let width = x.tensor.shape.last().copied().unwrap_or(1);
+    let real = |at: usize| (x.i8(at) - p.zero_x) as f32 * p.scale;
+    for first in (0..x.len()).step_by(width) {
+        let max = (first..first + width).map(real).fold(f32::MIN, f32::max);
+        let (mut sum, mut lost) = (0f32, 0f32);
+        for at in first..first + width {
+            // The one exponential that every processor shares, so that the bits are the same.
+            let exponential = libm::expf(real(at) - max);
+            y.set_f32(at, exponential);
+            let term = exponential - lost;
+            let next = sum + term;
+            lost = (next - sum) - term;
+            sum = next;
+        }
+        for at in first..first + width {
+            let share = y.f32(at) / sum;
+            y.set_f32(at, share);
+        }
     }
 }

@@ -9,6 +9,8 @@ mod affine;
 mod elementwise;
 mod golden;
 mod movement;
+mod tabled;
+mod wide;
 mod window;
 
 pub use golden::golden_inputs;
@@ -85,6 +87,7 @@ fn execute(step: &Step, inputs: &[Operand<'_>], y: &mut Operand<'_>) {
         (Operation::ResizeNearest { rows, columns }, [x]) => {
             movement::resize_nearest(rows, columns, x, y);
         }
+        (Operation::Tabled { operator, tables }, [x]) => tabled::run(operator, tables, x, y),
         (Operation::Plain(operator), inputs) => plain(step, operator, inputs, y),
         _ => panic!("step `{}` has {} inputs", step.name, inputs.len()),
     }
@@ -101,6 +104,12 @@ fn plain(step: &Step, operator: &Operator, inputs: &[Operand<'_>], y: &mut Opera
         (Operator::ReduceMean(p), [x]) => window::reduce_mean(p, x, y),
         (Operator::Copy(p), [x]) => movement::copy(p, x, y),
         (Operator::Fill(p), []) => movement::fill(p, y),
+        (Operator::ArgMax(p), [x]) => movement::arg_max(p, x, y),
+        (Operator::Gather(p), [x, indices]) => movement::gather(p, x, indices, y),
+        (Operator::MatMul(p), [a, b]) => affine::mat_mul(p, a, b, y),
+        (Operator::WidePair(p), [a, b]) => wide::pair(p, a, b, y),
+        (Operator::WideRequantize(p), [x]) => wide::requantize(p, x, y),
+        (Operator::SoftmaxReal(p), [x]) => elementwise::softmax_real(p, x, y),
         _ => panic!(
             "step `{}`: `{}` with {} inputs is no step of a program",
             step.name,
@@ -140,6 +149,32 @@ impl<'a> Operand<'a> {
     fn f32(&self, at: usize) -> f32 {
         let b = &self.bytes[4 * at..4 * at + 4];
         f32::from_le_bytes([b[0], b[1], b[2], b[3]])
+    }
+
+    /// A value of 8 or 16 bits.
+    fn narrow(&self, at: usize) -> i32 {
+        match self.tensor.dtype.bytes() {
+            2 => i32::from(i16::from_le_bytes([
+                self.bytes[2 * at],
+                self.bytes[2 * at + 1],
+            ])),
+            _ => self.i8(at),
+        }
+    }
+
+    fn set_narrow(&mut self, at: usize, value: i32) {
+        match self.tensor.dtype.bytes() {
+            2 => self.bytes[2 * at..2 * at + 2].copy_from_slice(&(value as i16).to_le_bytes()),
+            _ => self.set_i8(at, value as i8),
+        }
+    }
+
+    fn i32(&self, at: usize) -> i32 {
+        self.f32(at).to_bits() as i32
+    }
+
+    fn set_i32(&mut self, at: usize, value: i32) {
+        self.bytes[4 * at..4 * at + 4].copy_from_slice(&value.to_le_bytes());
     }
 
     fn set_i8(&mut self, at: usize, value: i8) {

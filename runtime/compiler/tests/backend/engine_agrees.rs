@@ -167,6 +167,91 @@ fn on_resizes() {
 }
 
 #[test]
+fn on_indices_of_extremes() {
+    each_seed(|maker| {
+        let x = maker.image(None);
+        maker.arg_max(x)
+    });
+}
+
+#[test]
+fn on_picked_rows() {
+    each_seed(|maker| {
+        let x = maker.image(None);
+        let count = maker.chance.size(9);
+        let indices = maker.input(Dtype::I32, &[count]);
+        maker.gather(x, indices)
+    });
+}
+
+#[test]
+fn on_products_of_tensors() {
+    each_seed(|maker| {
+        let [batch, m, n, k] = [3, 9, 9, 40].map(|most| maker.chance.size(most));
+        let a = maker.input(Dtype::I8, &[batch, m, k]);
+        let b = maker.input(Dtype::I8, &[batch, n, k]);
+        maker.mat_mul(a, b)
+    });
+}
+
+#[test]
+fn on_normalized_rows() {
+    each_seed(|maker| {
+        let shape = [maker.chance.size(5), maker.chance.size(90)];
+        let x = maker.input(Dtype::I8, &shape);
+        maker.layer_norm(x)
+    });
+}
+
+#[test]
+fn on_linear_resizes() {
+    each_seed(|maker| {
+        let x = maker.image(None);
+        maker.resize_linear(x)
+    });
+}
+
+#[test]
+fn on_activated_convolutions() {
+    each_seed(|maker| {
+        let x = maker.image(None);
+        maker.activated_conv(x)
+    });
+}
+
+#[test]
+fn on_sixteen_bits() {
+    each_seed(|maker| {
+        let [n, h, w, c] = [2, 7, 7, 9].map(|most| maker.chance.size(most));
+        let x = maker.input(Dtype::I16, &[n, h, w, c]);
+        match maker.chance.size(4) {
+            1 => maker.wide_conv(x),
+            2 => {
+                let other = maker.input(Dtype::I16, &[n, h, w, c]);
+                maker.wide_pair(x, other)
+            }
+            3 => {
+                let narrow = maker.wide_requantize(x, Dtype::I8);
+                maker.wide_requantize(narrow, Dtype::I16)
+            }
+            _ => maker.dequantize(x),
+        }
+    });
+}
+
+#[test]
+fn on_float_ends() {
+    each_seed(|maker| {
+        let shape = [maker.chance.size(9), maker.chance.size(40)];
+        let x = maker.input(Dtype::I8, &shape);
+        match maker.chance.once_in(2) {
+            true => maker.softmax_real(x),
+            false => maker.lookup_real(x),
+        }
+    });
+}
+
+#[test]
 fn on_steps_that_read_constants() {
     each_seed(|maker| {
         let a = maker.image(None);

@@ -6,6 +6,7 @@ mod dead_channels;
 mod emit;
 mod engine_agrees;
 mod make;
+mod make_more;
 mod models;
 mod network;
 mod reference;

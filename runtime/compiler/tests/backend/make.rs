@@ -73,7 +73,7 @@ impl Maker {
         output
     }
 
-    fn plain(&mut self, operator: Operator, inputs: &[TensorId], output: TensorId) -> TensorId {
+    pub fn plain(&mut self, operator: Operator, inputs: &[TensorId], output: TensorId) -> TensorId {
         self.step(Operation::Plain(operator), inputs, output, 0, 0)
     }
 

@@ -172,7 +172,9 @@ fn steps(program: &Program) -> String {
             Operation::Softmax { parameters, .. } => format!("{parameters:?}"),
             Operation::Lookup { .. } => "Lookup".to_owned(),
             Operation::ResizeNearest { rows, columns } => format!("Resize {rows:?} {columns:?}"),
-            Operation::Plain(operator) => format!("{operator:?}"),
+            Operation::Tabled { operator, .. } | Operation::Plain(operator) => {
+                format!("{operator:?}")
+            }
         };
         format!(
             "{}: {inputs:?} -> {:?}: {what}",

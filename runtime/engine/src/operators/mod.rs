@@ -1,7 +1,9 @@
 //! One operator per file. Each walks shapes and borders and computes the formula that
 //! its namesake in [`sanderling_plan::step`] states.
 
+mod activated_conv;
 mod add;
+mod arg_max;
 mod average_pool;
 mod conv;
 mod copy;
@@ -10,7 +12,11 @@ mod depthwise;
 mod dequantize;
 mod fill;
 mod fully_connected;
+mod gather;
+mod layer_norm;
 mod lookup;
+mod lookup_real;
+mod mat_mul;
 mod max_pool;
 mod mul;
 mod padded;
@@ -18,10 +24,13 @@ mod padded_rows;
 mod pairs;
 mod quantize;
 mod reduce_mean;
+mod resize_linear;
 mod resize_nearest;
 mod rows;
 mod softmax;
+mod softmax_real;
 mod stream;
+mod wide;
 mod window;
 
 pub(crate) use window::Axis;
@@ -76,6 +85,17 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
         Operator::Quantize(p) if built_in::Quantize => quantize::run(p, operands),
         Operator::Dequantize(p) if built_in::Dequantize => dequantize::run(p, operands),
         Operator::ResizeNearest(p) if built_in::ResizeNearest => resize_nearest::run(p, operands),
+        Operator::ActivatedConv(p) if built_in::ActivatedConv => activated_conv::run(p, operands),
+        Operator::WideConv(p) if built_in::WideConv => wide::conv(p, operands),
+        Operator::WidePair(p) if built_in::WidePair => wide::pair(p, operands),
+        Operator::WideRequantize(p) if built_in::WideRequantize => wide::requantize(p, operands),
+        Operator::ArgMax(p) if built_in::ArgMax => arg_max::run(p, operands),
+        Operator::Gather(p) if built_in::Gather => gather::run(p, operands),
+        Operator::LayerNorm(p) if built_in::LayerNorm => layer_norm::run(p, operands),
+        Operator::LookupReal(p) if built_in::LookupReal => lookup_real::run(p, operands),
+        Operator::MatMul(p) if built_in::MatMul => mat_mul::run(p, operands),
+        Operator::ResizeLinear(p) if built_in::ResizeLinear => resize_linear::run(p, operands),
+        Operator::SoftmaxReal(p) if built_in::SoftmaxReal => softmax_real::run(p, operands),
         _ => None,
     }
 }

@@ -5,5 +5,8 @@ mod linear;
 mod maps;
 mod moves;
 mod pairs;
+mod picks;
+mod reals;
 mod single;
+mod wide;
 mod windows;

@@ -188,6 +188,22 @@ impl Array {
         })
     }
 
+    /// Integers of any width in 32 bits, as models take indices; `None` for reals, and where
+    /// one does not fit.
+    pub fn narrowed(&self) -> Option<Array> {
+        let bytes: Vec<u8> = self
+            .integers()?
+            .into_iter()
+            .map(|value| i32::try_from(value).ok().map(i32::to_le_bytes))
+            .collect::<Option<Vec<_>>>()?
+            .concat();
+        let header = Header {
+            element: Element::Model(Dtype::I32),
+            ..self.header.clone()
+        };
+        Array::new(header, bytes).ok()
+    }
+
     /// The array with its axes in the order that `axes` names, as numpy's `transpose`.
     ///
     /// # Errors

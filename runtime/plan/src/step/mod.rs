@@ -11,32 +11,48 @@
 //! One file per operator says which parameters it has, what the engine computes from
 //! them, and what must hold for the step to be accepted.
 
+mod activated_conv;
+mod arg_max;
 mod average_pool;
 mod binary;
 mod check;
 mod conv;
 mod copy;
 mod fully_connected;
+mod gather;
+mod layer_norm;
 mod lookup;
+mod mat_mul;
 mod max_pool;
 mod quantize;
+mod real;
 mod reduce_mean;
 mod resize;
+mod resize_linear;
 mod softmax;
 pub mod stream;
+mod wide;
 mod word;
 
+pub use activated_conv::ActivatedConv;
+pub use arg_max::ArgMax;
 pub use average_pool::AveragePool;
 pub use binary::{Add, Mul};
 pub use conv::{Conv, ConvScratch};
 pub use copy::{Copy, Fill};
 pub use fully_connected::FullyConnected;
+pub use gather::Gather;
+pub use layer_norm::LayerNorm;
 pub use lookup::Lookup;
+pub use mat_mul::MatMul;
 pub use max_pool::MaxPool;
 pub use quantize::{Dequantize, Quantize};
+pub use real::{LookupReal, SoftmaxReal};
 pub use reduce_mean::ReduceMean;
 pub use resize::ResizeNearest;
+pub use resize_linear::ResizeLinear;
 pub use softmax::Softmax;
+pub use wide::{WideConv, WidePair, WideRequantize};
 
 pub(crate) use check::Check;
 
@@ -101,6 +117,9 @@ macro_rules! operators {
                 match self { $(Self::$name(p) => p.words(),)+ }
             }
 
+            /// Number and name of every operator, by rising number.
+            pub const ALL: &'static [(u8, &'static str)] = &[$(($number, $text)),+];
+
             /// The name of the operator that has `number`, built in or not.
             pub const fn name_of(number: u8) -> Option<&'static str> {
                 match number { $($number => Some($text),)+ _ => None }
@@ -149,6 +168,17 @@ operators! {
     13 Quantize(Quantize) "quantize" /** `f32` to a quantized dtype. */;
     14 Dequantize(Dequantize) "dequantize" /** A quantized dtype to `f32`. */;
     15 ResizeNearest(ResizeNearest) "resize-nearest" /** Nearest-neighbour resize of NHWC. */;
+    16 ArgMax(ArgMax) "arg-max" /** Index of the largest or smallest element along the middle of three groups of axes. */;
+    17 ResizeLinear(ResizeLinear) "resize-linear" /** Bilinear resize of NHWC. */;
+    18 MatMul(MatMul) "mat-mul" /** Matrix product of two tensors. */;
+    19 LayerNorm(LayerNorm) "layer-norm" /** Normalization of rows. */;
+    20 Gather(Gather) "gather" /** Rows picked by index. */;
+    21 LookupReal(LookupReal) "lookup-real" /** A 256-entry table from byte to `f32`. */;
+    22 SoftmaxReal(SoftmaxReal) "softmax-real" /** Softmax over the last axis, to `f32`. */;
+    23 ActivatedConv(ActivatedConv) "activated-conv" /** Convolution whose activation stands before the quantization. */;
+    24 WideConv(WideConv) "wide-conv" /** Convolution of 16-bit activations. */;
+    25 WidePair(WidePair) "wide-pair" /** Sum or product of two 16-bit tensors. */;
+    26 WideRequantize(WideRequantize) "wide-requantize" /** Change of scale between 8 and 16 bits. */;
 }
 
 impl Operator {

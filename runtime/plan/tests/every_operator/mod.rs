@@ -4,8 +4,9 @@ mod aligned;
 
 pub use aligned::Aligned;
 use sanderling_plan::step::{
-    Add, AveragePool, Conv, Copy, Dequantize, Fill, FullyConnected, Lookup, MaxPool, Mul, Quantize,
-    ReduceMean, ResizeNearest, Softmax,
+    ActivatedConv, Add, ArgMax, AveragePool, Conv, Copy, Dequantize, Fill, FullyConnected, Gather,
+    LayerNorm, Lookup, LookupReal, MatMul, MaxPool, Mul, Quantize, ReduceMean, ResizeLinear,
+    ResizeNearest, Softmax, SoftmaxReal, WideConv, WidePair, WideRequantize,
 };
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Dtype, Operator, Place, Shape, Target, TensorId};
@@ -232,6 +233,8 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
         zero_point: -128,
     };
     b.step(Operator::Softmax(softmax), &[classes], classes, 0);
+    ends(&mut b, turned, classes, scores);
+    sixteen_bits(&mut b, turned);
     let dequantize = Dequantize {
         scale: 1.0 / 256.0,
         zero_point: -128,
@@ -245,4 +248,159 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     b.writer.golden([input.as_slice(), output.as_slice()]);
     let macs = 36 * 72 + 9 * 36 + 12;
     b.writer.finish(&[image], &[scores], b.next, wide, macs)
+}
+
+/// Steps that compare, pick, interpolate, normalize, or end a model in float; what they
+/// write is read by each other alone.
+fn ends(b: &mut Builder, image: TensorId, classes: TensorId, scores: TensorId) {
+    let zoomed = b.tensor("zoomed", Dtype::I8, &[1, 3, 2, 4]);
+    let best = b.tensor("best", Dtype::I32, &[1, 3, 2, 1]);
+    let rows = b.tensor("rows", Dtype::I8, &[6, 4]);
+    let products = b.tensor("products", Dtype::I8, &[1, 4, 4]);
+    let activated = b.tensor("activated", Dtype::I8, &[1, 4, 4, 2]);
+    let sources = |b: &mut Builder, indices: &[u16]| {
+        let bytes: Vec<u8> = indices.iter().flat_map(|i| i.to_le_bytes()).collect();
+        b.writer.constant(&bytes)
+    };
+    let resize = ResizeLinear {
+        rows: sources(b, &[0, 1, 1, 2, 3, 3]),
+        row_weights: b.floats(6, |_| 0.5),
+        columns: sources(b, &[0, 1, 2, 3]),
+        column_weights: b.floats(4, |i| [0.25, 0.75][i % 2]),
+        scale_x: 0.05,
+        zero_x: 3,
+        scale_y: 0.04,
+        zero_point: -1,
+        low: -128,
+        high: 120,
+    };
+    b.step(Operator::ResizeLinear(resize), &[image], zoomed, 0);
+    let arg_max = ArgMax {
+        outer: 6,
+        reduce: 4,
+        inner: 1,
+        smallest: false,
+        last: true,
+    };
+    b.step(Operator::ArgMax(arg_max), &[zoomed], best, 0);
+    let gather = Gather {
+        outer: 1,
+        extent: 16,
+        inner: 4,
+    };
+    b.step(Operator::Gather(gather), &[image, best], rows, 0);
+    let layer_norm = LayerNorm {
+        gain: b.floats(4, |i| 0.5 + i as f32),
+        bias: b.floats(4, |i| i as f32 * 0.1),
+        scale_x: 0.05,
+        zero_x: 3,
+        epsilon: 1e-5,
+        scale_y: 0.03,
+        zero_point: 0,
+        low: -128,
+        high: 127,
+    };
+    let normalized = b.tensor("normalized", Dtype::I8, &[6, 4]);
+    b.step(Operator::LayerNorm(layer_norm), &[rows], normalized, 0);
+    let left = b.tensor("left", Dtype::I8, &[1, 4, 6]);
+    let copy = Copy {
+        shape: [1, 1, 1, 1, 4, 6],
+        from_strides: [0, 0, 0, 0, 1, 4],
+        to_strides: [0, 0, 0, 0, 6, 1],
+        from: 0,
+        to: 0,
+    };
+    b.step(Operator::Copy(copy), &[normalized], left, 0);
+    let mat_mul = MatMul {
+        batch: 1,
+        zero_a: 0,
+        zero_b: 3,
+        multiplier: 0.002,
+        zero_point: 5,
+        low: -128,
+        high: 127,
+    };
+    b.step(Operator::MatMul(mat_mul), &[left, left], products, 0);
+    let activated_conv = ActivatedConv {
+        kernel_h: 2,
+        kernel_w: 1,
+        stride_h: 1,
+        stride_w: 1,
+        dilation_h: 1,
+        dilation_w: 1,
+        pad_top: 1,
+        pad_left: 0,
+        groups: 2,
+        weights: b.ramp(2 * 2 * 2),
+        bias: b.biases(2),
+        multipliers: b.floats(2, |_| 0.001),
+        input_zero_point: 3,
+        weight_zero_point: 1,
+        bounds: b.floats(3, |i| i as f32 - 1.0),
+        values: b.ramp(4),
+        steps: 3,
+    };
+    b.step(
+        Operator::ActivatedConv(activated_conv),
+        &[image],
+        activated,
+        0,
+    );
+    let table = b.floats(256, |i| i as f32 * 0.5);
+    let lookup = Operator::LookupReal(LookupReal { table });
+    b.step(lookup, &[classes], scores, 0);
+    let softmax = SoftmaxReal {
+        scale: 0.1,
+        zero_x: 3,
+    };
+    b.step(Operator::SoftmaxReal(softmax), &[classes], scores, 0);
+}
+
+/// Steps on 16 bits.
+fn sixteen_bits(b: &mut Builder, image: TensorId) {
+    let a = b.tensor("a", Dtype::I16, &[1, 4, 4, 4]);
+    let y = b.tensor("y", Dtype::I16, &[1, 4, 4, 4]);
+    let (low, high) = (-30_000, 32_767);
+    let requantize = WideRequantize {
+        scale_x: 0.05,
+        zero_x: 3,
+        scale_y: 0.0002,
+        zero_point: -100,
+        low,
+        high,
+    };
+    b.step(Operator::WideRequantize(requantize), &[image], a, 0);
+    let conv = WideConv {
+        kernel_h: 3,
+        kernel_w: 2,
+        stride_h: 1,
+        stride_w: 1,
+        dilation_h: 1,
+        dilation_w: 1,
+        pad_top: 1,
+        pad_left: 1,
+        groups: 2,
+        weights: b.ramp(4 * 3 * 2 * 2),
+        bias: b.biases(4),
+        multipliers: b.floats(4, |i| 0.003 + i as f32 * 0.001),
+        input_zero_point: -100,
+        weight_zero_point: 1,
+        zero_point: 7,
+        low,
+        high,
+    };
+    b.step(Operator::WideConv(conv), &[a], y, 0);
+    let pair = WidePair {
+        product: true,
+        scale_a: 0.0002,
+        zero_a: -100,
+        scale_b: 0.001,
+        zero_b: 7,
+        scale_y: 0.0005,
+        zero_point: 0,
+        low,
+        high,
+    };
+    let product = b.tensor("product", Dtype::I16, &[1, 4, 4, 4]);
+    b.step(Operator::WidePair(pair), &[a, y], product, 0);
 }

@@ -1,0 +1,158 @@
+//! The page of supported operators: written from what the suite showed, and compared
+//! with the one in the repository.
+
+use crate::case::Case;
+use crate::outcome::Outcome;
+use sanderling_tests::root;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+const PAGE: &str = "runtime/OPERATORS.md";
+
+const HEAD: &str = "\
+# Supported operators
+
+This page is written by the operator suite from what it saw; `cargo xtask test --bless` writes it anew.
+
+Two sources: [the operator suite](../models/opsuite/README.md), quantized models with ONNX Runtime's answers, and the `onnx`
+package's own node tests. The engine runs each node test quantized (QuantizeLinear and DequantizeLinear around the operator),
+and its answers are held against ONNX Runtime's on that model; tract runs it in float, and its answers are held against those
+that the package states. \"Exact\" is every bit; \"near\" is where ONNX Runtime itself computes in float: at most one step of
+the output's scale (2 in whole cells and blocks), or 10⁻⁶ of a float output. A row of an operator that no test was found
+for says so by its dashes.
+
+";
+
+#[derive(Default)]
+struct Row {
+    exact: usize,
+    near: usize,
+    nodes: usize,
+    refused: BTreeMap<String, BTreeSet<String>>,
+    refused_tests: usize,
+    tract_suite: [usize; 2],
+    tract_nodes: [usize; 2],
+}
+
+/// The page for those results.
+pub fn text(results: &[(&Case, &str, Outcome)]) -> String {
+    let mut rows: BTreeMap<&str, Row> = sanderling_compiler::import::operators()
+        .map(|operator| (operator, Row::default()))
+        .collect();
+    let mut whole = Row::default();
+    for (case, executor, outcome) in results {
+        let named = case.operator.starts_with(char::is_uppercase);
+        let row = match named {
+            true => rows.entry(&case.operator).or_default(),
+            false => &mut whole,
+        };
+        row.count(case, executor, outcome);
+    }
+    let mut page = HEAD.to_owned();
+    page.push_str("| operator | engine, operator suite | engine, node tests | tract, operator suite | tract, node tests |\n|---|---|---|---|---|\n");
+    for (operator, row) in &rows {
+        row.line(operator, &mut page);
+    }
+    whole.line("blocks, patterns of exporters, whole networks", &mut page);
+    page.push_str("\n## What the engine refuses\n\nNode tests whose quantized form it does not take, and what it says.\n\n");
+    for (operator, row) in &rows {
+        for (why, tests) in &row.refused {
+            let tests: Vec<&str> = tests.iter().map(String::as_str).collect();
+            let _ = writeln!(page, "- **{operator}**: {why} ({})", listed(&tests));
+        }
+    }
+    page
+}
+
+impl Row {
+    fn count(&mut self, case: &Case, executor: &str, outcome: &Outcome) {
+        let same = matches!(outcome, Outcome::Same { .. });
+        match (executor, case.source.as_str()) {
+            ("engine", "opsuite") if case.is_exact() => self.exact += 1,
+            ("engine", "opsuite") => self.near += 1,
+            ("engine", _) => {
+                self.nodes += usize::from(same);
+                if let Outcome::Refused(why) = outcome {
+                    self.refused_tests += 1;
+                    let test = (case.name.trim_start_matches("node_test_"))
+                        .trim_end_matches("_engine")
+                        .to_owned();
+                    self.refused.entry(reason(why)).or_default().insert(test);
+                }
+            }
+            (_, "opsuite") => add(&mut self.tract_suite, same),
+            _ => add(&mut self.tract_nodes, same),
+        }
+    }
+
+    fn line(&self, operator: &str, page: &mut String) {
+        let suite = match (self.exact, self.near) {
+            (0, 0) => "-".to_owned(),
+            (exact, 0) => format!("{exact} exact"),
+            (0, near) => format!("{near} near"),
+            (exact, near) => format!("{exact} exact, {near} near"),
+        };
+        let nodes = of([self.nodes, self.nodes + self.refused_tests]);
+        let (tract_suite, tract_nodes) = (of(self.tract_suite), of(self.tract_nodes));
+        let _ = writeln!(
+            page,
+            "| {operator} | {suite} | {nodes} | {tract_suite} | {tract_nodes} |"
+        );
+    }
+}
+
+fn add(counts: &mut [usize; 2], same: bool) {
+    counts[0] += usize::from(same);
+    counts[1] += 1;
+}
+
+fn of([passed, all]: [usize; 2]) -> String {
+    match all {
+        0 => "-".to_owned(),
+        _ if passed == all => format!("{all}"),
+        _ => format!("{passed} of {all}"),
+    }
+}
+
+/// What the refusal of a node says, without the node's name.
+fn reason(error: &str) -> String {
+    // After the first line each names a node; the first of them is the cause of the rest.
+    let first = error.lines().nth(1).unwrap_or(error);
+    let why = match first.split_once("): ") {
+        Some((_, why)) => why,
+        None => first,
+    };
+    // Names of files and of nodes are those of this run.
+    match why.split_once(".onnx: ") {
+        Some((_, why)) => why.to_owned(),
+        None => why.to_owned(),
+    }
+}
+
+fn listed(tests: &[&str]) -> String {
+    match tests {
+        [a, b, c, rest @ ..] if rest.len() > 1 => {
+            format!("`{a}`, `{b}`, `{c}`, and {} more", rest.len())
+        }
+        _ => (tests.iter())
+            .map(|test| format!("`{test}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+/// Compares the page with the one in the repository, or writes it where
+/// `SANDERLING_BLESS` says so.
+pub fn hold(text: &str) {
+    let path = root().join(PAGE);
+    if std::env::var_os("SANDERLING_BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = stored.lines().zip(text.lines()).find(|(a, b)| a != b);
+    assert!(
+        stored == text,
+        "{PAGE} is stale; `cargo xtask test --bless` writes it anew (first difference: {differs:?})"
+    );
+}
