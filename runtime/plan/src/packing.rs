@@ -12,6 +12,8 @@
 //! and the engine gathers `pixels` rows of activations, each `⌈k / depth⌉ · depth` long,
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
+pub mod aarch64;
+
 use crate::Target;
 use crate::step::Conv;
 
@@ -63,7 +65,7 @@ impl Target {
             Self::Aarch64Dotprod => Dense {
                 outputs: 8,
                 depth: 4,
-                pixels: 16,
+                pixels: 24,
                 activation_bytes: 1,
                 activation_offset: 0,
                 header: 0,
@@ -73,14 +75,13 @@ impl Target {
     }
 }
 
-/// How a target lays out depthwise weights: `[header][kh][kw][out]`. The header's first byte
-/// is 1 where two weights of -128 of a channel meet in taps `2n` and `2n + 1`, else 0.
+/// How a target lays out depthwise weights, `[kh][kw][out]` where nothing else is said.
 impl Target {
     /// Bytes of the weights of a depthwise step with `taps` taps.
     pub const fn depthwise_weight_bytes(self, taps: usize, outputs: usize) -> Option<usize> {
-        match taps.checked_mul(outputs) {
-            Some(bytes) => bytes.checked_add(self.dense().header),
-            None => None,
+        match self {
+            Self::Aarch64 | Self::Aarch64Dotprod => aarch64::bytes(self, taps, outputs),
+            _ => taps.checked_mul(outputs),
         }
     }
 
@@ -98,13 +99,10 @@ impl Target {
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
     #[cfg(feature = "writer")]
     pub fn pack_depthwise(self, weights: &[i8], outputs: usize) -> alloc::vec::Vec<i8> {
-        let header = self.dense().header;
-        let mut packed = alloc::vec![0; header];
-        packed.extend_from_slice(weights);
-        if let Some(first) = packed.first_mut().filter(|_| header > 0) {
-            *first = i8::from(lowest_meet(weights, outputs));
+        match self {
+            Self::Aarch64 | Self::Aarch64Dotprod => aarch64::pack(self, weights, outputs),
+            _ => weights.to_vec(),
         }
-        packed
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) use aarch64_dotprod::Aarch64Dotprod;
 pub(crate) use generic::{BLOCK, Generic, sum};
 pub(crate) use isa::Isa;
 #[cfg(target_arch = "aarch64")]
-pub(crate) use neon::add;
+pub(crate) use neon::{add, lookup};
 
 use crate::memory::Constants;
 use crate::numerics::Requantize;

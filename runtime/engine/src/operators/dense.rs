@@ -4,7 +4,7 @@ use crate::kernels::{Kernel, Linear, Rows};
 use crate::memory::signed;
 
 /// Most pixels that any kernel computes together.
-const MAX_PIXELS: usize = 16;
+const MAX_PIXELS: usize = 24;
 
 /// Products of all rows of `k` values that lie one after the other from `x` on.
 pub(super) struct Products<'a, 'b, K: Kernel> {

@@ -166,8 +166,9 @@ fn window_row<K: Kernel>(
     y: &mut [i8],
 ) -> Option<()> {
     let mut xs: [&[i8]; MAX_ROWS] = [&[]; MAX_ROWS];
-    for (ky, x) in (0..p.kernel_h as usize).zip(&mut xs) {
-        *x = rows.row(first.checked_add(ky.checked_mul(p.dilation_h as usize)?)?)?;
+    let taps = rows.rows(first, p.dilation_h as usize);
+    for (x, tap) in xs.iter_mut().zip(taps.take(p.kernel_h as usize)) {
+        *x = tap;
     }
     let count = y.len().checked_div(channels)?;
     // Windows that start later than this one read nothing but padding, as it does.

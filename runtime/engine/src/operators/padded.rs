@@ -22,6 +22,8 @@ pub(super) fn run<K: Kernel>(
     let image_out = out_h.checked_mul(out_w)?.checked_mul(outputs)?;
     let len = p.padded_row(K::TARGET, w, channels, false)??;
     let mut rows = PaddedRows::new(p, (w, channels), len, signed_mut(aside))?;
+    // What fills the rows of a tile up is never written again.
+    tile.fill(bytemuck::Zeroable::zeroed());
     let mut products = Tile::<K> {
         tile,
         linear,
@@ -108,16 +110,11 @@ impl<K: Kernel> Tile<'_, '_, K> {
             };
             let some = some.min(K::DENSE.pixels.checked_sub(self.count)?);
             let mut at = 0usize;
-            for ky in 0..p.kernel_h as usize {
-                let v = first.checked_add(ky.checked_mul(p.dilation_h as usize)?)?;
-                let x = rows.row(v)?.get(start..)?;
+            let taps = rows.rows(first, p.dilation_h as usize);
+            for x in taps.take(p.kernel_h as usize) {
+                let x = x.get(start..)?;
                 K::put_strip(self.tile, self.row, self.count, at, x, [some, step, run]);
                 at = at.checked_add(run)?;
-            }
-            if self.k < self.row {
-                for pixel in self.count..self.count.checked_add(some)? {
-                    K::fill(self.tile, self.row, pixel, self.k, self.row - self.k, 0);
-                }
             }
             self.count += some;
             ox += some;

@@ -70,11 +70,18 @@ impl<'a> PaddedRows<'a> {
         Some(())
     }
 
-    /// Row `v`, which is among the last.
+    /// The rows, every `dilation`-th from row `v` on, which must be among the last.
     #[inline(always)]
-    pub(super) fn row(&self, v: usize) -> Option<&[i8]> {
-        let start = slot(v, self.reach, self.len)?;
-        self.rows.get(start..start.checked_add(self.len)?)
+    pub(super) fn rows(&self, v: usize, dilation: usize) -> impl Iterator<Item = &[i8]> {
+        let mut slot = v.checked_rem(self.reach).unwrap_or(0);
+        core::iter::from_fn(move || {
+            let start = slot.checked_mul(self.len)?;
+            slot = slot.wrapping_add(dilation);
+            if slot >= self.reach {
+                slot = slot.wrapping_sub(self.reach);
+            }
+            self.rows.get(start..start.checked_add(self.len)?)
+        })
     }
 }
 

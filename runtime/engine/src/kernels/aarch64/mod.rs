@@ -2,7 +2,7 @@
 
 mod dense;
 
-use super::{DepthwiseRow, DepthwiseStrip, Kernel, Linear, Rows, generic, neon};
+use super::{DepthwiseRow, DepthwiseStrip, Kernel, Linear, Rows, neon};
 use sanderling_plan::Target;
 
 /// Blocks of eight outputs, sixteen weights of each together.
@@ -45,25 +45,14 @@ impl Kernel for Aarch64 {
     }
 
     fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
-        let (_, weights) = row.linear.weights.split_at_checked(Self::DENSE.header)?;
-        let linear = Linear {
-            weights,
-            ..row.linear
-        };
-        generic::depthwise_row(&DepthwiseRow { linear, ..*row }, y)
+        neon::depthwise::generic_row(row, y)
     }
 
-    const DEPTHWISE_CHANNELS: usize = 16;
+    const DEPTHWISE_CHANNELS: usize = 8;
 
     #[allow(unsafe_code, reason = "NEON is there")]
     fn depthwise_strip(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
-        let (header, weights) = strip.linear.weights.split_at_checked(Self::DENSE.header)?;
         // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
-        unsafe {
-            match header.first()? {
-                0 => neon::depthwise::strip::<true>(strip, weights, y),
-                _ => neon::depthwise::strip::<false>(strip, weights, y),
-            }
-        }
+        unsafe { neon::depthwise::strip(strip, y) }
     }
 }

@@ -1,7 +1,9 @@
-//! Matrix products: up to four pixels by sixteen outputs at a time.
+//! Matrix products: up to six pixels by eight or sixteen outputs at a time.
 
 use super::sdot::sdot_lane;
-use crate::kernels::neon::{Finish, f32x16, i8x16, i32x16, padded, pixels, store_strip};
+use crate::kernels::neon::{
+    Finish, f32x16, i8x16, i32x16, padded, pixels, store_strip, store_strip8,
+};
 use crate::kernels::{Linear, Rows};
 use core::arch::aarch64::*;
 
@@ -26,49 +28,72 @@ pub(super) fn dense(
     let mut weights = linear.weights;
     let mut first = 0;
     while first < outputs {
-        let bias = i32x16(padded(linear.bias, first));
-        let multipliers = f32x16(padded(linear.multipliers, first));
         let (w0, rest) = weights.split_at_checked(block)?;
-        // The last eight outputs may be alone; they are computed twice.
-        let (w1, rest) = rest.split_at_checked(block).unwrap_or((w0, rest));
-        weights = rest;
-        let strip = Strip {
-            w: [w0, w1],
-            bias,
-            multipliers,
-            finish,
-        };
-        let room = 16.min(outputs - first);
-        let (mut x, mut y) = (rows.x, y.get_mut(first..)?);
-        let mut pixel = 0;
-        while rows.count - pixel >= 4 {
-            strip.run::<4>(&rows, pixel, x, y, y_stride, room)?;
-            // There may be nothing behind the last.
-            x = x.get(4 * rows.stride..).unwrap_or(&[]);
-            y = y.get_mut(4 * y_stride..).unwrap_or(&mut []);
-            pixel += 4;
+        let y = y.get_mut(first..)?;
+        if outputs - first > BLOCK {
+            let (w1, rest) = rest.split_at_checked(block)?;
+            weights = rest;
+            Strip::<4>::new(linear, first, [w0, w1], finish)?.pixels(&rows, y, y_stride)?;
+            first += 2 * BLOCK;
+        } else {
+            weights = rest;
+            Strip::<2>::new(linear, first, [w0, w0], finish)?.pixels(&rows, y, y_stride)?;
+            first += BLOCK;
         }
-        match rows.count - pixel {
-            1 => strip.run::<1>(&rows, pixel, x, y, y_stride, room)?,
-            2 => strip.run::<2>(&rows, pixel, x, y, y_stride, room)?,
-            3 => strip.run::<3>(&rows, pixel, x, y, y_stride, room)?,
-            _ => (),
-        }
-        first += 16;
     }
     Some(())
 }
 
-/// Sixteen outputs, of which the last may be absent.
-struct Strip<'a> {
-    /// Weights of two blocks.
+/// `V` vectors of four outputs, of which the last may be absent.
+struct Strip<'a, const V: usize> {
+    /// Weights of two blocks; where there is one, it stands for both.
     w: [&'a [i8]; 2],
-    bias: [int32x4_t; 4],
-    multipliers: [float32x4_t; 4],
+    bias: [int32x4_t; V],
+    multipliers: [float32x4_t; V],
     finish: Finish,
+    /// Outputs that are there.
+    room: usize,
 }
 
-impl Strip<'_> {
+impl<'a, const V: usize> Strip<'a, V> {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn new(linear: &Linear<'_>, first: usize, w: [&'a [i8]; 2], finish: Finish) -> Option<Self> {
+        Some(Strip {
+            w,
+            bias: *i32x16(padded(linear.bias, first)).first_chunk()?,
+            multipliers: *f32x16(padded(linear.multipliers, first)).first_chunk()?,
+            finish,
+            room: linear.bias.len().checked_sub(first)?.min(4 * V),
+        })
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn pixels(&self, rows: &Rows<'_, i8>, mut y: &mut [i8], y_stride: usize) -> Option<()> {
+        let mut x = rows.x;
+        let mut pixel = 0;
+        while rows.count - pixel >= 6 {
+            self.run::<6>(rows, pixel, x, y, y_stride)?;
+            // There may be nothing behind the last.
+            x = x.get(6 * rows.stride..).unwrap_or(&[]);
+            y = y.get_mut(6 * y_stride..).unwrap_or(&mut []);
+            pixel += 6;
+        }
+        match rows.count - pixel {
+            1 => self.run::<1>(rows, pixel, x, y, y_stride),
+            2 => self.run::<2>(rows, pixel, x, y, y_stride),
+            3 => self.run::<3>(rows, pixel, x, y, y_stride),
+            4 => self.run::<4>(rows, pixel, x, y, y_stride),
+            5 => {
+                self.run::<3>(rows, pixel, x, y, y_stride)?;
+                x = x.get(3 * rows.stride..)?;
+                self.run::<2>(rows, pixel + 3, x, y.get_mut(3 * y_stride..)?, y_stride)
+            }
+            _ => Some(()),
+        }
+    }
+
     /// The outputs of `P` pixels from `pixel` on, which begin with `x` and `y`.
     #[inline]
     #[target_feature(enable = "neon")]
@@ -79,7 +104,6 @@ impl Strip<'_> {
         x: &[i8],
         y: &mut [i8],
         y_stride: usize,
-        room: usize,
     ) -> Option<()> {
         let x = pixels::<P>(x, rows.stride, rows.k)?;
         let mut acc = [self.bias; P];
@@ -90,11 +114,19 @@ impl Strip<'_> {
             }
         }
         self.multiply(x, &mut acc, rows.k)?;
-        let mut values = [vdupq_n_s8(0); P];
-        for (values, acc) in values.iter_mut().zip(acc) {
-            *values = self.finish.sixteen(acc, self.multipliers);
+        if let [a, b, c, d] = *self.multipliers.as_slice() {
+            let mut values = [vdupq_n_s8(0); P];
+            for (values, acc) in values.iter_mut().zip(acc) {
+                *values = self.finish.sixteen(*acc.first_chunk()?, [a, b, c, d]);
+            }
+            return store_strip(y, y_stride, self.room, values);
         }
-        store_strip(y, y_stride, room, values)
+        let multipliers = *self.multipliers.first_chunk()?;
+        let mut values = [vdup_n_s8(0); P];
+        for (values, acc) in values.iter_mut().zip(acc) {
+            *values = self.finish.eight(*acc.first_chunk()?, multipliers);
+        }
+        store_strip8(y, y_stride, self.room, values)
     }
 
     #[inline]
@@ -102,7 +134,7 @@ impl Strip<'_> {
     fn multiply<const P: usize>(
         &self,
         x: [&[i8]; P],
-        acc: &mut [[int32x4_t; 4]; P],
+        acc: &mut [[int32x4_t; V]; P],
         k: usize,
     ) -> Option<()> {
         let [w0, w1] = self.w;
@@ -123,44 +155,69 @@ impl Strip<'_> {
             let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (w0, w1) else {
                 return None;
             };
-            four::<P, 0>(acc, a0, b0, x);
-            four::<P, 1>(acc, a1, b1, x);
-            four::<P, 2>(acc, a2, b2, x);
-            four::<P, 3>(acc, a3, b3, x);
+            four::<P, 0, V>(acc, a0, b0, x);
+            four::<P, 1, V>(acc, a1, b1, x);
+            four::<P, 2, V>(acc, a2, b2, x);
+            four::<P, 3, V>(acc, a3, b3, x);
         }
-        let rest = n * 16;
-        let w0s = w0.as_chunks::<32>().0.iter().skip(4 * n);
-        let w1s = w1.as_chunks::<32>().0.iter().skip(4 * n);
-        for (i, (w0, w1)) in w0s.zip(w1s).enumerate() {
-            let mut four_x = [vdupq_n_s8(0); P];
-            for (to, x) in four_x.iter_mut().zip(x) {
-                let x = x.get(rest + 4 * i..)?.first_chunk::<4>()?;
-                *to = vreinterpretq_s8_s32(vdupq_n_s32(i32::from_le_bytes(bytemuck::cast(*x))));
+        let w0s = w0.as_chunks::<32>().0.get(4 * n..)?;
+        let w1s = w1.as_chunks::<32>().0.get(4 * n..)?;
+        if w0s.is_empty() || w1s.is_empty() {
+            return Some(());
+        }
+        // What is left are at most three times four, in the last sixteen.
+        let mut last = [vdupq_n_s8(0); P];
+        for (last, x) in last.iter_mut().zip(x) {
+            *last = match x.last_chunk::<16>() {
+                Some(x) => i8x16(x),
+                None => aligned_to_end(x),
+            };
+        }
+        match (w0s, w1s) {
+            ([a], [b]) => four::<P, 3, V>(acc, a, b, last),
+            ([a0, a1], [b0, b1]) => {
+                four::<P, 2, V>(acc, a0, b0, last);
+                four::<P, 3, V>(acc, a1, b1, last);
             }
-            four::<P, 0>(acc, w0, w1, four_x);
+            ([a0, a1, a2], [b0, b1, b2]) => {
+                four::<P, 1, V>(acc, a0, b0, last);
+                four::<P, 2, V>(acc, a1, b1, last);
+                four::<P, 3, V>(acc, a2, b2, last);
+            }
+            _ => return None,
         }
         Some(())
     }
 }
 
-/// Four activations of each pixel, in `LANE`, times those of sixteen outputs.
+/// Fewer than sixteen values at the end of a vector.
+#[cold]
+#[target_feature(enable = "neon")]
+fn aligned_to_end(x: &[i8]) -> int8x16_t {
+    let mut values = [0i8; 16];
+    for (value, &x) in values.iter_mut().rev().zip(x.iter().rev()) {
+        *value = x;
+    }
+    i8x16(&values)
+}
+
+/// Four activations of each pixel, in `LANE`, times the weights of `V` times four outputs.
 #[inline]
 #[target_feature(enable = "neon")]
-fn four<const P: usize, const LANE: usize>(
-    acc: &mut [[int32x4_t; 4]; P],
+fn four<const P: usize, const LANE: usize, const V: usize>(
+    acc: &mut [[int32x4_t; V]; P],
     w0: &[i8; 32],
     w1: &[i8; 32],
     x: [int8x16_t; P],
 ) {
     let ([w0, w1], [w2, w3]): ([int8x16_t; 2], [int8x16_t; 2]) =
         (bytemuck::cast(*w0), bytemuck::cast(*w1));
-    for (acc, x) in acc.iter_mut().zip(x) {
-        let [a, b, c, d] = *acc;
-        *acc = [
-            sdot_lane::<LANE>(a, w0, x),
-            sdot_lane::<LANE>(b, w1, x),
-            sdot_lane::<LANE>(c, w2, x),
-            sdot_lane::<LANE>(d, w3, x),
-        ];
+    // Weight by weight, so that few of them are in registers at a time.
+    for (o, w) in [w0, w1, w2, w3].into_iter().take(V).enumerate() {
+        for (acc, x) in acc.iter_mut().zip(x) {
+            if let Some(acc) = acc.get_mut(o) {
+                *acc = sdot_lane::<LANE>(*acc, w, x);
+            }
+        }
     }
 }

@@ -3,15 +3,20 @@
 
 use super::sdot::sdot;
 use crate::kernels::DepthwiseStrip;
-use crate::kernels::neon::{Finish, f32x16, i8x16, i32x16, padded};
+use crate::kernels::neon::{Finish, Lanes};
 use core::arch::aarch64::*;
+use sanderling_plan::Target;
+use sanderling_plan::packing::aarch64::{self, HEADER, LANES};
+
+/// Vectors of weights of a block.
+const BLOCK: usize = aarch64::block(Target::Aarch64Dotprod) / LANES;
 
 /// Sixteen channels of three taps and a zero each.
 type Column = [int8x16_t; 4];
 
 /// All of a row's windows; `None` for kernels that are not 3×3.
 #[target_feature(enable = "neon")]
-pub(super) fn three(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
+pub(super) fn three<const TWO: bool>(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
     let &[a, b, c] = strip.rows else {
         return None;
     };
@@ -19,20 +24,20 @@ pub(super) fn three(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
     let len = a.len();
     let rows = [a.get(..len)?, b.get(..len)?, c.get(..len)?];
     let finish = Finish::new(strip.linear.requantize);
-    let mut channel = 0;
-    loop {
-        Block::new(strip, rows, channel, finish)?.run(strip, y)?;
-        channel += 16;
-        if channel >= strip.channels {
-            return Some(());
-        }
-        // The last sixteen channels may be partly those before.
-        channel = channel.min(strip.channels.checked_sub(16)?);
+    let plain = HEADER.checked_add(9usize.checked_mul(strip.channels)?)?;
+    let lanes = strip.linear.weights.get(plain..)?.as_chunks::<LANES>().0;
+    let blocks = lanes.as_chunks::<BLOCK>().0;
+    for (block, weights) in blocks.iter().enumerate() {
+        // The last channels may be partly those before.
+        let channel = block * Lanes::<TWO>::CHANNELS;
+        let channel = channel.min(strip.channels.checked_sub(Lanes::<TWO>::CHANNELS)?);
+        Block::<TWO>::new(strip, rows, weights, channel, finish)?.run(strip, y)?;
     }
+    Some(())
 }
 
-/// Sixteen channels of a row.
-struct Block<'a> {
+/// Some channels of a row.
+struct Block<'a, const TWO: bool> {
     rows: [&'a [i8]; 3],
     channel: usize,
     weights: [Column; 3],
@@ -41,32 +46,23 @@ struct Block<'a> {
     finish: Finish,
 }
 
-impl<'a> Block<'a> {
+impl<'a, const TWO: bool> Block<'a, TWO> {
     #[inline]
     #[target_feature(enable = "neon")]
     fn new(
         strip: &DepthwiseStrip<'_>,
         rows: [&'a [i8]; 3],
+        weights: &[[i8; LANES]; BLOCK],
         channel: usize,
         finish: Finish,
     ) -> Option<Self> {
-        let linear = &strip.linear;
-        let channels = strip.channels;
-        let w = linear.weights.get(channel..)?;
-        let mut weights = [[vdupq_n_s8(0); 4]; 3];
-        for (kx, column) in weights.iter_mut().enumerate() {
-            let tap = |ky: usize| {
-                let at = (3 * ky + kx).wrapping_mul(channels);
-                Some(i8x16(w.get(at..)?.first_chunk::<16>()?))
-            };
-            *column = interleaved([tap(0)?, tap(1)?, tap(2)?]);
-        }
+        let (bias, multipliers) = Lanes::<TWO>::outputs(strip, channel)?;
         Some(Block {
             rows,
             channel,
-            weights,
-            bias: i32x16(padded(linear.bias, channel)),
-            multipliers: f32x16(padded(linear.multipliers, channel)),
+            weights: bytemuck::cast(*weights),
+            bias,
+            multipliers,
             finish,
         })
     }
@@ -74,54 +70,64 @@ impl<'a> Block<'a> {
     #[inline]
     #[target_feature(enable = "neon")]
     fn run(&self, strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
-        let (step, tap, channels) = (strip.step, strip.tap, strip.channels);
+        let (tap, channels) = (strip.tap, strip.channels);
         let mut y = y.get_mut(self.channel..)?;
         let mut at = self.channel;
         let mut left = strip.count;
         if left == 0 {
             return Some(());
         }
-        if step != tap {
+        let step = strip.step.wrapping_mul(Lanes::<TWO>::WINDOWS);
+        if TWO || step != tap {
             // Windows share at most a column.
             let shared = step == tap.wrapping_mul(2);
-            let mut first = self.column(at)?;
+            // A last window alone is computed twice.
+            let mut apart = if left > 1 { strip.step } else { 0 };
+            let mut first = self.column(at, apart)?;
             loop {
-                let second = self.column(at.wrapping_add(tap))?;
-                let third = self.column(at.wrapping_add(2 * tap))?;
-                self.store(y, [first, second, third])?;
-                left -= 1;
+                let second = self.column(at.wrapping_add(tap), apart)?;
+                let third = self.column(at.wrapping_add(2 * tap), apart)?;
+                self.store(y, channels, left, [first, second, third])?;
+                left = left.saturating_sub(Lanes::<TWO>::WINDOWS);
                 if left == 0 {
                     return Some(());
                 }
+                if left == 1 {
+                    apart = 0;
+                }
                 at = at.wrapping_add(step);
-                first = if shared { third } else { self.column(at)? };
-                y = y.get_mut(channels..)?;
+                first = if shared {
+                    third
+                } else {
+                    self.column(at, apart)?
+                };
+                y = y.get_mut(channels.wrapping_mul(Lanes::<TWO>::WINDOWS)..)?;
             }
         }
-        let mut first = self.column(at)?;
+        let mut first = self.column(at, 0)?;
         at = at.wrapping_add(tap);
-        let mut second = self.column(at)?;
+        let mut second = self.column(at, 0)?;
         // Three windows a turn, so that columns stay in the registers they are in.
         loop {
             at = at.wrapping_add(tap);
-            let third = self.column(at)?;
-            self.store(y, [first, second, third])?;
+            let third = self.column(at, 0)?;
+            self.store(y, channels, left, [first, second, third])?;
             left -= 1;
             if left == 0 {
                 return Some(());
             }
             at = at.wrapping_add(tap);
-            first = self.column(at)?;
+            first = self.column(at, 0)?;
             y = y.get_mut(channels..)?;
-            self.store(y, [second, third, first])?;
+            self.store(y, channels, left, [second, third, first])?;
             left -= 1;
             if left == 0 {
                 return Some(());
             }
             at = at.wrapping_add(tap);
-            second = self.column(at)?;
+            second = self.column(at, 0)?;
             y = y.get_mut(channels..)?;
-            self.store(y, [third, first, second])?;
+            self.store(y, channels, left, [third, first, second])?;
             left -= 1;
             if left == 0 {
                 return Some(());
@@ -130,19 +136,22 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// The column that begins at `at`.
+    /// The column that begins at `at`, with that of a second window `apart`.
     #[inline]
     #[target_feature(enable = "neon")]
-    fn column(&self, at: usize) -> Option<Column> {
-        let [a, b, c] = self.rows;
-        let end = at.checked_add(16)?;
-        let row = |x: &[i8]| Some(i8x16(x.get(at..end)?.first_chunk::<16>()?));
-        Some(interleaved([row(a)?, row(b)?, row(c)?]))
+    fn column(&self, at: usize, apart: usize) -> Option<Column> {
+        Some(interleaved(Lanes::<TWO>::load(self.rows, at, apart)?))
     }
 
     #[inline]
     #[target_feature(enable = "neon")]
-    fn store(&self, y: &mut [i8], columns: [Column; 3]) -> Option<()> {
+    fn store(
+        &self,
+        y: &mut [i8],
+        channels: usize,
+        left: usize,
+        columns: [Column; 3],
+    ) -> Option<()> {
         let mut acc = self.bias;
         for (column, weights) in columns.iter().zip(&self.weights) {
             for ((acc, &x), &w) in acc.iter_mut().zip(column).zip(weights) {
@@ -150,8 +159,7 @@ impl<'a> Block<'a> {
             }
         }
         let values = self.finish.sixteen(acc, self.multipliers);
-        *y.first_chunk_mut::<16>()? = bytemuck::cast(values);
-        Some(())
+        Lanes::<TWO>::store(y, channels, left, values)
     }
 }
 

@@ -4,7 +4,7 @@ mod dense;
 mod depthwise;
 mod sdot;
 
-use super::{DepthwiseStrip, Kernel, Linear, Rows, neon};
+use super::{DepthwiseRow, DepthwiseStrip, Kernel, Linear, Rows, neon};
 use sanderling_plan::Target;
 
 /// Blocks of eight outputs, four weights of each together.
@@ -46,16 +46,23 @@ impl Kernel for Aarch64Dotprod {
         unsafe { dense::dense(rows, linear, y, y_stride) }
     }
 
-    const DEPTHWISE_CHANNELS: usize = 16;
+    fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
+        neon::depthwise::generic_row(row, y)
+    }
+
+    const DEPTHWISE_CHANNELS: usize = 8;
 
     #[allow(unsafe_code, reason = "NEON is there")]
     fn depthwise_strip(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
         // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
         unsafe {
             if strip.rows.len() == 3 && strip.kernel_w == 3 {
-                return depthwise::three(strip, y);
+                return match strip.channels < 16 {
+                    true => depthwise::three::<true>(strip, y),
+                    false => depthwise::three::<false>(strip, y),
+                };
             }
-            neon::depthwise::strip::<false>(strip, strip.linear.weights, y)
+            neon::depthwise::strip(strip, y)
         }
     }
 }

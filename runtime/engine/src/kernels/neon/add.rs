@@ -5,25 +5,48 @@ use crate::numerics::Requantize;
 use core::arch::aarch64::*;
 use sanderling_plan::step::Add;
 
-/// Adds as many elements as all three have.
+/// Adds as many elements as all have; an operand that is `None` is what `y` holds.
 #[allow(unsafe_code, reason = "NEON is there")]
-pub(crate) fn add(p: &Add, y: &mut [i8], a: &[i8], b: &[i8]) {
+pub(crate) fn add(p: &Add, y: &mut [i8], a: Option<&[i8]>, b: Option<&[i8]>) {
     // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
-    unsafe { sums(p, y, a, b) }
+    unsafe {
+        let sum = Sum::new(p);
+        match (a, b) {
+            (Some(a), Some(b)) => sums(y, a, b, |_, a, b| sum.sixteen(a, b)),
+            (Some(a), None) => sums(y, a, a, |y, a, _| sum.sixteen(a, y)),
+            (None, Some(b)) => sums(y, b, b, |y, b, _| sum.sixteen(y, b)),
+            (None, None) => sums(y, &[], &[], |y, _, _| sum.sixteen(y, y)),
+        }
+    }
 }
 
+/// Computes `y` from what it holds and from `a` and `b`, which are as long; past their ends
+/// are zeros.
+#[inline]
 #[target_feature(enable = "neon")]
-fn sums(p: &Add, y: &mut [i8], a: &[i8], b: &[i8]) {
-    let sum = Sum::new(p);
-    let (ys, y_rest) = y.as_chunks_mut::<16>();
-    let (xs, a_rest) = a.as_chunks::<16>();
-    let (zs, b_rest) = b.as_chunks::<16>();
-    for ((y, a), b) in ys.iter_mut().zip(xs).zip(zs) {
-        *y = bytemuck::cast(sum.sixteen(i8x16(a), i8x16(b)));
+fn sums(
+    y: &mut [i8],
+    a: &[i8],
+    b: &[i8],
+    sum: impl Fn(int8x16_t, int8x16_t, int8x16_t) -> int8x16_t,
+) {
+    let len = y.len() / 16 * 16;
+    let (ys, rest) = y.as_chunks_mut::<16>();
+    let at = |x: &[i8]| i8x16(&super::padded(x, len));
+    if let (Some(a), Some(b)) = (a.get(..len), b.get(..len)) {
+        let both = a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0);
+        for (y, (a, b)) in ys.iter_mut().zip(both) {
+            *y = bytemuck::cast(sum(i8x16(y), i8x16(a), i8x16(b)));
+        }
+    } else {
+        for y in ys {
+            let y_before = i8x16(y);
+            *y = bytemuck::cast(sum(y_before, y_before, y_before));
+        }
     }
-    if !y_rest.is_empty() {
-        let (a, b) = (super::padded(a_rest, 0), super::padded(b_rest, 0));
-        store16(y_rest, sum.sixteen(i8x16(&a), i8x16(&b)));
+    if !rest.is_empty() {
+        let before = i8x16(&super::padded(rest, 0));
+        store16(rest, sum(before, at(a), at(b)));
     }
 }
 

@@ -3,47 +3,85 @@
 //! As in matrix products without the dot product, two products of bytes fit 16 bits unless
 //! all four are -128.
 
-use super::{Finish, f32x16, i8x16, i32x16, padded};
-use crate::kernels::DepthwiseStrip;
+use super::{Finish, Lanes};
+use crate::kernels::{DepthwiseRow, DepthwiseStrip, Linear, generic};
 use core::arch::aarch64::*;
+use sanderling_plan::packing::aarch64::{HEADER, LANES};
 
 /// Most taps whose weights are kept in registers.
 const TAPS: usize = 9;
 
-/// All of a row's windows, with the weights `[kh · kw][channels]`. `FIT`: no two weights of
-/// -128 meet in taps `2n` and `2n + 1`.
+/// Windows that share loaded weights where those are not kept in registers.
+const GROUP: usize = 4;
+
+/// All of a row's windows, with the weights `[header][kh · kw][channels]`.
 #[target_feature(enable = "neon")]
-pub(crate) fn strip<const FIT: bool>(
+pub(crate) fn strip(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -> Option<()> {
+    let (header, weights) = strip.linear.weights.split_at_checked(HEADER)?;
+    let fit = *header.first()? == 0;
+    match (strip.channels < 16, fit) {
+        (true, true) => blocks::<true, true>(strip, weights, y),
+        (true, false) => blocks::<true, false>(strip, weights, y),
+        (false, true) => blocks::<false, true>(strip, weights, y),
+        (false, false) => blocks::<false, false>(strip, weights, y),
+    }
+}
+
+/// What the strips do not take: weights with a zero point, several outputs of a channel,
+/// fewer than eight channels, tall kernels.
+pub(crate) fn generic_row(row: &DepthwiseRow<'_>, y: &mut [i8]) -> Option<()> {
+    let (_, weights) = row.linear.weights.split_at_checked(HEADER)?;
+    let linear = Linear {
+        weights,
+        ..row.linear
+    };
+    generic::depthwise_row(&DepthwiseRow { linear, ..*row }, y)
+}
+
+/// `FIT`: no two neighbouring taps of a channel have weights of -128.
+#[inline]
+#[target_feature(enable = "neon")]
+fn blocks<const TWO: bool, const FIT: bool>(
     strip: &DepthwiseStrip<'_>,
     weights: &[i8],
     y: &mut [i8],
 ) -> Option<()> {
     let finish = Finish::new(strip.linear.requantize);
+    let plain = strip
+        .channels
+        .checked_mul(strip.rows.len().checked_mul(strip.kernel_w)?)?;
+    let lanes = weights.get(plain..)?.as_chunks::<LANES>().0;
+    let (mut blocks, _) = lanes.as_chunks::<TAPS>();
     let mut channel = 0;
     loop {
-        let block = Block {
+        let (bias, multipliers) = Lanes::<TWO>::outputs(strip, channel)?;
+        let block = Block::<TWO> {
             strip,
             weights: weights.get(channel..)?,
             channel,
-            bias: i32x16(padded(strip.linear.bias, channel)),
-            multipliers: f32x16(padded(strip.linear.multipliers, channel)),
+            bias,
+            multipliers,
             finish,
         };
         match (strip.rows, strip.kernel_w) {
-            (&[a, b, c], 3) => block.three::<FIT>([a, b, c], y)?,
+            (&[a, b, c], 3) => {
+                let (weights, rest) = blocks.split_first()?;
+                blocks = rest;
+                block.three::<FIT>(bytemuck::cast(*weights), [a, b, c], y)?;
+            }
             _ => block.any::<FIT>(y)?,
         }
-        channel += 16;
+        channel += Lanes::<TWO>::CHANNELS;
         if channel >= strip.channels {
             return Some(());
         }
-        // The last sixteen channels may be partly those before.
-        channel = channel.min(strip.channels.checked_sub(16)?);
+        // The last channels may be partly those before.
+        channel = channel.min(strip.channels.checked_sub(Lanes::<TWO>::CHANNELS)?);
     }
 }
 
-/// Sixteen channels of a row.
-struct Block<'a> {
+/// Some channels of a row.
+struct Block<'a, const TWO: bool> {
     strip: &'a DepthwiseStrip<'a>,
     weights: &'a [i8],
     channel: usize,
@@ -52,78 +90,73 @@ struct Block<'a> {
     finish: Finish,
 }
 
-impl Block<'_> {
+impl<const TWO: bool> Block<'_, TWO> {
     /// Windows of 3×3.
     #[inline]
     #[target_feature(enable = "neon")]
-    fn three<const FIT: bool>(&self, [a, b, c]: [&[i8]; 3], y: &mut [i8]) -> Option<()> {
+    fn three<const FIT: bool>(
+        &self,
+        weights: [int8x16_t; TAPS],
+        [a, b, c]: [&[i8]; 3],
+        y: &mut [i8],
+    ) -> Option<()> {
         // As all three are seen to be equally long, one check serves all.
         let len = a.len();
         let rows = [a.get(..len)?, b.get(..len)?, c.get(..len)?];
-        let mut weights = [vdupq_n_s8(0); TAPS];
-        for (tap, weight) in weights.iter_mut().enumerate() {
-            let at = tap.wrapping_mul(self.strip.channels);
-            *weight = i8x16(self.weights.get(at..)?.first_chunk::<16>()?);
-        }
-        let column = |at: usize| {
-            let end = at.checked_add(16)?;
-            let [a, b, c] = rows;
-            Some([
-                i8x16(a.get(at..end)?.first_chunk::<16>()?),
-                i8x16(b.get(at..end)?.first_chunk::<16>()?),
-                i8x16(c.get(at..end)?.first_chunk::<16>()?),
-            ])
-        };
-        let (step, tap) = (self.strip.step, self.strip.tap);
+        let column = |at: usize, apart: usize| Lanes::<TWO>::load(rows, at, apart);
+        let (tap, channels) = (self.strip.tap, self.strip.channels);
         let mut y = y.get_mut(self.channel..)?;
         let mut at = self.channel;
         let mut left = self.strip.count;
         if left == 0 {
             return Some(());
         }
-        if step != tap {
+        let step = self.strip.step.wrapping_mul(Lanes::<TWO>::WINDOWS);
+        if TWO || step != tap {
             loop {
-                let first = column(at)?;
-                let second = column(at.wrapping_add(tap))?;
-                let third = column(at.wrapping_add(2 * tap))?;
-                self.store::<FIT>(y, [first, second, third], weights)?;
-                left -= 1;
+                // A last window alone is computed twice.
+                let apart = if left > 1 { self.strip.step } else { 0 };
+                let first = column(at, apart)?;
+                let second = column(at.wrapping_add(tap), apart)?;
+                let third = column(at.wrapping_add(2 * tap), apart)?;
+                self.store::<FIT>(y, left, [first, second, third], weights)?;
+                left = left.saturating_sub(Lanes::<TWO>::WINDOWS);
                 if left == 0 {
                     return Some(());
                 }
                 at = at.wrapping_add(step);
-                y = y.get_mut(self.strip.channels..)?;
+                y = y.get_mut(channels.wrapping_mul(Lanes::<TWO>::WINDOWS)..)?;
             }
         }
-        let mut first = column(at)?;
+        let mut first = column(at, 0)?;
         at = at.wrapping_add(tap);
-        let mut second = column(at)?;
+        let mut second = column(at, 0)?;
         // Three windows a turn, so that columns stay in the registers they are in.
         loop {
             at = at.wrapping_add(tap);
-            let third = column(at)?;
-            self.store::<FIT>(y, [first, second, third], weights)?;
+            let third = column(at, 0)?;
+            self.store::<FIT>(y, left, [first, second, third], weights)?;
             left -= 1;
             if left == 0 {
                 return Some(());
             }
             at = at.wrapping_add(tap);
-            first = column(at)?;
-            y = y.get_mut(self.strip.channels..)?;
-            self.store::<FIT>(y, [second, third, first], weights)?;
+            first = column(at, 0)?;
+            y = y.get_mut(channels..)?;
+            self.store::<FIT>(y, left, [second, third, first], weights)?;
             left -= 1;
             if left == 0 {
                 return Some(());
             }
             at = at.wrapping_add(tap);
-            second = column(at)?;
-            y = y.get_mut(self.strip.channels..)?;
-            self.store::<FIT>(y, [third, first, second], weights)?;
+            second = column(at, 0)?;
+            y = y.get_mut(channels..)?;
+            self.store::<FIT>(y, left, [third, first, second], weights)?;
             left -= 1;
             if left == 0 {
                 return Some(());
             }
-            y = y.get_mut(self.strip.channels..)?;
+            y = y.get_mut(channels..)?;
         }
     }
 
@@ -132,6 +165,7 @@ impl Block<'_> {
     fn store<const FIT: bool>(
         &self,
         y: &mut [i8],
+        left: usize,
         columns: [[int8x16_t; 3]; 3],
         weights: [int8x16_t; TAPS],
     ) -> Option<()> {
@@ -143,14 +177,35 @@ impl Block<'_> {
         let acc = pair::<FIT>(acc, [x6, x7], [w6, w7]);
         let acc = single(acc, x8, w8);
         let values = self.finish.sixteen(acc, self.multipliers);
-        *y.first_chunk_mut::<16>()? = bytemuck::cast(values);
-        Some(())
+        Lanes::<TWO>::store(y, self.strip.channels, left, values)
     }
 
     /// Windows of any size.
     #[inline]
     #[target_feature(enable = "neon")]
     fn any<const FIT: bool>(&self, y: &mut [i8]) -> Option<()> {
+        let (count, channels) = (self.strip.count, self.strip.channels);
+        let mut pixel = 0;
+        while pixel < count {
+            let at = pixel.checked_mul(channels)?.checked_add(self.channel)?;
+            let y = y.get_mut(at..)?;
+            pixel += match count - pixel >= GROUP * Lanes::<TWO>::WINDOWS {
+                true => self.group::<FIT, GROUP>(pixel, y)?,
+                false => self.group::<FIT, 1>(pixel, y)?,
+            };
+        }
+        Some(())
+    }
+
+    /// `P` times as many windows as the lanes hold; gives how many. Weights are loaded once
+    /// for all of them.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn group<const FIT: bool, const P: usize>(
+        &self,
+        pixel: usize,
+        mut y: &mut [i8],
+    ) -> Option<usize> {
         let DepthwiseStrip {
             rows,
             kernel_w,
@@ -160,37 +215,49 @@ impl Block<'_> {
             count,
             ..
         } = *self.strip;
-        let load = |x: &[i8], at: usize| Some(i8x16(x.get(at..)?.first_chunk::<16>()?));
-        for pixel in 0..count {
-            let start = pixel.checked_mul(step)?.checked_add(self.channel)?;
-            let mut acc = self.bias;
-            let mut w = self.weights;
-            let mut before = None;
-            for x in rows {
-                let mut x = x.get(start..)?;
-                for kx in 0..kernel_w {
-                    if kx > 0 {
-                        x = x.get(tap..)?;
+        let apart = if pixel + 1 < count { step } else { 0 };
+        let next = step.wrapping_mul(Lanes::<TWO>::WINDOWS);
+        let start = pixel.checked_mul(step)?.checked_add(self.channel)?;
+        let mut acc = [self.bias; P];
+        let mut w = self.weights;
+        for x in rows {
+            let mut x = x.get(start..)?;
+            let mut kx = 0;
+            while kx < kernel_w {
+                let w0 = Lanes::<TWO>::weights(w, 0)?;
+                w = w.get(channels..).unwrap_or(&[]);
+                let mut at = 0usize;
+                if kx + 1 == kernel_w {
+                    for acc in &mut acc {
+                        let [x0] = Lanes::<TWO>::load([x], at, apart)?;
+                        *acc = single(*acc, x0, w0);
+                        at = at.wrapping_add(next);
                     }
-                    let here = (load(x, 0)?, load(w, 0)?);
-                    w = w.get(channels..).unwrap_or(&[]);
-                    before = match before {
-                        None => Some(here),
-                        Some((x, w)) => {
-                            acc = pair::<FIT>(acc, [x, here.0], [w, here.1]);
-                            None
-                        }
-                    };
+                    break;
                 }
+                let w1 = Lanes::<TWO>::weights(w, 0)?;
+                w = w.get(channels..).unwrap_or(&[]);
+                let x1 = x.get(tap..)?;
+                for acc in &mut acc {
+                    let [x0] = Lanes::<TWO>::load([x], at, apart)?;
+                    let [x1] = Lanes::<TWO>::load([x1], at, apart)?;
+                    *acc = pair::<FIT>(*acc, [x0, x1], [w0, w1]);
+                    at = at.wrapping_add(next);
+                }
+                x = x1.get(tap..).unwrap_or(&[]);
+                kx += 2;
             }
-            if let Some((x, w)) = before {
-                acc = single(acc, x, w);
+        }
+        let mut left = count - pixel;
+        for (p, acc) in acc.into_iter().enumerate() {
+            if p > 0 {
+                y = y.get_mut(channels.wrapping_mul(Lanes::<TWO>::WINDOWS)..)?;
             }
             let values = self.finish.sixteen(acc, self.multipliers);
-            let at = pixel.checked_mul(channels)?.checked_add(self.channel)?;
-            *y.get_mut(at..)?.first_chunk_mut::<16>()? = bytemuck::cast(values);
+            Lanes::<TWO>::store(y, channels, left, values)?;
+            left = left.saturating_sub(Lanes::<TWO>::WINDOWS);
         }
-        Some(())
+        Some(P * Lanes::<TWO>::WINDOWS)
     }
 }
 

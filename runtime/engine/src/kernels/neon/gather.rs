@@ -25,10 +25,22 @@ pub(crate) fn put_strip(
     [count, step, len]: [usize; 3],
 ) {
     let start = pixel.wrapping_mul(row).wrapping_add(at);
-    let Some(to) = tile.get_mut(start..) else {
+    let to = tile.get_mut(start..);
+    let Some(to) = to else {
         return;
     };
     // Runs of a known length are copied without asking how long they are.
+    let done = match (len, step) {
+        (9, 3) => threes::<3, 9>(to, row, x, count),
+        (24, 8) => threes::<8, 24>(to, row, x, count),
+        (48, 16) => threes::<16, 48>(to, row, x, count),
+        (96, 32) => threes::<32, 96>(to, row, x, count),
+        (192, 64) => threes::<64, 192>(to, row, x, count),
+        _ => None,
+    };
+    if done.is_some() {
+        return;
+    }
     let done = match len {
         4 => runs::<4>(to, row, x, count, step),
         8 => runs::<8>(to, row, x, count, step),
@@ -51,6 +63,34 @@ pub(crate) fn put_strip(
             copy(to, x);
         }
     }
+}
+
+/// Copies `count` runs of three pixels of `C` channels, one pixel from run to run, to `row`
+/// apart; `None` where it has not copied all. `N` is three times `C`.
+#[inline]
+fn threes<const C: usize, const N: usize>(
+    to: &mut [i8],
+    row: usize,
+    x: &[i8],
+    count: usize,
+) -> Option<()> {
+    let before = count.checked_sub(1)?;
+    let (pixels, _) = x
+        .get(..before.checked_add(3)?.checked_mul(C)?)?
+        .as_chunks::<C>();
+    // The last row of a tile may end with its run.
+    let (to, last) = to.split_at_mut_checked(before.checked_mul(row)?)?;
+    if row < N {
+        return None;
+    }
+    for (to, run) in to.chunks_exact_mut(row).zip(pixels.windows(3)) {
+        if let (Some(to), Some(run)) = (to.first_chunk_mut::<N>(), run.as_flattened().first_chunk())
+        {
+            *to = *run;
+        }
+    }
+    *last.first_chunk_mut::<N>()? = *pixels.get(before..)?.as_flattened().first_chunk()?;
+    Some(())
 }
 
 /// Copies `count` runs of `N` values from `step` apart to `row` apart.
@@ -84,7 +124,7 @@ pub(crate) fn fill(tile: &mut [i8], row: usize, pixel: usize, at: usize, count: 
 
 /// Copies `from` to `to`, which is as long.
 #[inline(always)]
-fn copy(to: &mut [i8], from: &[i8]) {
+pub(super) fn copy(to: &mut [i8], from: &[i8]) {
     if from.len() >= 16 {
         let (to16, rest) = to.as_chunks_mut::<16>();
         let whole = rest.is_empty();

@@ -5,10 +5,14 @@
 mod add;
 pub(super) mod depthwise;
 mod gather;
+mod lanes;
+mod lookup;
 mod requantize;
 
 pub(crate) use add::add;
 pub(super) use gather::{fill, put, put_strip};
+pub(super) use lanes::Lanes;
+pub(crate) use lookup::lookup;
 pub(super) use requantize::Finish;
 
 use core::arch::aarch64::{float32x4_t, int8x8_t, int8x16_t, int32x4_t};
@@ -81,7 +85,7 @@ pub(super) fn pixels<const P: usize>(
     Some(x)
 }
 
-/// Writes sixteen outputs of each pixel, or `room` of them, `y_stride` apart.
+/// Writes the first `room` of sixteen outputs of each pixel, `y_stride` apart.
 #[inline(always)]
 pub(super) fn store_strip<const P: usize>(
     mut y: &mut [i8],
@@ -89,17 +93,17 @@ pub(super) fn store_strip<const P: usize>(
     room: usize,
     values: [int8x16_t; P],
 ) -> Option<()> {
-    for (p, values) in values.into_iter().enumerate() {
-        if p > 0 {
-            y = y.get_mut(y_stride..)?;
-        }
-        if room >= 16 {
+    if room == 16 {
+        for (p, values) in values.into_iter().enumerate() {
+            if p > 0 {
+                y = y.get_mut(y_stride..)?;
+            }
             *y.first_chunk_mut::<16>()? = bytemuck::cast(values);
-        } else {
-            store16(y.get_mut(..room)?, values);
         }
+        return Some(());
     }
-    Some(())
+    let values: [[i8; 16]; P] = values.map(bytemuck::cast);
+    store_some(y, y_stride, room, &values)
 }
 
 /// The same with eight outputs.
@@ -114,24 +118,30 @@ pub(super) fn store_strip8<const P: usize>(
         if p > 0 {
             y = y.get_mut(y_stride..)?;
         }
+        let values: [i8; 8] = bytemuck::cast(values);
         if room >= 8 {
-            *y.first_chunk_mut::<8>()? = bytemuck::cast(values);
-        } else {
-            store8(y.get_mut(..room)?, values);
+            *y.first_chunk_mut::<8>()? = values;
+            continue;
+        }
+        for (y, value) in y.get_mut(..room)?.iter_mut().zip(values) {
+            *y = value;
         }
     }
     Some(())
 }
 
-/// Writes eight outputs, or as many as there is room for.
-#[inline(always)]
-pub(super) fn store8(y: &mut [i8], values: int8x8_t) {
-    let values: [i8; 8] = bytemuck::cast(values);
-    if let Some(whole) = y.first_chunk_mut::<8>() {
-        *whole = values;
-        return;
+#[inline(never)]
+fn store_some<const N: usize>(
+    mut y: &mut [i8],
+    y_stride: usize,
+    room: usize,
+    values: &[[i8; N]],
+) -> Option<()> {
+    for (p, values) in values.iter().enumerate() {
+        if p > 0 {
+            y = y.get_mut(y_stride..)?;
+        }
+        gather::copy(y.get_mut(..room)?, values.get(..room)?);
     }
-    for (y, value) in y.iter_mut().zip(values) {
-        *y = value;
-    }
+    Some(())
 }
