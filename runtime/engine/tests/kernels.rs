@@ -390,7 +390,8 @@ fn long_rows_of_extremes_agree() {
 #[test]
 fn layers_of_networks_agree() {
     // Rows, columns (size, kernel, stride, dilation, pad), channels in and out, depthwise.
-    let layers: [([u32; 5], [u32; 5], [u32; 2], bool); 9] = [
+    type Layer = ([u32; 5], [u32; 5], [u32; 2], bool);
+    let layers: [Layer; 12] = [
         ([32, 3, 1, 1, 1], [32, 3, 1, 1, 1], [3, 16], false),
         ([32, 3, 2, 1, 0], [32, 3, 2, 1, 0], [16, 32], false),
         ([8, 3, 1, 1, 1], [8, 3, 1, 1, 1], [64, 64], false),
@@ -400,6 +401,9 @@ fn layers_of_networks_agree() {
         ([48, 3, 2, 1, 1], [48, 3, 2, 1, 1], [8, 8], true),
         ([3, 3, 1, 1, 1], [3, 3, 1, 1, 1], [256, 256], true),
         ([1, 1, 1, 1, 0], [30, 5, 1, 2, 2], [23, 29], false),
+        ([48, 3, 1, 1, 1], [47, 3, 1, 1, 1], [8, 8], true),
+        ([16, 5, 1, 1, 2], [16, 5, 1, 1, 2], [80, 80], true),
+        ([1, 1, 1, 1, 0], [40, 9, 1, 1, 4], [40, 40], true),
     ];
     for (seed, (rows, columns, [i, o], depthwise)) in layers.into_iter().enumerate() {
         let draw = &mut Draw::new(seed as u64);

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, not(target_arch = "aarch64")))]
 use sanderling_plan::step::Add;
 
 /// 1.5 · 2²³: added to a value within ±2²², it leaves the value rounded half to even in
@@ -61,6 +62,8 @@ impl Requantize {
     }
 }
 
+// 64-bit Arm has the fused instruction: see `kernels::neon`.
+#[cfg(any(test, not(target_arch = "aarch64")))]
 /// The formula of [`Add`](sanderling_plan::step::Add), mostly without its fused
 /// multiply-adds, which few processors here have and safe Rust cannot name in `core`.
 ///
@@ -80,6 +83,7 @@ pub(crate) struct Sum {
     doubt: f32,
 }
 
+#[cfg(any(test, not(target_arch = "aarch64")))]
 impl Sum {
     pub(crate) fn new(p: &Add) -> Self {
         // No operand exceeds 255 and no intermediate result the sum of all terms'

@@ -45,3 +45,42 @@ pub(super) fn sdot(mut acc: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t 
     }
     acc
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{sdot, sdot_lane};
+    use proptest::prelude::*;
+
+    /// The instruction in portable Rust: the same four activations for every output.
+    fn portable(acc: [i32; 4], w: [i8; 16], x: impl Fn(usize) -> i8) -> [i32; 4] {
+        let mut y = acc;
+        for (at, &w) in w.iter().enumerate() {
+            y[at / 4] = y[at / 4].wrapping_add(i32::from(w) * i32::from(x(at)));
+        }
+        y
+    }
+
+    fn byte() -> impl Strategy<Value = i8> {
+        prop_oneof![Just(i8::MIN), Just(i8::MAX), any::<i8>()]
+    }
+
+    proptest! {
+        #[test]
+        fn the_instructions_do_what_their_portable_twins_do(
+            acc in proptest::array::uniform4(any::<i32>()),
+            w in proptest::array::uniform16(byte()),
+            x in proptest::array::uniform16(byte()),
+        ) {
+            if !crate::runs(sanderling_plan::Target::Aarch64Dotprod) {
+                return Ok(());
+            }
+            let (a, v, u) = (bytemuck::cast(acc), bytemuck::cast(w), bytemuck::cast(x));
+            let lane = |lane: usize| portable(acc, w, |at| x[4 * lane + at % 4]);
+            prop_assert_eq!(bytemuck::cast::<_, [i32; 4]>(sdot(a, u, v)), portable(acc, w, |at| x[at]));
+            prop_assert_eq!(bytemuck::cast::<_, [i32; 4]>(sdot_lane::<0>(a, v, u)), lane(0));
+            prop_assert_eq!(bytemuck::cast::<_, [i32; 4]>(sdot_lane::<1>(a, v, u)), lane(1));
+            prop_assert_eq!(bytemuck::cast::<_, [i32; 4]>(sdot_lane::<2>(a, v, u)), lane(2));
+            prop_assert_eq!(bytemuck::cast::<_, [i32; 4]>(sdot_lane::<3>(a, v, u)), lane(3));
+        }
+    }
+}

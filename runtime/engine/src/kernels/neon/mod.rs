@@ -23,12 +23,6 @@ pub(super) fn i8x16(x: &[i8; 16]) -> int8x16_t {
     bytemuck::cast(*x)
 }
 
-/// Eight bytes as a vector.
-#[inline(always)]
-pub(super) fn i8x8(x: &[i8; 8]) -> int8x8_t {
-    bytemuck::cast(*x)
-}
-
 /// The four vectors of sixteen numbers.
 #[inline(always)]
 pub(super) fn i32x16(x: [i32; 16]) -> [int32x4_t; 4] {

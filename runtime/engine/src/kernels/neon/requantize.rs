@@ -66,3 +66,47 @@ impl Finish {
 fn scaled(acc: int32x4_t, multiplier: float32x4_t) -> int32x4_t {
     vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), multiplier))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Finish;
+    use crate::numerics::Requantize;
+    use proptest::prelude::*;
+
+    /// Any accumulator, and those near a tie or an end.
+    fn accumulator() -> impl Strategy<Value = i32> {
+        prop_oneof![
+            any::<i32>(),
+            -70_000..70_000i32,
+            -600..600i32,
+            Just(i32::MIN),
+            Just(i32::MAX),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn vectors_round_as_single_values_do(
+            acc in proptest::array::uniform16(accumulator()),
+            m in proptest::array::uniform16(prop_oneof![
+                Just(0.5f32), Just(0.25), Just(-0.5), Just(f32::MAX), Just(0.0), 1e-6f32..4.0,
+            ]),
+            (low, high) in (-128..=127i32, -128..=127i32),
+            zero_point in -255..=255i32,
+        ) {
+            let requantize = Requantize::new(low.min(high), low.max(high), zero_point);
+            let expected: [i8; 16] =
+                core::array::from_fn(|i| requantize.accumulator(acc[i], m[i]));
+            // SAFETY: every 64-bit Arm processor that Rust is built for has NEON.
+            #[allow(unsafe_code, reason = "NEON is there")]
+            let (sixteen, eight) = unsafe {
+                let finish = Finish::new(requantize);
+                let (acc, m): ([_; 4], [_; 4]) = (bytemuck::cast(acc), bytemuck::cast(m));
+                let eight = finish.eight([acc[0], acc[1]], [m[0], m[1]]);
+                (finish.sixteen(acc, m), eight)
+            };
+            prop_assert_eq!(bytemuck::cast::<_, [i8; 16]>(sixteen), expected);
+            prop_assert_eq!(&bytemuck::cast::<_, [i8; 8]>(eight)[..], &expected[..8]);
+        }
+    }
+}
