@@ -2,6 +2,7 @@
 
 use super::dense::{Products, multiply};
 use super::padded;
+use super::padded_image::PaddedImage;
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
 use crate::kernels::{Kernel, Linear};
@@ -24,6 +25,12 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
     let overlaps = matches!(x.source, Source::Output(_));
     let layout = p.scratch(K::TARGET, from, false, overlaps)?;
     let (tile, aside) = split(scratch, layout)?;
+    if K::READS_WINDOWS
+        && let Some(padded) = PaddedImage::new(K::TARGET, p, from, to)
+        && !p.is_flat()
+    {
+        return padded.run::<K>(x.source, &linear, signed_mut(tile), signed_mut(output));
+    }
     let tile: &mut [K::Activation] = bytemuck::try_cast_slice_mut(tile).ok()?;
     if p.is_flat() {
         let k = from[3] as usize;

@@ -36,6 +36,8 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
         let rows = PaddedRows::new(p, (w as usize, channels), len?, signed_mut(aside))?;
         return windows::<K>(p, (from, to), &linear, (x.source, output), rows);
     }
+    let linear = linear::<K>(p, outputs, &constants)?;
+    K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
     match x.source {
         Source::Bytes(x) => {
             let mut images = signed(x).chunks_exact(image.max(1));
@@ -43,14 +45,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
             let outputs = signed_mut(output).chunks_exact_mut(image_out.max(1));
             for (y, x) in outputs.zip(&mut images) {
                 for (oy, y) in (0..out_h).zip(y.chunks_exact_mut(row_out.max(1))) {
-                    self::row::<K>(
-                        p,
-                        (from, to),
-                        &constants,
-                        InputRows::of(x, row),
-                        oy,
-                        (&mut *own, y),
-                    )?;
+                    one::<K>(p, from, linear, InputRows::of(x, row), oy, (&mut *own, y))?;
                 }
             }
         }
@@ -62,7 +57,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
                 let x = aside.until(x, rows_before(p, h, oy))?;
                 let start = (oy as usize).checked_mul(row_out)?;
                 let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
-                self::row::<K>(p, (from, to), &constants, x, oy, (&mut *own, y))?;
+                one::<K>(p, from, linear, x, oy, (&mut *own, y))?;
             }
         }
     }
@@ -78,22 +73,42 @@ pub(super) fn row<K: Kernel>(
     oy: u32,
     (scratch, y): (&mut [u8], &mut [i8]),
 ) -> Option<()> {
-    let ([_, h, width, channels], outputs) = (from, to[3] as usize);
-    let linear = linear::<K>(p, outputs, constants)?;
-    let taps = Axis::rows(p, h).taps(oy);
+    let linear = linear::<K>(p, to[3] as usize, constants)?;
+    K::depthwise_start(&row_over(p, from, linear, &|_| None), scratch)?;
+    one::<K>(p, from, linear, x, oy, (scratch, y))
+}
+
+/// Row `oy`, for which scratch is prepared.
+fn one<K: Kernel>(
+    p: &Conv,
+    from: [u32; 4],
+    linear: Linear<'_>,
+    x: InputRows<'_>,
+    oy: u32,
+    (scratch, y): (&mut [u8], &mut [i8]),
+) -> Option<()> {
+    let taps = Axis::rows(p, from[1]).taps(oy);
     let under = |ky: u32| {
         let inside = taps.inside.contains(&ky);
         inside.then(|| x.row(taps.position(ky))).flatten()
     };
-    let row = DepthwiseRow {
-        rows: &under,
+    K::depthwise(&row_over(p, from, linear, &under), scratch, y)
+}
+
+fn row_over<'a>(
+    p: &'a Conv,
+    [_, _, width, channels]: [u32; 4],
+    linear: Linear<'a>,
+    rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
+) -> DepthwiseRow<'a> {
+    DepthwiseRow {
+        rows,
         parameters: p,
         width,
         channels: channels as usize,
-        outputs,
+        outputs: linear.bias.len(),
         linear,
-    };
-    K::depthwise(&row, scratch, y)
+    }
 }
 
 fn linear<'a, K: Kernel>(

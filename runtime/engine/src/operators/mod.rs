@@ -20,6 +20,7 @@ mod mat_mul;
 mod max_pool;
 mod mul;
 mod padded;
+mod padded_image;
 mod padded_rows;
 mod pairs;
 mod quantize;
@@ -37,6 +38,8 @@ pub(crate) use window::Axis;
 
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::{Aarch64, Aarch64Dotprod};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::{Avx2, Avx512, Sse2};
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
 use sanderling_plan::step::built_in;
@@ -60,6 +63,21 @@ macro_rules! with_kernel {
                 type $kernel = Aarch64Dotprod;
                 $expression
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Sse2 => {
+                type $kernel = Sse2;
+                $expression
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                type $kernel = Avx2;
+                $expression
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                type $kernel = Avx512;
+                $expression
+            }
         }
     };
 }
@@ -73,11 +91,11 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
         Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => {
             with_kernel!(isa, K => products::<K>(operator, operands))
         }
-        Operator::Add(p) if built_in::Add => add::run(p, operands),
+        Operator::Add(p) if built_in::Add => add::run(isa, p, operands),
         Operator::Mul(p) if built_in::Mul => mul::run(p, operands),
         Operator::MaxPool(p) if built_in::MaxPool => max_pool::run(p, operands),
         Operator::AveragePool(p) if built_in::AveragePool => average_pool::run(p, operands),
-        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(p, operands),
+        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(isa, p, operands),
         Operator::Lookup(p) if built_in::Lookup => lookup::run(p, operands),
         Operator::Softmax(p) if built_in::Softmax => softmax::run(p, operands),
         Operator::Copy(p) if built_in::Copy => copy::run(p, operands),
