@@ -212,7 +212,7 @@ impl<'a> Linear<'a> {
     }
 
     /// At most `count` outputs from `first` on, which begin blocks of weights of `k` each.
-    pub(crate) fn from_output<K: Kernel>(
+    pub(crate) fn outputs_from<K: Kernel>(
         &self,
         first: usize,
         count: usize,

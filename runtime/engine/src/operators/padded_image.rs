@@ -156,7 +156,7 @@ impl PaddedImage {
             .checked_div(K::DENSE.outputs)?
             .checked_mul(K::DENSE.outputs)?;
         for first in (0..linear.bias.len()).step_by(outputs.max(1)) {
-            let linear = linear.from_output::<K>(first, outputs, self.run * self.runs)?;
+            let linear = linear.outputs_from::<K>(first, outputs, self.run * self.runs)?;
             let bytes = K::DENSE.weight_bytes(linear.bias.len(), k)?;
             let filled = weights.get_mut(..bytes)?;
             K::fill_up(linear.weights, self.runs, self.run, filled)?;

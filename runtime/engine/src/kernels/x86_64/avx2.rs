@@ -10,11 +10,10 @@ use core::arch::x86_64::*;
 /// Partial sums of a block of outputs.
 type Sums = [__m256i; 4];
 
-/// Whether this processor has what the functions here are compiled for.
-#[cfg(feature = "std")]
+/// Whether this processor has what the functions here are compiled for. Every processor
+/// with AVX2 but a few of one maker has fused multiply-adds.
 pub(super) fn detected() -> bool {
-    // Every processor with AVX2 but a few of one maker has fused multiply-adds.
-    std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
+    detect!("avx2", "fma")
 }
 
 /// What turns accumulators into outputs.

@@ -7,13 +7,8 @@ use bytemuck::cast;
 use core::arch::x86_64::*;
 
 /// Whether this processor has what the functions here are compiled for.
-#[cfg(feature = "std")]
 pub(super) fn detected() -> bool {
-    use std::is_x86_feature_detected;
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512vnni")
+    detect!("avx512f", "avx512bw", "avx512vl", "avx512vnni")
 }
 
 /// What turns sixteen accumulators into outputs.
@@ -190,9 +185,9 @@ impl<'a> Layer<'a, '_> {
         };
         if !self.corrections.is_empty() {
             let corrections: [i32; P] = tiles::corrections(self.corrections, pixel);
-            for p in 0..P {
-                for b in 0..B {
-                    acc[p][b] = _mm512_sub_epi32(acc[p][b], _mm512_set1_epi32(corrections[p]));
+            for (acc, correction) in acc.iter_mut().zip(corrections) {
+                for acc in acc {
+                    *acc = _mm512_sub_epi32(*acc, _mm512_set1_epi32(correction));
                 }
             }
         }
@@ -252,8 +247,8 @@ impl<'a> Layer<'a, '_> {
                 xs[p] = bytes.as_chunks().0.get(..n)?;
             }
             let mut ws: [&[Fours]; B] = [&[]; B];
-            for b in 0..B {
-                ws[b] = blocks.weights[b].get(run * n..)?.get(..n)?;
+            for (w, weights) in ws.iter_mut().zip(blocks.weights) {
+                *w = weights.get(run * n..)?.get(..n)?;
             }
             for j in 0..n {
                 let mut w = [_mm512_setzero_si512(); B];

@@ -1,10 +1,24 @@
 //! x86-64: one packing, three widths of vectors, chosen by what the processor has.
 
+/// Whether the processor has all features: as it says itself, or without `std` as far as the
+/// build is for such processors only.
+macro_rules! detect {
+    ($($feature:tt),*) => {{
+        #[cfg(any(test, feature = "std"))]
+        let all = $(std::is_x86_feature_detected!($feature))&&*;
+        #[cfg(not(any(test, feature = "std")))]
+        let all = cfg!(all($(target_feature = $feature),*));
+        all
+    }};
+}
+
 mod add;
 mod avx2;
 mod avx512;
 mod depthwise;
 mod sse2;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 use super::{DepthwiseRow, Isa, Kernel, Linear, Rows, Windows, generic};
@@ -14,16 +28,11 @@ use sanderling_plan::Target;
 
 /// The widest loops that this processor runs.
 pub(super) fn widest() -> Isa {
-    #[cfg(feature = "std")]
-    {
-        if avx512::detected() && avx2::detected() {
-            return Isa::Avx512;
-        }
-        if avx2::detected() {
-            return Isa::Avx2;
-        }
+    match (avx2::detected(), avx512::detected()) {
+        (true, true) => Isa::Avx512,
+        (true, false) => Isa::Avx2,
+        _ => Isa::Sse2,
     }
-    Isa::Sse2
 }
 
 /// `y = a + b`, each as `sum` says.
