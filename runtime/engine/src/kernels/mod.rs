@@ -36,11 +36,20 @@ use sanderling_plan::step::Conv;
 /// The loops of one instruction set over weights packed for its target.
 pub(crate) trait Kernel {
     /// What activations are gathered as: `i8`, or widened to `i16`.
-    type Activation: Pod + Into<i32>;
+    type Activation: Pod + Into<i32> + Send + Sync;
     /// What its weights are packed for.
     const TARGET: Target;
     /// How they are packed.
     const DENSE: Dense = Self::TARGET.dense();
+
+    /// Products that [`dense`](Self::dense) and [`windows`](Self::windows) compute in a
+    /// nanosecond, roughly.
+    const SPEED: usize = 2;
+
+    /// Nanoseconds, roughly, that `products` take.
+    fn nanoseconds(products: usize) -> usize {
+        products / Self::SPEED
+    }
 
     /// Most rows that [`dense`](Self::dense) takes at once where they lie.
     const ROWS: usize = Self::DENSE.pixels;

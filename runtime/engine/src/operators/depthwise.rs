@@ -7,15 +7,25 @@ use super::window::Axis;
 use crate::kernels::{DepthwiseRow, DepthwiseStrip, Kernel, Linear};
 use crate::memory::{Constants, Operands, Source, signed, signed_mut};
 use crate::numerics::Requantize;
+use crate::spread::{Cut, Spread};
+use core::ops::Range;
 use sanderling_plan::step::Conv;
 
-pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
+/// Products that a depthwise step computes in a nanosecond, roughly.
+const DEPTHWISE_SPEED: usize = 16;
+
+pub(super) fn run<K: Kernel, S: Spread>(
+    p: &Conv,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
         output_shape,
         scratch,
         constants,
+        spread: parts,
     } = operands;
     let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
     let ([_, h, w, channels], [_, out_h, out_w, outputs]) = (from, to);
@@ -43,10 +53,31 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
             let mut images = signed(x).chunks_exact(image.max(1));
             let image_out = row_out.checked_mul(out_h as usize)?;
             let outputs = signed_mut(output).chunks_exact_mut(image_out.max(1));
-            for (y, x) in outputs.zip(&mut images) {
-                for (oy, y) in (0..out_h).zip(y.chunks_exact_mut(row_out.max(1))) {
-                    one::<K>(p, from, linear, InputRows::of(x, row), oy, (&mut *own, y))?;
+            let taps = (p.kernel_h as usize).saturating_mul(p.kernel_w as usize);
+            let cut = Cut {
+                units: out_h as usize,
+                values: row_out,
+                grain: 1,
+                cost: taps.saturating_mul(image_out) / DEPTHWISE_SPEED,
+                own: sanderling_plan::align_up(layout.bytes()?)?,
+            };
+            let rows_of = |x: &[i8], rows: Range<usize>, y: &mut [i8], own: &mut [u8]| {
+                for (oy, y) in rows.zip(y.chunks_exact_mut(row_out.max(1))) {
+                    let x = InputRows::of(x, row);
+                    one::<K>(p, from, linear, x, oy as u32, (&mut *own, y))?;
                 }
+                Some(())
+            };
+            for (y, x) in outputs.zip(&mut images) {
+                if cut.parts(spread, parts) < 2 {
+                    rows_of(x, 0..cut.units, y, own)?;
+                    continue;
+                }
+                cut.run(spread, y, parts, |rows, y, own| {
+                    let own = own.get_mut(..layout.tile)?;
+                    K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
+                    rows_of(x, rows, y, own)
+                })?;
             }
         }
         Source::Output(at) => {

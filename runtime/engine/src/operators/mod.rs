@@ -42,6 +42,7 @@ use crate::kernels::{Aarch64, Aarch64Dotprod};
 use crate::kernels::{Avx2, Avx512, Sse2};
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
+use crate::spread::Spread;
 use sanderling_plan::step::built_in;
 use sanderling_plan::{Operator, Plan};
 
@@ -86,10 +87,15 @@ macro_rules! with_kernel {
 ///
 /// Not inlined: an application that is built for size would build these loops for size, too.
 #[inline(never)]
-pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Option<()> {
+pub(crate) fn run<S: Spread>(
+    isa: Isa,
+    operator: &Operator,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     match operator {
         Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => {
-            with_kernel!(isa, K => products::<K>(operator, operands))
+            with_kernel!(isa, K => products::<K, S>(operator, operands, spread))
         }
         Operator::Add(p) if built_in::Add => add::run(isa, p, operands),
         Operator::Mul(p) if built_in::Mul => mul::run(p, operands),
@@ -129,12 +135,18 @@ pub(crate) fn stream<B: AsRef<[u8]>>(
 }
 
 /// The steps whose weights are packed for an instruction set.
-fn products<K: Kernel>(operator: &Operator, operands: Operands<'_>) -> Option<()> {
+fn products<K: Kernel, S: Spread>(
+    operator: &Operator,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     match operator {
-        Operator::Conv(p) if built_in::Conv => conv::run::<K>(p, operands),
-        Operator::DepthwiseConv(p) if built_in::DepthwiseConv => depthwise::run::<K>(p, operands),
+        Operator::Conv(p) if built_in::Conv => conv::run::<K, S>(p, operands, spread),
+        Operator::DepthwiseConv(p) if built_in::DepthwiseConv => {
+            depthwise::run::<K, S>(p, operands, spread)
+        }
         Operator::FullyConnected(p) if built_in::FullyConnected => {
-            fully_connected::run::<K>(p, operands)
+            fully_connected::run::<K, S>(p, operands, spread)
         }
         _ => None,
     }

@@ -3,6 +3,7 @@
 
 use crate::kernels::{Kernel, Linear, Windows};
 use crate::memory::{Source, signed};
+use crate::spread::{Cut, Spread};
 use core::ops::Range;
 use sanderling_plan::Target;
 use sanderling_plan::step::Conv;
@@ -105,49 +106,55 @@ impl PaddedImage {
     }
 
     /// All images of a batch; `room` is for the copy.
-    pub(super) fn run<K: Kernel>(
+    pub(super) fn run<K: Kernel, S: Spread>(
         &self,
         x: Source<'_>,
         linear: &Linear<'_>,
-        room: &mut [i8],
-        y: &mut [i8],
+        (room, y): (&mut [i8], &mut [i8]),
+        spread: &S,
     ) -> Option<()> {
         let image_out = self.pixels.checked_mul(self.channels_out)?;
         match x {
             Source::Bytes(x) => {
                 let mut images = signed(x).chunks_exact(self.image.max(1));
                 for (y, x) in y.chunks_exact_mut(image_out.max(1)).zip(&mut images) {
-                    self.one::<K>(x, linear, room, y)?;
+                    self.one::<K, S>(x, linear, (room, y), spread)?;
                 }
                 Some(())
             }
             // One image alone, which is copied before any of the output is written.
             Source::Output(at) => {
                 self.copy(y.get(at..at.checked_add(self.image)?)?, room)?;
-                self.copied::<K>(room, linear, y)
+                self.copied::<K, S>(room, linear, y, spread)
             }
         }
     }
 
-    fn one<K: Kernel>(
+    fn one<K: Kernel, S: Spread>(
         &self,
         x: &[i8],
         linear: &Linear<'_>,
-        room: &mut [i8],
-        y: &mut [i8],
+        (room, y): (&mut [i8], &mut [i8]),
+        spread: &S,
     ) -> Option<()> {
         if self.inside {
-            return self.span::<K>((x, false), 0..self.pixels, linear, y);
+            return self.spans::<K, S>((x, false), linear, y, spread);
         }
         self.copy(x, room)?;
-        self.copied::<K>(room, linear, y)
+        self.copied::<K, S>(room, linear, y, spread)
     }
 
     /// All output pixels of the image that was copied to `room`.
-    fn copied<K: Kernel>(&self, room: &mut [i8], linear: &Linear<'_>, y: &mut [i8]) -> Option<()> {
+    fn copied<K: Kernel, S: Spread>(
+        &self,
+        room: &mut [i8],
+        linear: &Linear<'_>,
+        y: &mut [i8],
+        spread: &S,
+    ) -> Option<()> {
         let image = self.rows.checked_mul(self.row)?;
         if self.run == self.filled {
-            return self.span::<K>((room.get(..image)?, true), 0..self.pixels, linear, y);
+            return self.spans::<K, S>((room.get(..image)?, true), linear, y, spread);
         }
         let slack = sanderling_plan::align_up(image)?.checked_add(SLACK)?;
         let (x, weights) = room.split_at_mut_checked(slack)?;
@@ -164,9 +171,34 @@ impl PaddedImage {
                 weights: filled,
                 ..linear
             };
-            self.span::<K>((x, true), 0..self.pixels, &linear, y.get_mut(first..)?)?;
+            self.spans::<K, S>((x, true), &linear, y.get_mut(first..)?, spread)?;
         }
         Some(())
+    }
+
+    /// All output pixels of an image; `x` with whether the offset has been added.
+    fn spans<K: Kernel, S: Spread>(
+        &self,
+        (x, with_offset): (&[i8], bool),
+        linear: &Linear<'_>,
+        y: &mut [i8],
+        spread: &S,
+    ) -> Option<()> {
+        let products = (self.pixels.saturating_mul(self.runs))
+            .saturating_mul(self.run)
+            .saturating_mul(linear.bias.len());
+        // Where these are not all outputs of a pixel, the last pixel ends early.
+        let whole = linear.bias.len() == self.channels_out;
+        let cut = Cut {
+            units: self.pixels,
+            values: self.channels_out,
+            grain: K::DENSE.pixels,
+            cost: if whole { K::nanoseconds(products) } else { 0 },
+            own: 0,
+        };
+        cut.run(spread, y, &mut [], |pixels, y, _| {
+            self.span::<K>((x, with_offset), pixels, linear, y)
+        })
     }
 
     /// The output pixels `pixels` of an image; `x` with whether the offset has been added.

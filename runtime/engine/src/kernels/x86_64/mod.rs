@@ -60,13 +60,14 @@ pub(super) fn accumulate(isa: Isa, acc: &mut [i32], x: &[i8]) {
 /// A [`Kernel`] over the functions of a file here, which are compiled for features that
 /// the processor must have.
 macro_rules! kernel {
-    ($(#[$doc:meta])* $name:ident, $file:ident) => {
+    ($(#[$doc:meta])* $name:ident, $file:ident, $speed:literal) => {
         $(#[$doc])*
         pub(crate) struct $name;
 
         impl Kernel for $name {
             type Activation = i8;
             const TARGET: Target = Target::X86_64;
+            const SPEED: usize = $speed;
             const ROWS: usize = usize::MAX;
             const READS_WINDOWS: bool = true;
 
@@ -139,15 +140,18 @@ macro_rules! kernel {
 kernel!(
     /// Multiplies with `vpdpbusd` on vectors of 512 bits.
     Avx512,
-    avx512
+    avx512,
+    150
 );
 kernel!(
     /// Multiplies with `vpmaddwd` on vectors of 256 bits.
     Avx2,
-    avx2
+    avx2,
+    40
 );
 kernel!(
     /// Multiplies with `pmaddwd` on vectors of 128 bits, which every x86-64 has.
     Sse2,
-    sse2
+    sse2,
+    15
 );
