@@ -4,6 +4,7 @@ use crate::error::{EngineError, RunError, SelfTestError};
 use crate::kernels::Isa;
 use crate::memory::Operands;
 use crate::operators;
+use crate::spread::{Alone, Spread};
 use sanderling_plan::golden::Part;
 use sanderling_plan::{ALIGNMENT, Plan, Target};
 
@@ -85,7 +86,18 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     ///
     /// Only when the bytes behind the plan or the arena changed; see [`RunError`].
     pub fn run(&mut self) -> Result<(), RunError> {
-        (0..self.plan.step_count()).try_for_each(|index| self.run_step(index))
+        self.run_with(&Alone, &mut [])
+    }
+
+    /// The same with steps of much work spread over threads. `scratch`, which starts at a
+    /// multiple of 16 in memory, has [`spread_bytes`](crate::spread_bytes) or fewer: steps
+    /// then have fewer parts. The outputs are the same bits however steps are spread.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    pub fn run_with(&mut self, spread: &impl Spread, scratch: &mut [u8]) -> Result<(), RunError> {
+        (0..self.plan.step_count()).try_for_each(|index| self.one_step(index, spread, scratch))
     }
 
     /// Runs step number `index` alone, for whoever times steps or spreads them. The
@@ -96,6 +108,15 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     ///
     /// There is no such step, or as for [`run`](Self::run).
     pub fn run_step(&mut self, index: usize) -> Result<(), RunError> {
+        self.one_step(index, &Alone, &mut [])
+    }
+
+    fn one_step(
+        &mut self,
+        index: usize,
+        spread: &impl Spread,
+        scratch: &mut [u8],
+    ) -> Result<(), RunError> {
         let step = self.plan.step(index).ok_or(RunError { step: index })?;
         if step.stream > 0 {
             // The first step of a stream runs all of it.
@@ -105,8 +126,8 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
                 _ => Ok(()),
             };
         }
-        Operands::of(&self.plan, &step, self.arena.as_mut())
-            .and_then(|operands| operators::run(self.isa, &step.operator, operands))
+        Operands::of(&self.plan, &step, self.arena.as_mut(), scratch)
+            .and_then(|operands| operators::run(self.isa, &step.operator, operands, spread))
             .ok_or(RunError { step: index })
     }
 

@@ -59,8 +59,10 @@ mod kernels;
 mod memory;
 mod numerics;
 mod operators;
+mod spread;
 mod work;
 
 pub use engine::{Engine, runs, targets};
 pub use error::{EngineError, RunError, SelfTestError};
+pub use spread::{Alone, Spread, spread_bytes};
 pub use work::work_bound;

@@ -10,6 +10,8 @@ pub(crate) struct Operands<'a> {
     pub(crate) output: &'a mut [u8],
     pub(crate) output_shape: Shape,
     pub(crate) scratch: &'a mut [u8],
+    /// Scratch for the parts of a step that is spread over threads.
+    pub(crate) spread: &'a mut [u8],
     pub(crate) constants: Constants<'a>,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Operands<'a> {
         plan: &'a Plan<B>,
         step: &Step,
         arena: &'a mut [u8],
+        spread: &'a mut [u8],
     ) -> Option<Self> {
         let constants = plan.constants();
         let output = plan.tensor(step.output)?;
@@ -109,6 +112,7 @@ impl<'a> Operands<'a> {
             output: output_bytes,
             output_shape: output.shape,
             scratch,
+            spread,
             constants: Constants(constants),
         })
     }

@@ -1,7 +1,8 @@
 //! A plan in the engine, with buffers that this process owns.
 
+use crate::pool::Pool;
 use crate::{AlignedBytes, ModelError, TensorInfo};
-use sanderling_engine::Engine;
+use sanderling_engine::{Engine, RunError, spread_bytes};
 use sanderling_plan::{Plan, Tensor};
 
 /// A plan and its arena.
@@ -10,6 +11,14 @@ pub(crate) struct EngineModel {
     pub(crate) engine: Engine<AlignedBytes, AlignedBytes>,
     pub(crate) inputs: Vec<TensorInfo>,
     pub(crate) outputs: Vec<TensorInfo>,
+    threads: Option<Threads>,
+}
+
+/// What runs a step on several threads.
+#[derive(Debug)]
+struct Threads {
+    pool: Pool,
+    scratch: AlignedBytes,
 }
 
 impl EngineModel {
@@ -34,6 +43,27 @@ impl EngineModel {
             engine,
             inputs,
             outputs,
+            threads: None,
         })
+    }
+
+    /// Spreads steps over `threads` from now on, the caller's among them.
+    pub(crate) fn spread(&mut self, threads: usize) -> std::io::Result<()> {
+        self.threads = match threads {
+            0 | 1 => None,
+            _ => Some(Threads {
+                pool: Pool::new(threads)?,
+                scratch: AlignedBytes::zeroed(spread_bytes(self.engine.plan(), threads)),
+            }),
+        };
+        Ok(())
+    }
+
+    /// Runs every step.
+    pub(crate) fn run(&mut self) -> Result<(), RunError> {
+        match &mut self.threads {
+            Some(Threads { pool, scratch }) => self.engine.run_with(pool, scratch.as_mut()),
+            None => self.engine.run(),
+        }
     }
 }

@@ -55,6 +55,16 @@ pub enum ModelError {
         /// Which vector, which output, which byte.
         source: sanderling_engine::SelfTestError,
     },
+    /// The model is not run by as many threads as asked for.
+    #[error("{name} cannot be run by {threads} threads: {why}; take 1")]
+    Threads {
+        /// The file.
+        name: String,
+        /// As many as were asked for.
+        threads: usize,
+        /// Why not.
+        why: String,
+    },
     /// A step found its memory changed.
     #[error("{name}: {source}")]
     Run {

@@ -21,7 +21,7 @@
 //! not; [`Model::reason`] says which and why. Neither ever stands in for the other
 //! without being asked: see [`Choice`]. Where both are asked for, [`Choice::Mixed`],
 //! `Model::regions` says which nodes run where.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod buffer;
 mod choice;
@@ -38,6 +38,7 @@ mod mixed;
 mod model;
 #[cfg(feature = "tract")]
 mod onnx;
+mod pool;
 #[cfg(feature = "tract")]
 mod tract;
 

@@ -4,7 +4,7 @@ use crate::engine::EngineModel;
 use crate::{AlignedBytes, Choice, Kind, ModelError, TensorInfo};
 #[cfg(feature = "tract")]
 use crate::{CutReport, mixed::MixedModel, onnx::Onnx, tract::TractModel};
-use sanderling_plan::{Plan, header::MAGIC};
+use sanderling_plan::{Plan, Target, header::MAGIC};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -47,8 +47,25 @@ impl Model {
     ///
     /// See [`ModelError`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>, choice: Choice) -> Result<Self, ModelError> {
+        // There is always one: the generic target runs everywhere.
+        let fastest = sanderling_engine::targets().next();
+        Model::for_target(name, bytes, choice, fastest.unwrap_or(Target::Generic))
+    }
+
+    /// The same with plans that are made of an ONNX file packed for `target`, where the
+    /// others take the fastest that this processor runs.
+    ///
+    /// # Errors
+    ///
+    /// See [`ModelError`].
+    pub fn for_target(
+        name: &str,
+        bytes: Vec<u8>,
+        choice: Choice,
+        target: Target,
+    ) -> Result<Self, ModelError> {
         let digest = Sha256::digest(&bytes).into();
-        let (runner, reason) = load(name, &bytes, choice)?;
+        let (runner, reason) = load(name, &bytes, choice, target)?;
         Ok(Model {
             name: name.to_owned(),
             runner,
@@ -131,6 +148,31 @@ impl Model {
         .unwrap_or_default()
     }
 
+    /// Spreads the engine's steps over `threads` from now on, the caller's among them;
+    /// outputs stay the same bits. They live as long as the model, wait for work by looking
+    /// for it some tens of microseconds and by sleeping after that, and allocate nothing.
+    /// 1 ends them.
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::Threads`] where the system gives none, or where tract runs the model or
+    /// a part of it, on one thread.
+    pub fn spread(&mut self, threads: usize) -> Result<(), ModelError> {
+        let fault = |why: String| ModelError::Threads {
+            name: self.name.clone(),
+            threads,
+            why,
+        };
+        match &mut self.runner {
+            Runner::Engine(model) => model.spread(threads).map_err(|e| fault(e.to_string())),
+            #[cfg(feature = "tract")]
+            Runner::Tract(_) | Runner::Mixed(_) => match threads {
+                0 | 1 => Ok(()),
+                _ => Err(fault("tract runs on one thread".to_owned())),
+            },
+        }
+    }
+
     /// Computes the outputs from the inputs. In the engine it never touches the allocator.
     ///
     /// # Errors
@@ -139,7 +181,7 @@ impl Model {
     /// memory is not what it was.
     pub fn run(&mut self) -> Result<(), ModelError> {
         match &mut self.runner {
-            Runner::Engine(model) => model.engine.run().map_err(|source| ModelError::Run {
+            Runner::Engine(model) => model.run().map_err(|source| ModelError::Run {
                 name: self.name.clone(),
                 source,
             }),
@@ -208,9 +250,14 @@ pub fn is_plan(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-fn load(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), ModelError> {
+fn load(
+    name: &str,
+    bytes: &[u8],
+    choice: Choice,
+    target: Target,
+) -> Result<(Runner, String), ModelError> {
     if !is_plan(bytes) {
-        return load_onnx(name, bytes, choice);
+        return load_onnx(name, bytes, choice, target);
     }
     if matches!(choice, Choice::Tract | Choice::Mixed) {
         return Err(ModelError::PlanInTract {
@@ -223,7 +270,12 @@ fn load(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), Mo
 }
 
 #[cfg(feature = "tract")]
-fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String), ModelError> {
+fn load_onnx(
+    name: &str,
+    bytes: &[u8],
+    choice: Choice,
+    target: Target,
+) -> Result<(Runner, String), ModelError> {
     let onnx = Onnx::parse(name, bytes)?;
     let quantized = onnx.quantized_node();
     let (kind, reason) = match (choice, quantized) {
@@ -244,7 +296,7 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
         ),
     };
     let runner = match kind {
-        Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile()?)?),
+        Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile(target)?)?),
         Kind::Tract => {
             let loaded = TractModel::load(name, &onnx, tract_onnx::onnx());
             Runner::Tract(loaded.map_err(|error| match error {
@@ -257,7 +309,7 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
             })?)
         }
         Kind::Mixed => {
-            let model = MixedModel::load(name, &onnx)?;
+            let model = MixedModel::load(name, &onnx, target)?;
             let reason = model.reason();
             return Ok((Runner::Mixed(model), reason));
         }
@@ -266,7 +318,12 @@ fn load_onnx(name: &str, bytes: &[u8], choice: Choice) -> Result<(Runner, String
 }
 
 #[cfg(not(feature = "tract"))]
-fn load_onnx(name: &str, bytes: &[u8], _: Choice) -> Result<(Runner, String), ModelError> {
+fn load_onnx(
+    name: &str,
+    bytes: &[u8],
+    _: Choice,
+    _: Target,
+) -> Result<(Runner, String), ModelError> {
     let name = name.to_owned();
     // An ONNX file starts with the field `ir_version`.
     if bytes.first() == Some(&0x08) {

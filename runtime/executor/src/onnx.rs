@@ -4,7 +4,7 @@
 use crate::ModelError;
 use crate::guard::without_panic;
 use sanderling_compiler::Options;
-use sanderling_plan::Dtype;
+use sanderling_plan::{Dtype, Target};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 use tract_onnx::tract_hir::internal::DatumType;
@@ -103,9 +103,10 @@ impl<'a> Onnx<'a> {
             .collect()
     }
 
-    /// Compiles with generic packing and one golden vector.
-    pub(crate) fn compile(&self) -> Result<Vec<u8>, ModelError> {
+    /// Compiles for `target` with one golden vector.
+    pub(crate) fn compile(&self, target: Target) -> Result<Vec<u8>, ModelError> {
         let options = Options {
+            target,
             golden: 1,
             ..Options::default()
         };

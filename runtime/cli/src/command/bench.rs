@@ -5,7 +5,7 @@ use crate::answer::Answer;
 use crate::{POOL, pool, text};
 use clap::Args;
 use sanderling_executor::Model;
-use sanderling_plan::Dtype;
+use sanderling_plan::{Dtype, Target};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -37,9 +37,13 @@ pub struct Bench {
     /// What runs it
     #[arg(long, value_enum, default_value = "auto")]
     executor: Executor,
-    /// Threads; the engine and tract run on one
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    /// Threads that the engine spreads its steps over; tract runs on one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     threads: u16,
+    /// What the engine's plan is packed for, where an ONNX model is given: by default the
+    /// fastest that this processor runs
+    #[arg(long, value_parser = super::target)]
+    target: Option<Target>,
     /// How long to measure
     #[arg(long, default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
@@ -56,7 +60,8 @@ struct Measured {
 impl Bench {
     /// Warms up and measures.
     pub fn run(&self) -> anyhow::Result<Answer> {
-        let mut model = Model::open(&self.model, self.executor.into())?;
+        let mut model = super::open(&self.model, self.executor, self.target)?;
+        model.spread(self.threads.into())?;
         say_executor(&model);
         let measured = measure(&mut model, Duration::from_secs_f64(self.seconds))?;
         let runs = measured.times.len();
@@ -73,7 +78,7 @@ impl Bench {
             .filter(|&macs| macs > 0)
             .map(|macs| macs as f64 / median / 1e3);
         let mut text = format!(
-            "{} in {}, 1 thread\n\
+            "{} in {}, {}\n\
              median       {median:.1} µs\n\
              p99          {p99:.1} µs\n\
              min          {min:.1} µs\n\
@@ -81,6 +86,10 @@ impl Bench {
              runs         {}\n",
             self.model.display(),
             super::where_it_ran(&model),
+            match self.threads {
+                1 => "1 thread".to_owned(),
+                threads => format!("{threads} threads"),
+            },
             text::count(runs as u64),
         );
         if let (Some(macs), Some(speed)) = (macs, speed) {

@@ -13,8 +13,10 @@ pub mod run;
 pub mod watch;
 
 use clap::ValueEnum;
-use sanderling_executor::{Choice, Kind, Model};
+use sanderling_executor::{Choice, Kind, Model, ModelError};
+use sanderling_plan::Target;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// Which executor is asked for.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -41,12 +43,24 @@ impl From<Executor> for Choice {
 }
 
 /// A name that some target has.
-fn target(name: &str) -> Result<sanderling_plan::Target, String> {
-    use sanderling_plan::Target;
+fn target(name: &str) -> Result<Target, String> {
     Target::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Target::ALL.iter().map(|t| t.name()).collect();
         format!("the targets are {}", known.join(", "))
     })
+}
+
+/// Opens the model at `path`; what is made of an ONNX file is packed for `target`, by default
+/// the fastest that this processor runs.
+fn open(path: &Path, executor: Executor, target: Option<Target>) -> Result<Model, ModelError> {
+    let Some(target) = target else {
+        return Model::open(path, executor.into());
+    };
+    let bytes = std::fs::read(path).map_err(|source| ModelError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Model::for_target(&path.display().to_string(), bytes, executor.into(), target)
 }
 
 /// Says on standard error what runs the model, and why.

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_executor::frames::{self, Array, Header};
 use sanderling_executor::{Model, TensorInfo, check_finite};
-use sanderling_plan::Dtype;
+use sanderling_plan::{Dtype, Target};
 use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -52,9 +52,13 @@ pub struct Run {
     /// Reorder the axes of the frames first, counted from 0 and frames included
     #[arg(long, value_name = "AXES", value_delimiter = ',')]
     permute: Option<Vec<usize>>,
-    /// Threads; the engine and tract run on one
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    /// Threads that the engine spreads its steps over; tract runs on one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     threads: u16,
+    /// What the engine's plan is packed for, where an ONNX model is given: by default the
+    /// fastest that this processor runs
+    #[arg(long, value_parser = super::target)]
+    target: Option<Target>,
 }
 
 /// A frame count that all inputs agree on, and the arrays in the order of the inputs.
@@ -66,7 +70,8 @@ struct Feed {
 impl Run {
     /// Runs every frame and writes the answers.
     pub fn run(&self) -> anyhow::Result<Answer> {
-        let mut model = Model::open(&self.model, self.executor.into())?;
+        let mut model = super::open(&self.model, self.executor, self.target)?;
+        model.spread(self.threads.into())?;
         say_executor(&model);
         // Before the work, not after it.
         if model.outputs().len() > 1 && frames::is_npy(&self.output) {

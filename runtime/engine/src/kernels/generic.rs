@@ -120,6 +120,14 @@ pub(crate) fn sum(x: &[i8]) -> i32 {
         .fold(0i32, |sum, &x| sum.wrapping_add(i32::from(x)))
 }
 
+/// `acc[i] += x[i]`.
+#[inline(always)]
+pub(super) fn accumulate(acc: &mut [i32], x: &[i8]) {
+    for (acc, &x) in acc.iter_mut().zip(x) {
+        *acc = acc.wrapping_add(i32::from(x));
+    }
+}
+
 /// `x · w`.
 fn dot(x: &[i8], w: &[i8]) -> i32 {
     x.iter()

@@ -11,6 +11,8 @@ mod generic;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::Aarch64;
@@ -20,10 +22,13 @@ pub(crate) use generic::{BLOCK, Generic, sum};
 pub(crate) use isa::Isa;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::{add, lookup};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::{Avx2, Avx512, Sse2};
 
 use crate::memory::Constants;
 use crate::numerics::Requantize;
 use bytemuck::Pod;
+use core::ops::Range;
 use sanderling_plan::Target;
 use sanderling_plan::packing::Dense;
 use sanderling_plan::step::Conv;
@@ -31,11 +36,25 @@ use sanderling_plan::step::Conv;
 /// The loops of one instruction set over weights packed for its target.
 pub(crate) trait Kernel {
     /// What activations are gathered as: `i8`, or widened to `i16`.
-    type Activation: Pod + Into<i32>;
+    type Activation: Pod + Into<i32> + Send + Sync;
     /// What its weights are packed for.
     const TARGET: Target;
     /// How they are packed.
     const DENSE: Dense = Self::TARGET.dense();
+
+    /// Products that [`dense`](Self::dense) and [`windows`](Self::windows) compute in a
+    /// nanosecond, roughly.
+    const SPEED: usize = 2;
+
+    /// Nanoseconds, roughly, that `products` take.
+    fn nanoseconds(products: usize) -> usize {
+        products / Self::SPEED
+    }
+
+    /// Most rows that [`dense`](Self::dense) takes at once where they lie.
+    const ROWS: usize = Self::DENSE.pixels;
+    /// Whether [`windows`](Self::windows) multiplies windows of an image with padding.
+    const READS_WINDOWS: bool = false;
 
     /// The activations as they lie, where this kernel reads rows of `i8`.
     fn as_they_lie(x: &[i8]) -> Option<&[Self::Activation]>;
@@ -87,6 +106,28 @@ pub(crate) trait Kernel {
         y_stride: usize,
     ) -> Option<()>;
 
+    /// The outputs of all windows: those of number `i` start at `y[i · y_stride]`. The
+    /// weights are symmetric.
+    fn windows(
+        _windows: &Windows<'_>,
+        _linear: &Linear<'_>,
+        _y: &mut [i8],
+        _y_stride: usize,
+    ) -> Option<()> {
+        None
+    }
+
+    /// Fills every row of windows, `run` weights of which there are `runs`, up with 0 to a
+    /// whole number of [`Dense::depth`].
+    fn fill_up(_weights: &[i8], _runs: usize, _run: usize, _to: &mut [i8]) -> Option<()> {
+        None
+    }
+
+    /// Prepares `scratch` for the rows of a depthwise step.
+    fn depthwise_start(_row: &DepthwiseRow<'_>, _scratch: &mut [u8]) -> Option<()> {
+        Some(())
+    }
+
     /// One row of outputs of a depthwise convolution, `[out_w][out]`. `scratch` has what
     /// [`Target::depthwise_scratch_bytes`] asks for and keeps its bytes from row to row.
     fn depthwise(row: &DepthwiseRow<'_>, _scratch: &mut [u8], y: &mut [i8]) -> Option<()> {
@@ -126,6 +167,26 @@ impl<A> Rows<'_, A> {
     }
 }
 
+/// Windows over an image none of which reaches past it. Where a window's rows are
+/// `run_step` apart and windows of an output row `pixel_step`, window `(oy, ox)` reads
+/// `x[oy · row_step + ox · pixel_step + ky · run_step..][..run]` for every `ky` in `0..runs`.
+pub(crate) struct Windows<'a> {
+    pub(crate) x: &'a [i8],
+    /// Whether `x` has [`Dense::activation_offset`] added already, in wrapping bytes.
+    pub(crate) with_offset: bool,
+    /// The output pixels, numbered row by row.
+    pub(crate) pixels: Range<usize>,
+    /// Output pixels of a row.
+    pub(crate) width: usize,
+    pub(crate) row_step: usize,
+    pub(crate) pixel_step: usize,
+    /// Rows of a window.
+    pub(crate) runs: usize,
+    /// Values of a row of a window, a multiple of [`Dense::depth`].
+    pub(crate) run: usize,
+    pub(crate) run_step: usize,
+}
+
 /// Weights, biases, and requantization of consecutive output channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Linear<'a> {
@@ -156,6 +217,25 @@ impl<'a> Linear<'a> {
             multipliers: constants.slice(multipliers, channels)?,
             weight_zero_point,
             requantize,
+        })
+    }
+
+    /// At most `count` outputs from `first` on, which begin blocks of weights of `k` each.
+    pub(crate) fn outputs_from<K: Kernel>(
+        &self,
+        first: usize,
+        count: usize,
+        k: usize,
+    ) -> Option<Self> {
+        let count = count.min(self.bias.len().checked_sub(first)?);
+        let channels = first..first.checked_add(count)?;
+        let weight = K::DENSE.weight_bytes(first, k)?;
+        let bytes = K::DENSE.weight_bytes(count, k)?;
+        Some(Linear {
+            weights: self.weights.get(weight..weight.checked_add(bytes)?)?,
+            bias: self.bias.get(channels.clone())?,
+            multipliers: self.multipliers.get(channels)?,
+            ..*self
         })
     }
 

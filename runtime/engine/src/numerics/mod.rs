@@ -6,6 +6,9 @@ mod tests;
 #[cfg(any(test, not(target_arch = "aarch64")))]
 use sanderling_plan::step::Add;
 
+/// Elements whose sums are checked for doubt together.
+const BLOCK: usize = 64;
+
 /// 1.5 · 2²³: added to a value within ±2²², it leaves the value rounded half to even in
 /// the low bits of the sum.
 const ROUND: f32 = 12_582_912.0;
@@ -37,6 +40,12 @@ impl Requantize {
     pub(crate) fn bounds(self) -> [i32; 3] {
         let bound = |bound: f32| (bound as i32).wrapping_add(self.zero_point);
         [bound(self.low), bound(self.high), self.zero_point]
+    }
+
+    /// Lower and upper bound of a value before rounding, and what is added after it.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn parts(self) -> (f32, f32, i32) {
+        (self.low, self.high, self.zero_point)
     }
 
     /// The output for `value`; a NaN counts as lower than every number.
@@ -72,12 +81,12 @@ impl Requantize {
 /// such an element are computed as the formula says.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum {
-    ratio_a: f32,
-    ratio_b: f32,
-    fixed: f32,
-    bias_a: i32,
-    bias_b: i32,
-    requantize: Requantize,
+    pub(crate) ratio_a: f32,
+    pub(crate) ratio_b: f32,
+    pub(crate) fixed: f32,
+    pub(crate) bias_a: i32,
+    pub(crate) bias_b: i32,
+    pub(crate) requantize: Requantize,
     /// Distance from the nearest output above which a tie is too near; negative when
     /// every element is to be computed exactly.
     doubt: f32,
@@ -108,7 +117,18 @@ impl Sum {
         }
     }
 
-    /// Adds as many elements as all three have, which are at most a block's.
+    /// Adds as many elements as all three have.
+    pub(crate) fn run(&self, y: &mut [i8], a: &[i8], b: &[i8]) {
+        let blocks = y
+            .chunks_mut(BLOCK)
+            .zip(a.chunks(BLOCK))
+            .zip(b.chunks(BLOCK));
+        for ((y, a), b) in blocks {
+            self.block(y, a, b);
+        }
+    }
+
+    /// The same for a block, all of which is computed again for one doubtful element.
     pub(crate) fn block(&self, y: &mut [i8], a: &[i8], b: &[i8]) {
         let mut doubtful = false;
         for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {

@@ -1,10 +1,11 @@
 //! Sum of two tensors.
 
+use crate::kernels::Isa;
 use crate::memory::Operands;
 use sanderling_plan::step::Add;
 
 #[cfg(target_arch = "aarch64")]
-pub(super) fn run(p: &Add, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run(_isa: Isa, p: &Add, operands: Operands<'_>) -> Option<()> {
     let Operands {
         inputs: [a, b, _],
         output,
@@ -15,16 +16,7 @@ pub(super) fn run(p: &Add, operands: Operands<'_>) -> Option<()> {
 }
 
 #[cfg(not(target_arch = "aarch64"))]
-pub(super) fn run(p: &Add, operands: Operands<'_>) -> Option<()> {
-    use super::pairs::{self, BLOCK};
+pub(super) fn run(isa: Isa, p: &Add, operands: Operands<'_>) -> Option<()> {
     let sum = crate::numerics::Sum::new(p);
-    pairs::run(operands, |y, a, b| {
-        let blocks = y
-            .chunks_mut(BLOCK)
-            .zip(a.chunks(BLOCK))
-            .zip(b.chunks(BLOCK));
-        for ((y, a), b) in blocks {
-            sum.block(y, a, b);
-        }
-    })
+    super::pairs::run(operands, |y, a, b| isa.add(&sum, y, a, b))
 }

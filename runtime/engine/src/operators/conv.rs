@@ -2,34 +2,52 @@
 
 use super::dense::{Products, multiply};
 use super::padded;
+use super::padded_image::PaddedImage;
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
 use crate::kernels::{Kernel, Linear};
 use crate::memory::{Constants, Operands, Source, signed, signed_mut};
 use crate::numerics::Requantize;
+use crate::spread::Spread;
 use core::marker::PhantomData;
 use core::ops::Range;
 use sanderling_plan::step::{Conv, ConvScratch};
 
-pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run<K: Kernel, S: Spread>(
+    p: &Conv,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
         output_shape,
         scratch,
         constants,
+        ..
     } = operands;
     let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
     let linear = linear::<K>(p, from, to, &constants)?;
     let overlaps = matches!(x.source, Source::Output(_));
     let layout = p.scratch(K::TARGET, from, false, overlaps)?;
     let (tile, aside) = split(scratch, layout)?;
+    if K::READS_WINDOWS
+        && let Some(padded) = PaddedImage::new(K::TARGET, p, from, to)
+        && !p.is_flat()
+    {
+        return padded.run::<K, S>(
+            x.source,
+            &linear,
+            (signed_mut(tile), signed_mut(output)),
+            spread,
+        );
+    }
     let tile: &mut [K::Activation] = bytemuck::try_cast_slice_mut(tile).ok()?;
     if p.is_flat() {
         let k = from[3] as usize;
         let mut products = Products::<K> { k, linear, tile };
         return match x.source {
-            Source::Bytes(x) => products.apart(signed(x), signed_mut(output)),
+            Source::Bytes(x) => products.apart(signed(x), signed_mut(output), spread),
             Source::Output(at) => {
                 let rows = x.shape.elements().checked_div(k)?;
                 products.overwriting(output, at, rows)

@@ -2,6 +2,7 @@
 
 use crate::kernels::{Kernel, Linear, Rows};
 use crate::memory::signed;
+use crate::spread::{Cut, Spread};
 
 /// Most pixels that any kernel computes together.
 const MAX_PIXELS: usize = 24;
@@ -18,16 +19,32 @@ pub(super) struct Products<'a, 'b, K: Kernel> {
 
 impl<K: Kernel> Products<'_, '_, K> {
     /// `y[r] = x[r] · w` for all rows of `x`.
-    pub(super) fn apart(&mut self, x: &[i8], y: &mut [i8]) -> Option<()> {
+    pub(super) fn apart<S: Spread>(&mut self, x: &[i8], y: &mut [i8], spread: &S) -> Option<()> {
         let outputs = self.linear.bias.len();
         if let Some(x) = K::as_they_lie(x).filter(|_| K::DENSE.reads_in_place(self.k)) {
-            let xs = x.chunks(K::DENSE.pixels.checked_mul(self.k)?.max(1));
-            let mut ys = y.chunks_mut(K::DENSE.pixels.checked_mul(outputs)?.max(1));
-            for (x, y) in xs.zip(&mut ys) {
-                let count = x.len().checked_div(self.k)?;
-                multiply::<K>(x, self.k, self.k, count, &self.linear, y, outputs)?;
-            }
-            return Some(());
+            let rows = match self.linear.weight_zero_point {
+                0 => K::ROWS,
+                _ => K::DENSE.pixels,
+            };
+            let (k, linear) = (self.k, &self.linear);
+            let all = x.len().checked_div(k)?;
+            let cut = Cut {
+                units: all,
+                values: outputs,
+                grain: K::DENSE.pixels,
+                cost: K::nanoseconds(all.saturating_mul(k).saturating_mul(outputs)),
+                own: 0,
+            };
+            return cut.run(spread, y, &mut [], |range, y, _| {
+                let x = x.get(range.start.checked_mul(k)?..range.end.checked_mul(k)?)?;
+                let xs = x.chunks(rows.saturating_mul(k).max(1));
+                let mut ys = y.chunks_mut(rows.saturating_mul(outputs).max(1));
+                for (x, y) in xs.zip(&mut ys) {
+                    let count = x.len().checked_div(k)?;
+                    multiply::<K>(x, k, k, count, linear, y, outputs)?;
+                }
+                Some(())
+            });
         }
         let xs = x.chunks(K::DENSE.pixels.checked_mul(self.k)?.max(1));
         let mut ys = y.chunks_mut(K::DENSE.pixels.checked_mul(outputs)?.max(1));

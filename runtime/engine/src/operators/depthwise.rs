@@ -7,15 +7,25 @@ use super::window::Axis;
 use crate::kernels::{DepthwiseRow, DepthwiseStrip, Kernel, Linear};
 use crate::memory::{Constants, Operands, Source, signed, signed_mut};
 use crate::numerics::Requantize;
+use crate::spread::{Cut, Spread};
+use core::ops::Range;
 use sanderling_plan::step::Conv;
 
-pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
+/// Products that a depthwise step computes in a nanosecond, roughly.
+const DEPTHWISE_SPEED: usize = 16;
+
+pub(super) fn run<K: Kernel, S: Spread>(
+    p: &Conv,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
         output_shape,
         scratch,
         constants,
+        spread: parts,
     } = operands;
     let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
     let ([_, h, w, channels], [_, out_h, out_w, outputs]) = (from, to);
@@ -36,22 +46,38 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
         let rows = PaddedRows::new(p, (w as usize, channels), len?, signed_mut(aside))?;
         return windows::<K>(p, (from, to), &linear, (x.source, output), rows);
     }
+    let linear = linear::<K>(p, outputs, &constants)?;
+    K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
     match x.source {
         Source::Bytes(x) => {
             let mut images = signed(x).chunks_exact(image.max(1));
             let image_out = row_out.checked_mul(out_h as usize)?;
             let outputs = signed_mut(output).chunks_exact_mut(image_out.max(1));
-            for (y, x) in outputs.zip(&mut images) {
-                for (oy, y) in (0..out_h).zip(y.chunks_exact_mut(row_out.max(1))) {
-                    self::row::<K>(
-                        p,
-                        (from, to),
-                        &constants,
-                        InputRows::of(x, row),
-                        oy,
-                        (&mut *own, y),
-                    )?;
+            let taps = (p.kernel_h as usize).saturating_mul(p.kernel_w as usize);
+            let cut = Cut {
+                units: out_h as usize,
+                values: row_out,
+                grain: 1,
+                cost: taps.saturating_mul(image_out) / DEPTHWISE_SPEED,
+                own: sanderling_plan::align_up(layout.bytes()?)?,
+            };
+            let rows_of = |x: &[i8], rows: Range<usize>, y: &mut [i8], own: &mut [u8]| {
+                for (oy, y) in rows.zip(y.chunks_exact_mut(row_out.max(1))) {
+                    let x = InputRows::of(x, row);
+                    one::<K>(p, from, linear, x, oy as u32, (&mut *own, y))?;
                 }
+                Some(())
+            };
+            for (y, x) in outputs.zip(&mut images) {
+                if cut.parts(spread, parts) < 2 {
+                    rows_of(x, 0..cut.units, y, own)?;
+                    continue;
+                }
+                cut.run(spread, y, parts, |rows, y, own| {
+                    let own = own.get_mut(..layout.tile)?;
+                    K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
+                    rows_of(x, rows, y, own)
+                })?;
             }
         }
         Source::Output(at) => {
@@ -62,7 +88,7 @@ pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
                 let x = aside.until(x, rows_before(p, h, oy))?;
                 let start = (oy as usize).checked_mul(row_out)?;
                 let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
-                self::row::<K>(p, (from, to), &constants, x, oy, (&mut *own, y))?;
+                one::<K>(p, from, linear, x, oy, (&mut *own, y))?;
             }
         }
     }
@@ -78,22 +104,42 @@ pub(super) fn row<K: Kernel>(
     oy: u32,
     (scratch, y): (&mut [u8], &mut [i8]),
 ) -> Option<()> {
-    let ([_, h, width, channels], outputs) = (from, to[3] as usize);
-    let linear = linear::<K>(p, outputs, constants)?;
-    let taps = Axis::rows(p, h).taps(oy);
+    let linear = linear::<K>(p, to[3] as usize, constants)?;
+    K::depthwise_start(&row_over(p, from, linear, &|_| None), scratch)?;
+    one::<K>(p, from, linear, x, oy, (scratch, y))
+}
+
+/// Row `oy`, for which scratch is prepared.
+fn one<K: Kernel>(
+    p: &Conv,
+    from: [u32; 4],
+    linear: Linear<'_>,
+    x: InputRows<'_>,
+    oy: u32,
+    (scratch, y): (&mut [u8], &mut [i8]),
+) -> Option<()> {
+    let taps = Axis::rows(p, from[1]).taps(oy);
     let under = |ky: u32| {
         let inside = taps.inside.contains(&ky);
         inside.then(|| x.row(taps.position(ky))).flatten()
     };
-    let row = DepthwiseRow {
-        rows: &under,
+    K::depthwise(&row_over(p, from, linear, &under), scratch, y)
+}
+
+fn row_over<'a>(
+    p: &'a Conv,
+    [_, _, width, channels]: [u32; 4],
+    linear: Linear<'a>,
+    rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
+) -> DepthwiseRow<'a> {
+    DepthwiseRow {
+        rows,
         parameters: p,
         width,
         channels: channels as usize,
-        outputs,
+        outputs: linear.bias.len(),
         linear,
-    };
-    K::depthwise(&row, scratch, y)
+    }
 }
 
 fn linear<'a, K: Kernel>(

@@ -4,15 +4,21 @@ use super::dense::Products;
 use crate::kernels::{Kernel, Linear};
 use crate::memory::{Operands, signed_mut};
 use crate::numerics::Requantize;
+use crate::spread::Spread;
 use sanderling_plan::step::FullyConnected;
 
-pub(super) fn run<K: Kernel>(p: &FullyConnected, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run<K: Kernel, S: Spread>(
+    p: &FullyConnected,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
         output_shape,
         scratch,
         constants,
+        ..
     } = operands;
     let (k, outputs) = (x.shape.last() as usize, output_shape.last() as usize);
     let linear = Linear::of::<K>(
@@ -28,5 +34,5 @@ pub(super) fn run<K: Kernel>(p: &FullyConnected, operands: Operands<'_>) -> Opti
         linear,
         tile: bytemuck::try_cast_slice_mut(tile).ok()?,
     }
-    .apart(x.i8()?, signed_mut(output))
+    .apart(x.i8()?, signed_mut(output), spread)
 }

@@ -20,6 +20,7 @@ mod mat_mul;
 mod max_pool;
 mod mul;
 mod padded;
+mod padded_image;
 mod padded_rows;
 mod pairs;
 mod quantize;
@@ -37,8 +38,11 @@ pub(crate) use window::Axis;
 
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::{Aarch64, Aarch64Dotprod};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::{Avx2, Avx512, Sse2};
 use crate::kernels::{Generic, Isa, Kernel};
 use crate::memory::Operands;
+use crate::spread::Spread;
 use sanderling_plan::step::built_in;
 use sanderling_plan::{Operator, Plan};
 
@@ -60,6 +64,21 @@ macro_rules! with_kernel {
                 type $kernel = Aarch64Dotprod;
                 $expression
             }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Sse2 => {
+                type $kernel = Sse2;
+                $expression
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                type $kernel = Avx2;
+                $expression
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                type $kernel = Avx512;
+                $expression
+            }
         }
     };
 }
@@ -68,16 +87,21 @@ macro_rules! with_kernel {
 ///
 /// Not inlined: an application that is built for size would build these loops for size, too.
 #[inline(never)]
-pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Option<()> {
+pub(crate) fn run<S: Spread>(
+    isa: Isa,
+    operator: &Operator,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     match operator {
         Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => {
-            with_kernel!(isa, K => products::<K>(operator, operands))
+            with_kernel!(isa, K => products::<K, S>(operator, operands, spread))
         }
-        Operator::Add(p) if built_in::Add => add::run(p, operands),
+        Operator::Add(p) if built_in::Add => add::run(isa, p, operands),
         Operator::Mul(p) if built_in::Mul => mul::run(p, operands),
         Operator::MaxPool(p) if built_in::MaxPool => max_pool::run(p, operands),
         Operator::AveragePool(p) if built_in::AveragePool => average_pool::run(p, operands),
-        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(p, operands),
+        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(isa, p, operands),
         Operator::Lookup(p) if built_in::Lookup => lookup::run(p, operands),
         Operator::Softmax(p) if built_in::Softmax => softmax::run(p, operands),
         Operator::Copy(p) if built_in::Copy => copy::run(p, operands),
@@ -111,12 +135,18 @@ pub(crate) fn stream<B: AsRef<[u8]>>(
 }
 
 /// The steps whose weights are packed for an instruction set.
-fn products<K: Kernel>(operator: &Operator, operands: Operands<'_>) -> Option<()> {
+fn products<K: Kernel, S: Spread>(
+    operator: &Operator,
+    operands: Operands<'_>,
+    spread: &S,
+) -> Option<()> {
     match operator {
-        Operator::Conv(p) if built_in::Conv => conv::run::<K>(p, operands),
-        Operator::DepthwiseConv(p) if built_in::DepthwiseConv => depthwise::run::<K>(p, operands),
+        Operator::Conv(p) if built_in::Conv => conv::run::<K, S>(p, operands, spread),
+        Operator::DepthwiseConv(p) if built_in::DepthwiseConv => {
+            depthwise::run::<K, S>(p, operands, spread)
+        }
         Operator::FullyConnected(p) if built_in::FullyConnected => {
-            fully_connected::run::<K>(p, operands)
+            fully_connected::run::<K, S>(p, operands, spread)
         }
         _ => None,
     }

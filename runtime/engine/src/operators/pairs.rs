@@ -2,8 +2,9 @@
 
 use crate::memory::{Input, Operands, Source, copy, signed, signed_mut};
 
-/// Elements that are worked on at a time where an operand is the output.
-pub(super) const BLOCK: usize = 64;
+/// Elements that are worked on at a time where an operand is the output; few where stacks
+/// are small.
+const BLOCK: usize = if cfg!(target_os = "none") { 64 } else { 1024 };
 
 /// Runs `kernel(y, a, b)` over all elements.
 pub(super) fn run(operands: Operands<'_>, kernel: impl Fn(&mut [i8], &[i8], &[i8])) -> Option<()> {

@@ -1,11 +1,11 @@
 //! Mean over the middle of three groups of axes.
 
-use crate::kernels::sum;
+use crate::kernels::{Isa, sum};
 use crate::memory::{Operands, signed_mut};
 use crate::numerics::Requantize;
 use sanderling_plan::step::ReduceMean;
 
-pub(super) fn run(p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run(isa: Isa, p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
@@ -30,9 +30,7 @@ pub(super) fn run(p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
     for (y, x) in y.chunks_exact_mut(inner.max(1)).zip(&mut outer) {
         acc.fill(0);
         for row in x.chunks_exact(inner.max(1)) {
-            for (acc, &x) in acc.iter_mut().zip(row) {
-                *acc = acc.wrapping_add(i32::from(x));
-            }
+            isa.accumulate(acc, row);
         }
         for (y, &acc) in y.iter_mut().zip(&*acc) {
             *y = finish(acc);

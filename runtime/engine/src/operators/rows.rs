@@ -21,7 +21,12 @@ impl<'a> InputRows<'a> {
 
     /// Row number `iy`, which lies inside the image.
     pub(super) fn row(&self, iy: usize) -> Option<&'a [i8]> {
-        let start = iy.checked_rem(self.kept)?.checked_mul(self.len)?;
+        // Where all rows are kept, none is divided for.
+        let kept = match iy < self.kept {
+            true => iy,
+            false => iy.checked_rem(self.kept)?,
+        };
+        let start = kept.checked_mul(self.len)?;
         self.x.get(start..start.checked_add(self.len)?)
     }
 }

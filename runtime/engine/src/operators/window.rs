@@ -49,9 +49,13 @@ impl Axis {
     pub(crate) fn taps(&self, output: u32) -> Taps {
         let start = output.wrapping_mul(self.stride).wrapping_sub(self.pad) as i32;
         let dilation = self.dilation.max(1);
-        let before = (start.min(0).unsigned_abs()).div_ceil(dilation);
+        let before = start.min(0).unsigned_abs();
         let after = (self.size as i32).saturating_sub(start).max(0) as u32;
-        let end = self.kernel.min(after.div_ceil(dilation));
+        let (before, after) = match dilation {
+            1 => (before, after),
+            _ => (before.div_ceil(dilation), after.div_ceil(dilation)),
+        };
+        let end = self.kernel.min(after);
         Taps {
             inside: before.min(end)..end,
             start,

@@ -16,6 +16,7 @@ use crate::{ModelError, TensorInfo};
 use region::{Region, RegionOp};
 use sanderling_compiler::Options;
 use sanderling_compiler::regions::{self, CutReport};
+use sanderling_plan::Target;
 use std::sync::Arc;
 
 /// A model of which the engine runs the regions.
@@ -27,8 +28,9 @@ pub(crate) struct MixedModel {
 
 impl MixedModel {
     /// Cuts and loads the file.
-    pub(crate) fn load(name: &str, onnx: &Onnx<'_>) -> Result<Self, ModelError> {
+    pub(crate) fn load(name: &str, onnx: &Onnx<'_>, target: Target) -> Result<Self, ModelError> {
         let options = Options {
+            target,
             golden: 1,
             ..Options::default()
         };

@@ -58,8 +58,8 @@ parameters! {
 /// What a convolution needs scratch for, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConvScratch {
-    /// Gathered activations of the pixels that a kernel computes together, or what the
-    /// depthwise kernels want; comes first.
+    /// Gathered activations of the pixels that a kernel computes together, the padded copy
+    /// of an image, or what the depthwise kernels want; comes first.
     pub tile: usize,
     /// The last rows of an input that the output overwrites, or the last rows
     /// [with padding](Conv::padded_row); follows, 16-byte aligned.
@@ -92,7 +92,10 @@ impl Conv {
         let tile = match depthwise {
             true => target.depthwise_scratch_bytes(self, w, channels)?,
             false if reads_in_place && !overlaps => 0,
-            false => dense.tile_bytes(k)?,
+            false if self.is_flat() => dense.tile_bytes(k)?,
+            false => target
+                .padded_image_bytes(self, h, w, channels)?
+                .max(dense.tile_bytes(k)?),
         };
         if let Some(row) = self.padded_row(target, w, channels, depthwise) {
             let rows = row?.checked_mul(self.window_rows())?;
@@ -200,6 +203,27 @@ impl Conv {
                 .fold(0, u64::max)
         });
         Some(largest)
+    }
+
+    /// Height and width of an image of `height` times `width` with its padding; below and to
+    /// the right what the last windows reach, should they start inside the image.
+    pub const fn padded(&self, height: usize, width: usize) -> Option<[usize; 2]> {
+        let Some(below) = ((self.kernel_h as usize).saturating_sub(1))
+            .saturating_mul(self.dilation_h as usize)
+            .checked_add(self.pad_top as usize)
+        else {
+            return None;
+        };
+        let Some(right) = ((self.kernel_w as usize).saturating_sub(1))
+            .saturating_mul(self.dilation_w as usize)
+            .checked_add(self.pad_left as usize)
+        else {
+            return None;
+        };
+        match (height.checked_add(below), width.checked_add(right)) {
+            (Some(height), Some(width)) => Some([height, width]),
+            _ => None,
+        }
     }
 
     fn taps(&self) -> Option<usize> {

@@ -15,7 +15,7 @@ use arena_map::arena_map;
 use clap::Args;
 use profile::Profile;
 use sanderling_executor::{AlignedBytes, Choice, Model, TensorInfo, is_plan};
-use sanderling_plan::{Place, Plan};
+use sanderling_plan::{Place, Plan, Target};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ impl Inspect {
         let bytes = fs::read(&self.model).with_context(|| format!("cannot read {name}"))?;
         #[cfg(feature = "tract")]
         if self.regions {
-            let mut model = Model::from_bytes(&name, bytes, Choice::Mixed)?;
+            let mut model = Model::for_target(&name, bytes, Choice::Mixed, Target::Generic)?;
             let vectors = model.self_test()?;
             let cut = model.regions().context("it has no regions")?;
             return Ok(regions::describe(&self.model, &model, cut, vectors));
@@ -80,7 +80,7 @@ impl Inspect {
             let here = Here::of(&name, bytes)?;
             return self.plan(&plan, "plan", &digest, &here);
         }
-        let mut model = Model::from_bytes(&name, bytes, Choice::Auto)?;
+        let mut model = Model::for_target(&name, bytes, Choice::Auto, Target::Generic)?;
         let vectors = model.self_test()?;
         match model.plan() {
             Some(plan) => self.plan(plan, "onnx", &digest, &Here::Passed(vectors)),

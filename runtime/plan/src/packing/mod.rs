@@ -13,6 +13,7 @@
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
 pub mod aarch64;
+mod x86_64;
 
 use crate::Target;
 use crate::step::Conv;
@@ -44,7 +45,7 @@ impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
         match self {
-            Self::Generic | Self::CortexM4 | Self::CortexM55 | Self::X86_64 => Dense {
+            Self::Generic | Self::CortexM4 | Self::CortexM55 => Dense {
                 outputs: 1,
                 depth: 1,
                 pixels: 1,
@@ -53,6 +54,7 @@ impl Target {
                 header: 0,
                 padded_rows: false,
             },
+            Self::X86_64 => x86_64::DENSE,
             Self::Aarch64 => Dense {
                 outputs: 8,
                 depth: 16,
@@ -89,11 +91,29 @@ impl Target {
     /// pixels of `channels`.
     pub const fn depthwise_scratch_bytes(
         self,
-        _parameters: &Conv,
-        _width: usize,
-        _channels: usize,
+        parameters: &Conv,
+        width: usize,
+        channels: usize,
     ) -> Option<usize> {
-        Some(0)
+        match self {
+            Self::X86_64 => x86_64::depthwise_scratch_bytes(parameters, width, channels),
+            _ => Some(0),
+        }
+    }
+
+    /// Bytes of the copy of an `[h][w][in]` image, with its padding, that the kernels read
+    /// the windows of a convolution from; 0 where they gather windows in a tile.
+    pub const fn padded_image_bytes(
+        self,
+        parameters: &Conv,
+        height: usize,
+        width: usize,
+        channels: usize,
+    ) -> Option<usize> {
+        match self {
+            Self::X86_64 => x86_64::padded_image_bytes(parameters, height, width, channels),
+            _ => Some(0),
+        }
     }
 
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
