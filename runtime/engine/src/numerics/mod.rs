@@ -32,7 +32,10 @@ impl Requantize {
     }
 
     /// Lowest and highest output, and the zero point.
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(any(
+        target_arch = "aarch64",
+        all(target_arch = "arm", feature = "cortex-m55")
+    ))]
     pub(crate) fn bounds(self) -> [i32; 3] {
         let bound = |bound: f32| (bound as i32).wrapping_add(self.zero_point);
         [bound(self.low), bound(self.high), self.zero_point]
@@ -69,12 +72,12 @@ impl Requantize {
 /// such an element are computed as the formula says.
 #[derive(Clone, Copy)]
 pub(crate) struct Sum {
-    ratio_a: f32,
-    ratio_b: f32,
-    fixed: f32,
-    bias_a: i32,
-    bias_b: i32,
-    requantize: Requantize,
+    pub(crate) ratio_a: f32,
+    pub(crate) ratio_b: f32,
+    pub(crate) fixed: f32,
+    pub(crate) bias_a: i32,
+    pub(crate) bias_b: i32,
+    pub(crate) requantize: Requantize,
     /// Distance from the nearest output above which a tie is too near; negative when
     /// every element is to be computed exactly.
     doubt: f32,

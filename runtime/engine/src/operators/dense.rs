@@ -21,8 +21,12 @@ impl<K: Kernel> Products<'_, '_, K> {
     pub(super) fn apart(&mut self, x: &[i8], y: &mut [i8]) -> Option<()> {
         let outputs = self.linear.bias.len();
         if let Some(x) = K::as_they_lie(x).filter(|_| K::DENSE.reads_in_place(self.k)) {
-            let xs = x.chunks(K::DENSE.pixels.checked_mul(self.k)?.max(1));
-            let mut ys = y.chunks_mut(K::DENSE.pixels.checked_mul(outputs)?.max(1));
+            let most = match self.linear.weight_zero_point {
+                0 => K::MOST,
+                _ => K::DENSE.pixels,
+            };
+            let xs = x.chunks(most.saturating_mul(self.k).max(1));
+            let mut ys = y.chunks_mut(most.saturating_mul(outputs).max(1));
             for (x, y) in xs.zip(&mut ys) {
                 let count = x.len().checked_div(self.k)?;
                 multiply::<K>(x, self.k, self.k, count, &self.linear, y, outputs)?;

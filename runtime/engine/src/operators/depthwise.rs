@@ -87,6 +87,7 @@ pub(super) fn row<K: Kernel>(
     };
     let row = DepthwiseRow {
         rows: &under,
+        first: oy == 0,
         parameters: p,
         width,
         channels: channels as usize,

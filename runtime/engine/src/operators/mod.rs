@@ -37,7 +37,11 @@ pub(crate) use window::Axis;
 
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::{Aarch64, Aarch64Dotprod};
-use crate::kernels::{Generic, Isa, Kernel};
+#[cfg(feature = "generic")]
+use crate::kernels::Generic;
+#[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+use crate::kernels::Mve;
+use crate::kernels::{Isa, Kernel};
 use crate::memory::Operands;
 use sanderling_plan::step::built_in;
 use sanderling_plan::{Operator, Plan};
@@ -46,8 +50,14 @@ use sanderling_plan::{Operator, Plan};
 macro_rules! with_kernel {
     ($isa:expr, $kernel:ident => $expression:expr) => {
         match $isa {
+            #[cfg(feature = "generic")]
             Isa::Generic => {
                 type $kernel = Generic;
+                $expression
+            }
+            #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+            Isa::Mve => {
+                type $kernel = Mve;
                 $expression
             }
             #[cfg(target_arch = "aarch64")]
@@ -73,11 +83,11 @@ pub(crate) fn run(isa: Isa, operator: &Operator, operands: Operands<'_>) -> Opti
         Operator::Conv(_) | Operator::DepthwiseConv(_) | Operator::FullyConnected(_) => {
             with_kernel!(isa, K => products::<K>(operator, operands))
         }
-        Operator::Add(p) if built_in::Add => add::run(p, operands),
+        Operator::Add(p) if built_in::Add => add::run(isa, p, operands),
         Operator::Mul(p) if built_in::Mul => mul::run(p, operands),
         Operator::MaxPool(p) if built_in::MaxPool => max_pool::run(p, operands),
         Operator::AveragePool(p) if built_in::AveragePool => average_pool::run(p, operands),
-        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(p, operands),
+        Operator::ReduceMean(p) if built_in::ReduceMean => reduce_mean::run(isa, p, operands),
         Operator::Lookup(p) if built_in::Lookup => lookup::run(p, operands),
         Operator::Softmax(p) if built_in::Softmax => softmax::run(p, operands),
         Operator::Copy(p) if built_in::Copy => copy::run(p, operands),

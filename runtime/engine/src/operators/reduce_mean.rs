@@ -1,11 +1,11 @@
 //! Mean over the middle of three groups of axes.
 
-use crate::kernels::sum;
+use crate::kernels::{Isa, sum};
 use crate::memory::{Operands, signed_mut};
 use crate::numerics::Requantize;
 use sanderling_plan::step::ReduceMean;
 
-pub(super) fn run(p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
+pub(super) fn run(isa: Isa, p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
     let Operands {
         inputs: [x, ..],
         output,
@@ -29,9 +29,11 @@ pub(super) fn run(p: &ReduceMean, operands: Operands<'_>) -> Option<()> {
     let mut outer = x.chunks_exact(reduce.checked_mul(inner)?.max(1));
     for (y, x) in y.chunks_exact_mut(inner.max(1)).zip(&mut outer) {
         acc.fill(0);
-        for row in x.chunks_exact(inner.max(1)) {
-            for (acc, &x) in acc.iter_mut().zip(row) {
-                *acc = acc.wrapping_add(i32::from(x));
+        if isa.add_columns(acc, x).is_none() {
+            for row in x.chunks_exact(inner.max(1)) {
+                for (acc, &x) in acc.iter_mut().zip(row) {
+                    *acc = acc.wrapping_add(i32::from(x));
+                }
             }
         }
         for (y, &acc) in y.iter_mut().zip(&*acc) {

@@ -12,6 +12,8 @@
 //! and the engine gathers `pixels` rows of activations, each `⌈k / depth⌉ · depth` long,
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
+pub mod cortex_m55;
+
 use crate::Target;
 use crate::step::Conv;
 
@@ -36,13 +38,16 @@ pub struct Dense {
     /// Whether convolutions put the rows that their windows read aside together with the
     /// padding at both sides, so that gathering has no sides to look for. It takes scratch.
     pub padded_rows: bool,
+    /// Whether kernels read rows in place that end before a whole `depth`.
+    pub ragged: bool,
 }
 
 impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
         match self {
-            Self::Generic | Self::CortexM4 | Self::CortexM55 | Self::X86_64 => Dense {
+            Self::CortexM55 => cortex_m55::DENSE,
+            Self::Generic | Self::CortexM4 | Self::X86_64 => Dense {
                 outputs: 1,
                 depth: 1,
                 pixels: 1,
@@ -50,6 +55,7 @@ impl Target {
                 activation_offset: 0,
                 header: 0,
                 padded_rows: false,
+                ragged: false,
             },
             Self::Aarch64 => Dense {
                 outputs: 8,
@@ -59,6 +65,7 @@ impl Target {
                 activation_offset: 0,
                 header: 16,
                 padded_rows: true,
+                ragged: false,
             },
             Self::Aarch64Dotprod => Dense {
                 outputs: 8,
@@ -68,6 +75,7 @@ impl Target {
                 activation_offset: 0,
                 header: 0,
                 padded_rows: true,
+                ragged: false,
             },
         }
     }
@@ -86,18 +94,27 @@ impl Target {
 
     /// Bytes of scratch that the kernels of a depthwise step want on input rows of `width`
     /// pixels of `channels`.
-    pub const fn depthwise_scratch_bytes(
+    pub fn depthwise_scratch_bytes(
         self,
-        _parameters: &Conv,
-        _width: usize,
-        _channels: usize,
+        parameters: &Conv,
+        width: usize,
+        channels: usize,
     ) -> Option<usize> {
-        Some(0)
+        match self {
+            Self::CortexM55 => match cortex_m55::Windows::of(parameters, width as u32) {
+                Some(windows) => windows.bytes(channels),
+                None => Some(0),
+            },
+            _ => Some(0),
+        }
     }
 
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
     #[cfg(feature = "writer")]
     pub fn pack_depthwise(self, weights: &[i8], outputs: usize) -> alloc::vec::Vec<i8> {
+        if self == Self::CortexM55 {
+            return cortex_m55::pack_depthwise(weights, outputs);
+        }
         let header = self.dense().header;
         let mut packed = alloc::vec![0; header];
         packed.extend_from_slice(weights);
@@ -105,6 +122,22 @@ impl Target {
             *first = i8::from(lowest_meet(weights, outputs));
         }
         packed
+    }
+}
+
+impl Target {
+    /// Bytes of scratch of a convolution over images of `width` pixels of `channels`, where
+    /// the kernels do not gather tiles for it.
+    pub fn conv_scratch_bytes(
+        self,
+        parameters: &Conv,
+        width: usize,
+        channels: usize,
+    ) -> Option<usize> {
+        match self {
+            Self::CortexM55 => cortex_m55::Padded::of(parameters, width, channels)?.bytes(),
+            _ => None,
+        }
     }
 }
 
@@ -140,7 +173,7 @@ impl Dense {
 
     /// Whether kernels read rows of `k` activations where they lie.
     pub fn reads_in_place(&self, k: usize) -> bool {
-        self.activation_bytes == 1 && k.is_multiple_of(self.depth.max(1))
+        self.activation_bytes == 1 && (self.ragged || k.is_multiple_of(self.depth.max(1)))
     }
 
     /// The bias of outputs with the weights `[out][k]`, for accumulators that count every
