@@ -8,7 +8,11 @@ use sanderling_plan::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
     /// Whatever the compiler made of portable Rust.
+    #[cfg(feature = "generic")]
     Generic,
+    /// Cortex-M55.
+    #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+    Mve,
     /// 64-bit Arm.
     #[cfg(target_arch = "aarch64")]
     Aarch64,
@@ -30,21 +34,52 @@ impl Isa {
     /// The loops for plans that are packed for `target`; `None` where this build has none
     /// or this processor does not run them.
     pub(crate) fn of(target: Target) -> Option<Self> {
-        let here = match target {
-            Target::Generic => true,
+        match target {
+            #[cfg(feature = "generic")]
+            Target::Generic => Some(Self::Generic),
+            #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+            Target::CortexM55 => Some(Self::Mve),
             #[cfg(target_arch = "aarch64")]
-            Target::Aarch64 => return Some(Self::Aarch64),
+            Target::Aarch64 => Some(Self::Aarch64),
             #[cfg(target_arch = "aarch64")]
-            Target::Aarch64Dotprod => return dotprod().then_some(Self::Aarch64Dotprod),
-            Target::CortexM4 | Target::CortexM55 => cfg!(target_arch = "arm"),
+            Target::Aarch64Dotprod => dotprod().then_some(Self::Aarch64Dotprod),
             #[cfg(target_arch = "x86_64")]
-            Target::X86_64 => return Some(super::x86_64::widest()),
-            #[cfg(not(target_arch = "x86_64"))]
-            Target::X86_64 => false,
-            #[cfg(not(target_arch = "aarch64"))]
-            Target::Aarch64 | Target::Aarch64Dotprod => false,
-        };
-        here.then_some(Self::Generic)
+            Target::X86_64 => Some(super::x86_64::widest()),
+            #[cfg(feature = "generic")]
+            Target::CortexM4 if cfg!(target_arch = "arm") => Some(Self::Generic),
+            _ => None,
+        }
+    }
+
+    /// Adds all elements of `y`, where an operand that is `None` is what `y` holds; `None`
+    /// where these loops do not, or an operand is shorter.
+    #[cfg(not(target_arch = "aarch64"))]
+    pub(crate) fn add_in_place(
+        self,
+        sum: &Sum,
+        y: &mut [i8],
+        a: Option<&[i8]>,
+        b: Option<&[i8]>,
+    ) -> Option<()> {
+        match self {
+            #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+            Self::Mve if super::armv8_1m_mve::adds(sum) => super::armv8_1m_mve::add(sum, y, a, b),
+            _ => {
+                let _ = (sum, y, a, b);
+                None
+            }
+        }
+    }
+
+    /// Adds the columns of `x`, rows of as many values as `acc` has, to `acc`; `None` where
+    /// these loops do not.
+    pub(crate) fn add_columns(self, acc: &mut [i32], x: &[i8]) -> Option<()> {
+        #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+        if self == Self::Mve {
+            return super::armv8_1m_mve::add_columns(acc, x);
+        }
+        let _ = (acc, x);
+        None
     }
 
     /// `y = a + b`, each as `sum` says.

@@ -7,6 +7,8 @@
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
 mod aarch64_dotprod;
+#[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+mod armv8_1m_mve;
 mod generic;
 mod isa;
 #[cfg(target_arch = "aarch64")]
@@ -18,7 +20,11 @@ mod x86_64;
 pub(crate) use aarch64::Aarch64;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64_dotprod::Aarch64Dotprod;
-pub(crate) use generic::{BLOCK, Generic, sum};
+#[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+pub(crate) use armv8_1m_mve::Mve;
+#[cfg(feature = "generic")]
+pub(crate) use generic::Generic;
+pub(crate) use generic::{BLOCK, sum};
 pub(crate) use isa::Isa;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::{add, lookup};
@@ -91,6 +97,22 @@ pub(crate) trait Kernel {
         value: i8,
     );
 
+    /// Whether [`put_runs`](Self::put_runs) is there.
+    const RUNS: bool = false;
+
+    /// Copies many runs to where [`put`](Self::put) would put them, `to_step` and `to_row`
+    /// apart from the start of `to`; `None` where they are not all there.
+    fn put_runs(_to: &mut [Self::Activation], _runs: &Runs<'_>) -> Option<()> {
+        None
+    }
+
+    /// One row of outputs of a convolution for which
+    /// [`Target::conv_scratch_bytes`] gives the bytes of `scratch`, which keeps them from
+    /// row to row.
+    fn conv(_row: &ConvRow<'_>, _scratch: &mut [Self::Activation], _y: &mut [i8]) -> Option<()> {
+        None
+    }
+
     /// Sum of the activations of row `pixel`.
     fn sum(rows: &Rows<'_, Self::Activation>, pixel: usize) -> i32 {
         let start = pixel.wrapping_mul(rows.stride);
@@ -144,6 +166,27 @@ pub(crate) trait Kernel {
     }
 }
 
+/// What windows of neighbouring pixels read: runs of `len` values, for `count` pixels in
+/// each of `rows` rows.
+#[allow(dead_code, reason = "some instruction sets read other fields")]
+pub(crate) struct Runs<'a> {
+    /// A ring of whole rows of `row` values.
+    pub(crate) x: &'a [i8],
+    pub(crate) row: usize,
+    /// Place in the ring of the first row that is read; `row_step` to the next.
+    pub(crate) slot: usize,
+    pub(crate) row_step: usize,
+    /// Where in its row the first pixel's run starts; `step` to the next pixel's.
+    pub(crate) start: usize,
+    pub(crate) step: usize,
+    pub(crate) len: usize,
+    pub(crate) rows: usize,
+    pub(crate) count: usize,
+    /// From row to row, and from pixel to pixel, where they are put.
+    pub(crate) to_row: usize,
+    pub(crate) to_step: usize,
+}
+
 /// Rows of activations, at most [`Dense::pixels`], for a kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, A> {
@@ -170,6 +213,7 @@ impl<A> Rows<'_, A> {
 /// Windows over an image none of which reaches past it. Where a window's rows are
 /// `run_step` apart and windows of an output row `pixel_step`, window `(oy, ox)` reads
 /// `x[oy · row_step + ox · pixel_step + ky · run_step..][..run]` for every `ky` in `0..runs`.
+#[allow(dead_code, reason = "some instruction sets read other fields")]
 pub(crate) struct Windows<'a> {
     pub(crate) x: &'a [i8],
     /// Whether `x` has [`Dense::activation_offset`] added already, in wrapping bytes.
@@ -252,11 +296,31 @@ impl<'a> Linear<'a> {
     }
 }
 
+/// What one row of outputs of a convolution is computed from.
+#[allow(dead_code, reason = "some instruction sets read other fields")]
+pub(crate) struct ConvRow<'a> {
+    /// Input row number `r`, `[w][channels]`, the padding above counted; `None` in the
+    /// padding.
+    pub(crate) rows: &'a dyn Fn(usize) -> Option<&'a [i8]>,
+    /// Number of the row.
+    pub(crate) oy: usize,
+    /// Kernel, strides, padding.
+    pub(crate) parameters: &'a Conv,
+    /// Input pixels of a row, input channels, and output channels.
+    pub(crate) width: usize,
+    pub(crate) channels: usize,
+    pub(crate) outputs: usize,
+    pub(crate) linear: Linear<'a>,
+}
+
 /// What one row of outputs of a depthwise convolution is computed from.
 #[derive(Clone, Copy)]
+#[allow(dead_code, reason = "some instruction sets read other fields")]
 pub(crate) struct DepthwiseRow<'a> {
     /// The input row, `[w][channels]`, under each kernel row; `None` in the padding.
     pub(crate) rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
+    /// Whether scratch holds nothing yet of what this image's rows keep there.
+    pub(crate) first: bool,
     /// Kernel, strides, padding.
     pub(crate) parameters: &'a Conv,
     /// Input pixels of a row.
@@ -272,7 +336,7 @@ pub(crate) struct DepthwiseRow<'a> {
 /// What one row of outputs of a depthwise convolution is computed from, where the input
 /// rows contain their padding: one output of each channel, symmetric weights.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+#[allow(dead_code, reason = "some instruction sets read other fields")]
 pub(crate) struct DepthwiseStrip<'a> {
     /// The input row under each kernel row, from the first window on.
     pub(crate) rows: &'a [&'a [i8]],

@@ -1,5 +1,8 @@
 //! Convolution with groups.
 
+mod runs;
+mod whole;
+
 use super::dense::{Products, multiply};
 use super::padded;
 use super::padded_image::PaddedImage;
@@ -166,13 +169,17 @@ struct Windows<'a, K: Kernel> {
     adjacent: bool,
     /// Whether the kernel reads each pixel as it lies.
     as_it_lies: bool,
+    /// The parameters where the kernel takes whole rows.
+    whole: Option<&'a Conv>,
+    /// Output columns whose windows' columns lie inside the image.
+    inside: Range<usize>,
     /// What padding reads.
     zero_point: i8,
     kernel: PhantomData<K>,
 }
 
 impl<'a, K: Kernel> Windows<'a, K> {
-    fn new(p: &Conv, from: [u32; 4], to: [u32; 4], linear: Linear<'a>) -> Option<Self> {
+    fn new(p: &'a Conv, from: [u32; 4], to: [u32; 4], linear: Linear<'a>) -> Option<Self> {
         let [groups, group_out, k] = sizes(p, from, to)?;
         let [_, h, w, channels_in] = from;
         let channels_in = channels_in as usize;
@@ -192,6 +199,10 @@ impl<'a, K: Kernel> Windows<'a, K> {
             k,
             adjacent: p.dilation_w == 1 && groups == 1,
             as_it_lies: p.is_point() && groups == 1 && K::DENSE.reads_in_place(k),
+            whole: K::TARGET
+                .conv_scratch_bytes(p, w as usize, channels_in)
+                .map(|_| p),
+            inside: Axis::columns(p, w).outputs_inside(to[2]),
             zero_point: p.input_zero_point as i8,
             kernel: PhantomData,
         })
@@ -209,6 +220,12 @@ impl<'a, K: Kernel> Windows<'a, K> {
             pixels.start.checked_div(self.width_out)?,
             pixels.start.checked_rem(self.width_out)?,
         );
+        if let Some(p) = self.whole {
+            return self.whole_rows(p, x, pixels, y, tile);
+        }
+        if K::RUNS && !self.as_it_lies {
+            self.clear_rest(tile)?;
+        }
         let mut done = 0usize;
         while done < pixels.len() {
             let y = y.get_mut(done.checked_mul(self.channels_out)?..)?;
@@ -275,6 +292,9 @@ impl<'a, K: Kernel> Windows<'a, K> {
         group: usize,
         tile: &mut [K::Activation],
     ) -> Option<(usize, usize)> {
+        if K::RUNS {
+            return self.gather_runs(x, (oy, ox), count, group, tile);
+        }
         let row = K::DENSE.row(self.k)?;
         for pixel in 0..count {
             self.gather_one(x, (oy, ox), group, pixel, tile)?;

@@ -123,7 +123,11 @@ fn one<K: Kernel>(
         let inside = taps.inside.contains(&ky);
         inside.then(|| x.row(taps.position(ky))).flatten()
     };
-    K::depthwise(&row_over(p, from, linear, &under), scratch, y)
+    let row = DepthwiseRow {
+        first: oy == 0,
+        ..row_over(p, from, linear, &under)
+    };
+    K::depthwise(&row, scratch, y)
 }
 
 fn row_over<'a>(
@@ -134,6 +138,7 @@ fn row_over<'a>(
 ) -> DepthwiseRow<'a> {
     DepthwiseRow {
         rows,
+        first: false,
         parameters: p,
         width,
         channels: channels as usize,

@@ -36,11 +36,15 @@ mod window;
 
 pub(crate) use window::Axis;
 
+#[cfg(feature = "generic")]
+use crate::kernels::Generic;
+#[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+use crate::kernels::Mve;
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::{Aarch64, Aarch64Dotprod};
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::{Avx2, Avx512, Sse2};
-use crate::kernels::{Generic, Isa, Kernel};
+use crate::kernels::{Isa, Kernel};
 use crate::memory::Operands;
 use crate::spread::Spread;
 use sanderling_plan::step::built_in;
@@ -50,8 +54,14 @@ use sanderling_plan::{Operator, Plan};
 macro_rules! with_kernel {
     ($isa:expr, $kernel:ident => $expression:expr) => {
         match $isa {
+            #[cfg(feature = "generic")]
             Isa::Generic => {
                 type $kernel = Generic;
+                $expression
+            }
+            #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+            Isa::Mve => {
+                type $kernel = Mve;
                 $expression
             }
             #[cfg(target_arch = "aarch64")]

@@ -29,8 +29,10 @@ pub(super) fn run(isa: Isa, p: &ReduceMean, operands: Operands<'_>) -> Option<()
     let mut outer = x.chunks_exact(reduce.checked_mul(inner)?.max(1));
     for (y, x) in y.chunks_exact_mut(inner.max(1)).zip(&mut outer) {
         acc.fill(0);
-        for row in x.chunks_exact(inner.max(1)) {
-            isa.accumulate(acc, row);
+        if isa.add_columns(acc, x).is_none() {
+            for row in x.chunks_exact(inner.max(1)) {
+                isa.accumulate(acc, row);
+            }
         }
         for (y, &acc) in y.iter_mut().zip(&*acc) {
             *y = finish(acc);

@@ -19,6 +19,12 @@ impl<'a> InputRows<'a> {
         InputRows { x, len, kept }
     }
 
+    /// All rows that are there, in a ring, and which of them row number `iy` is.
+    pub(super) fn from(&self, iy: usize) -> Option<(&'a [i8], usize)> {
+        let x = self.x.get(..self.kept.checked_mul(self.len)?)?;
+        Some((x, iy.checked_rem(self.kept)?))
+    }
+
     /// Row number `iy`, which lies inside the image.
     pub(super) fn row(&self, iy: usize) -> Option<&'a [i8]> {
         // Where all rows are kept, none is divided for.

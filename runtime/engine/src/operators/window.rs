@@ -44,6 +44,19 @@ impl Axis {
         }
     }
 
+    /// The output positions below `outputs` whose taps all lie inside.
+    pub(crate) fn outputs_inside(&self, outputs: u32) -> Range<usize> {
+        let stride = self.stride.max(1);
+        let reach = self.kernel.saturating_sub(1).saturating_mul(self.dilation);
+        // The last input position that a window may start at, counted from the padding.
+        let end = match self.size.saturating_add(self.pad).checked_sub(reach) {
+            Some(positions) => positions.div_ceil(stride).min(outputs),
+            None => 0,
+        };
+        let start = self.pad.div_ceil(stride).min(end);
+        start as usize..end as usize
+    }
+
     /// The taps of output position `output`. `Plan::new` has bounded every product here
     /// below 2³⁰.
     pub(crate) fn taps(&self, output: u32) -> Taps {

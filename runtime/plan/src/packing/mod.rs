@@ -13,6 +13,7 @@
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
 pub mod aarch64;
+pub mod cortex_m55;
 mod x86_64;
 
 use crate::Target;
@@ -39,13 +40,16 @@ pub struct Dense {
     /// Whether convolutions put the rows that their windows read aside together with the
     /// padding at both sides, so that gathering has no sides to look for. It takes scratch.
     pub padded_rows: bool,
+    /// Whether kernels read rows in place that end before a whole `depth`.
+    pub ragged: bool,
 }
 
 impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
         match self {
-            Self::Generic | Self::CortexM4 | Self::CortexM55 => Dense {
+            Self::CortexM55 => cortex_m55::DENSE,
+            Self::Generic | Self::CortexM4 => Dense {
                 outputs: 1,
                 depth: 1,
                 pixels: 1,
@@ -53,6 +57,7 @@ impl Target {
                 activation_offset: 0,
                 header: 0,
                 padded_rows: false,
+                ragged: false,
             },
             Self::X86_64 => x86_64::DENSE,
             Self::Aarch64 => Dense {
@@ -63,6 +68,7 @@ impl Target {
                 activation_offset: 0,
                 header: 16,
                 padded_rows: true,
+                ragged: false,
             },
             Self::Aarch64Dotprod => Dense {
                 outputs: 8,
@@ -72,6 +78,7 @@ impl Target {
                 activation_offset: 0,
                 header: 0,
                 padded_rows: true,
+                ragged: false,
             },
         }
     }
@@ -89,13 +96,17 @@ impl Target {
 
     /// Bytes of scratch that the kernels of a depthwise step want on input rows of `width`
     /// pixels of `channels`.
-    pub const fn depthwise_scratch_bytes(
+    pub fn depthwise_scratch_bytes(
         self,
         parameters: &Conv,
         width: usize,
         channels: usize,
     ) -> Option<usize> {
         match self {
+            Self::CortexM55 => match cortex_m55::Windows::of(parameters, width as u32) {
+                Some(windows) => windows.bytes(channels),
+                None => Some(0),
+            },
             Self::X86_64 => x86_64::depthwise_scratch_bytes(parameters, width, channels),
             _ => Some(0),
         }
@@ -121,7 +132,24 @@ impl Target {
     pub fn pack_depthwise(self, weights: &[i8], outputs: usize) -> alloc::vec::Vec<i8> {
         match self {
             Self::Aarch64 | Self::Aarch64Dotprod => aarch64::pack(self, weights, outputs),
+            Self::CortexM55 => cortex_m55::pack_depthwise(weights, outputs),
             _ => weights.to_vec(),
+        }
+    }
+}
+
+impl Target {
+    /// Bytes of scratch of a convolution over images of `width` pixels of `channels`, where
+    /// the kernels do not gather tiles for it.
+    pub fn conv_scratch_bytes(
+        self,
+        parameters: &Conv,
+        width: usize,
+        channels: usize,
+    ) -> Option<usize> {
+        match self {
+            Self::CortexM55 => cortex_m55::Padded::of(parameters, width, channels)?.bytes(),
+            _ => None,
         }
     }
 }
@@ -158,7 +186,7 @@ impl Dense {
 
     /// Whether kernels read rows of `k` activations where they lie.
     pub fn reads_in_place(&self, k: usize) -> bool {
-        self.activation_bytes == 1 && k.is_multiple_of(self.depth.max(1))
+        self.activation_bytes == 1 && (self.ragged || k.is_multiple_of(self.depth.max(1)))
     }
 
     /// The bias of outputs with the weights `[out][k]`, for accumulators that count every

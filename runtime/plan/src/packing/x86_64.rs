@@ -13,6 +13,7 @@ pub(super) const DENSE: Dense = Dense {
     activation_offset: 128,
     header: 0,
     padded_rows: false,
+    ragged: false,
 };
 
 /// Blocks of outputs whose weights are filled up together.

@@ -59,7 +59,7 @@ parameters! {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConvScratch {
     /// Gathered activations of the pixels that a kernel computes together, the padded copy
-    /// of an image, or what the depthwise kernels want; comes first.
+    /// of an image, or what the kernels want in place of them; comes first.
     pub tile: usize,
     /// The last rows of an input that the output overwrites, or the last rows
     /// [with padding](Conv::padded_row); follows, 16-byte aligned.
@@ -92,10 +92,13 @@ impl Conv {
         let tile = match depthwise {
             true => target.depthwise_scratch_bytes(self, w, channels)?,
             false if reads_in_place && !overlaps => 0,
-            false if self.is_flat() => dense.tile_bytes(k)?,
-            false => target
-                .padded_image_bytes(self, h, w, channels)?
-                .max(dense.tile_bytes(k)?),
+            false => match target.conv_scratch_bytes(self, w, channels) {
+                Some(bytes) => bytes,
+                None if self.is_flat() => dense.tile_bytes(k)?,
+                None => target
+                    .padded_image_bytes(self, h, w, channels)?
+                    .max(dense.tile_bytes(k)?),
+            },
         };
         if let Some(row) = self.padded_row(target, w, channels, depthwise) {
             let rows = row?.checked_mul(self.window_rows())?;
