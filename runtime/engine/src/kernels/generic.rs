@@ -1,4 +1,8 @@
 //! Loops that LLVM vectorizes for whatever processor it compiles for.
+#![cfg_attr(
+    not(feature = "generic"),
+    allow(dead_code, reason = "some serve other kernels too")
+)]
 
 use super::{DepthwiseRow, Kernel, Linear, Rows};
 use crate::memory::copy;

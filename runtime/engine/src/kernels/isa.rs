@@ -6,7 +6,11 @@ use sanderling_plan::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
     /// Whatever the compiler made of portable Rust.
+    #[cfg(feature = "generic")]
     Generic,
+    /// Armv7E-M's digital signal processing instructions.
+    #[cfg(feature = "cortex-m4")]
+    CortexM4,
     /// 64-bit Arm.
     #[cfg(target_arch = "aarch64")]
     Aarch64,
@@ -19,18 +23,21 @@ impl Isa {
     /// The loops for plans that are packed for `target`; `None` where this build has none
     /// or this processor does not run them.
     pub(crate) fn of(target: Target) -> Option<Self> {
-        let here = match target {
-            Target::Generic => true,
+        match target {
+            #[cfg(feature = "generic")]
+            Target::Generic => Some(Self::Generic),
+            #[cfg(feature = "cortex-m4")]
+            Target::CortexM4 => Some(Self::CortexM4),
             #[cfg(target_arch = "aarch64")]
-            Target::Aarch64 => return Some(Self::Aarch64),
+            Target::Aarch64 => Some(Self::Aarch64),
             #[cfg(target_arch = "aarch64")]
-            Target::Aarch64Dotprod => return dotprod().then_some(Self::Aarch64Dotprod),
-            Target::CortexM4 | Target::CortexM55 => cfg!(target_arch = "arm"),
-            Target::X86_64 => cfg!(target_arch = "x86_64"),
-            #[cfg(not(target_arch = "aarch64"))]
-            Target::Aarch64 | Target::Aarch64Dotprod => false,
-        };
-        here.then_some(Self::Generic)
+            Target::Aarch64Dotprod => dotprod().then_some(Self::Aarch64Dotprod),
+            #[cfg(feature = "generic")]
+            Target::CortexM55 if cfg!(target_arch = "arm") => Some(Self::Generic),
+            #[cfg(feature = "generic")]
+            Target::X86_64 if cfg!(target_arch = "x86_64") => Some(Self::Generic),
+            _ => None,
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
 mod aarch64_dotprod;
+#[cfg(feature = "cortex-m4")]
+mod armv7e_m;
 mod generic;
 mod isa;
 #[cfg(target_arch = "aarch64")]
@@ -16,12 +18,18 @@ mod neon;
 pub(crate) use aarch64::Aarch64;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64_dotprod::Aarch64Dotprod;
-pub(crate) use generic::{BLOCK, Generic, sum};
+#[cfg(feature = "cortex-m4")]
+pub(crate) use armv7e_m::CortexM4;
+#[cfg(all(feature = "cortex-m4", target_arch = "arm"))]
+pub(crate) use armv7e_m::{Terms, fused};
+#[cfg(feature = "generic")]
+pub(crate) use generic::Generic;
+pub(crate) use generic::{BLOCK, sum};
 pub(crate) use isa::Isa;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::add;
 
-use crate::memory::Constants;
+use crate::memory::{Constants, copy};
 use crate::numerics::Requantize;
 use bytemuck::Pod;
 use sanderling_plan::Target;
@@ -62,7 +70,16 @@ pub(crate) trait Kernel {
         }
     }
 
-    /// The same with one value `count` times.
+    /// Longest row that is first gathered as bytes where its pieces have other lengths than
+    /// multiples of [`Dense::depth`], because putting such pieces is slow.
+    const STAGED: usize = 0;
+
+    /// Copies `x`, which is short mostly.
+    fn stage(to: &mut [i8], x: &[i8]) {
+        copy(to, x);
+    }
+
+    /// The same as [`put`](Self::put) with one value `count` times.
     fn fill(
         tile: &mut [Self::Activation],
         row: usize,

@@ -1,5 +1,7 @@
 //! Convolution with groups.
 
+mod gather;
+
 use super::dense::{Products, multiply};
 use super::padded;
 use super::rows::{InputRows, PutAside};
@@ -10,6 +12,9 @@ use crate::numerics::Requantize;
 use core::marker::PhantomData;
 use core::ops::Range;
 use sanderling_plan::step::{Conv, ConvScratch};
+
+/// Longest row that is ever gathered as bytes first.
+const STAGE: usize = 256;
 
 pub(super) fn run<K: Kernel>(p: &Conv, operands: Operands<'_>) -> Option<()> {
     let Operands {
@@ -148,6 +153,8 @@ struct Windows<'a, K: Kernel> {
     adjacent: bool,
     /// Whether the kernel reads each pixel as it lies.
     as_it_lies: bool,
+    /// Whether rows are gathered as bytes first.
+    staged: bool,
     /// What padding reads.
     zero_point: i8,
     kernel: PhantomData<K>,
@@ -174,6 +181,8 @@ impl<'a, K: Kernel> Windows<'a, K> {
             k,
             adjacent: p.dilation_w == 1 && groups == 1,
             as_it_lies: p.is_point() && groups == 1 && K::DENSE.reads_in_place(k),
+            staged: !(channels_in / groups.max(1)).is_multiple_of(K::DENSE.depth.max(1))
+                && k <= K::STAGED.min(STAGE),
             zero_point: p.input_zero_point as i8,
             kernel: PhantomData,
         })
@@ -258,8 +267,24 @@ impl<'a, K: Kernel> Windows<'a, K> {
         tile: &mut [K::Activation],
     ) -> Option<(usize, usize)> {
         let row = K::DENSE.row(self.k)?;
+        let end = ox.checked_add(count)?;
+        if self.adjacent
+            && !self.staged
+            && self.k == row
+            && end <= self.width_out
+            && self.columns.contains(ox as u32..end as u32)
+        {
+            self.gather_inside(x, (oy, ox), count, tile)?;
+            return Some(match end == self.width_out {
+                true => (oy + 1, 0),
+                false => (oy, end),
+            });
+        }
         for pixel in 0..count {
-            self.gather_one(x, (oy, ox), group, pixel, tile)?;
+            match self.staged {
+                true => self.stage(x, (oy, ox), group, (&mut *tile, pixel))?,
+                false => self.gather_one(x, (oy, ox), group, pixel, tile)?,
+            }
             if self.k < row {
                 K::fill(tile, row, pixel, self.k, row - self.k, 0);
             }

@@ -37,7 +37,11 @@ pub(crate) use window::Axis;
 
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::{Aarch64, Aarch64Dotprod};
-use crate::kernels::{Generic, Isa, Kernel};
+#[cfg(feature = "cortex-m4")]
+use crate::kernels::CortexM4;
+#[cfg(feature = "generic")]
+use crate::kernels::Generic;
+use crate::kernels::{Isa, Kernel};
 use crate::memory::Operands;
 use sanderling_plan::step::built_in;
 use sanderling_plan::{Operator, Plan};
@@ -46,6 +50,12 @@ use sanderling_plan::{Operator, Plan};
 macro_rules! with_kernel {
     ($isa:expr, $kernel:ident => $expression:expr) => {
         match $isa {
+            #[cfg(feature = "cortex-m4")]
+            Isa::CortexM4 => {
+                type $kernel = CortexM4;
+                $expression
+            }
+            #[cfg(feature = "generic")]
             Isa::Generic => {
                 type $kernel = Generic;
                 $expression

@@ -12,6 +12,8 @@
 //! and the engine gathers `pixels` rows of activations, each `⌈k / depth⌉ · depth` long,
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
+mod cortex_m4;
+
 use crate::Target;
 use crate::step::Conv;
 
@@ -36,13 +38,25 @@ pub struct Dense {
     /// Whether convolutions put the rows that their windows read aside together with the
     /// padding at both sides, so that gathering has no sides to look for. It takes scratch.
     pub padded_rows: bool,
+    /// How the weights of a block stand.
+    pub layout: Layout,
+}
+
+/// How a block of [`outputs`](Dense::outputs) × [`depth`](Dense::depth) weights stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[outputs][depth]`, as they are.
+    Rows,
+    /// Two outputs in the halves of 16 bits, as Cortex-M4 wants them.
+    Lanes,
 }
 
 impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
         match self {
-            Self::Generic | Self::CortexM4 | Self::CortexM55 | Self::X86_64 => Dense {
+            Self::CortexM4 => cortex_m4::DENSE,
+            Self::Generic | Self::CortexM55 | Self::X86_64 => Dense {
                 outputs: 1,
                 depth: 1,
                 pixels: 1,
@@ -50,6 +64,7 @@ impl Target {
                 activation_offset: 0,
                 header: 0,
                 padded_rows: false,
+                layout: Layout::Rows,
             },
             Self::Aarch64 => Dense {
                 outputs: 8,
@@ -59,6 +74,7 @@ impl Target {
                 activation_offset: 0,
                 header: 16,
                 padded_rows: true,
+                layout: Layout::Rows,
             },
             Self::Aarch64Dotprod => Dense {
                 outputs: 8,
@@ -68,6 +84,7 @@ impl Target {
                 activation_offset: 0,
                 header: 0,
                 padded_rows: true,
+                layout: Layout::Rows,
             },
         }
     }
@@ -88,11 +105,14 @@ impl Target {
     /// pixels of `channels`.
     pub const fn depthwise_scratch_bytes(
         self,
-        _parameters: &Conv,
-        _width: usize,
+        parameters: &Conv,
+        width: usize,
         _channels: usize,
     ) -> Option<usize> {
-        Some(0)
+        match self {
+            Self::CortexM4 => cortex_m4::depthwise_scratch_bytes(parameters, width),
+            _ => Some(0),
+        }
     }
 
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
@@ -173,6 +193,9 @@ impl Dense {
                         let weight = (output < outputs && at < k).then(|| weights[output * k + at]);
                         packed.push(weight.unwrap_or(0));
                     }
+                }
+                if self.layout == Layout::Lanes {
+                    cortex_m4::interleave(&mut packed);
                 }
             }
             if self.header > 0 {
