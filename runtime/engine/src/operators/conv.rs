@@ -155,6 +155,8 @@ struct Windows<'a, K: Kernel> {
     as_it_lies: bool,
     /// Whether rows are gathered as bytes first.
     staged: bool,
+    /// Values of a window's row.
+    taps_row: usize,
     /// What padding reads.
     zero_point: i8,
     kernel: PhantomData<K>,
@@ -181,8 +183,11 @@ impl<'a, K: Kernel> Windows<'a, K> {
             k,
             adjacent: p.dilation_w == 1 && groups == 1,
             as_it_lies: p.is_point() && groups == 1 && K::DENSE.reads_in_place(k),
-            staged: !(channels_in / groups.max(1)).is_multiple_of(K::DENSE.depth.max(1))
+            staged: p.dilation_w == 1
+                && groups == 1
+                && !channels_in.is_multiple_of(K::DENSE.depth.max(1))
                 && k <= K::STAGED.min(STAGE),
+            taps_row: (p.kernel_w as usize).checked_mul(channels_in / groups.max(1))?,
             zero_point: p.input_zero_point as i8,
             kernel: PhantomData,
         })
@@ -201,6 +206,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
             pixels.start.checked_rem(self.width_out)?,
         );
         let mut done = 0usize;
+        let mut staged = [0i8; STAGE];
         while done < pixels.len() {
             let y = y.get_mut(done.checked_mul(self.channels_out)?..)?;
             let count = K::DENSE.pixels.min(pixels.len() - done);
@@ -217,7 +223,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
                 false => {
                     let mut end = (oy, ox);
                     for group in 0..self.groups {
-                        end = self.gather(x, (oy, ox), count, group, tile)?;
+                        end = self.gather(x, (oy, ox), count, group, tile, &mut staged)?;
                         self.gathered(group, count, tile, y)?;
                     }
                     (oy, ox) = end;
@@ -265,11 +271,24 @@ impl<'a, K: Kernel> Windows<'a, K> {
         count: usize,
         group: usize,
         tile: &mut [K::Activation],
+        staged: &mut [i8; STAGE],
     ) -> Option<(usize, usize)> {
         let row = K::DENSE.row(self.k)?;
+        if self.staged {
+            for pixel in 0..count {
+                self.stage(x, (oy, ox), staged, (&mut *tile, pixel))?;
+                if self.k < row {
+                    K::fill(tile, row, pixel, self.k, row - self.k, 0);
+                }
+                ox += 1;
+                if ox == self.width_out {
+                    (oy, ox) = (oy + 1, 0);
+                }
+            }
+            return Some((oy, ox));
+        }
         let end = ox.checked_add(count)?;
         if self.adjacent
-            && !self.staged
             && self.k == row
             && end <= self.width_out
             && self.columns.contains(ox as u32..end as u32)
@@ -281,10 +300,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
             });
         }
         for pixel in 0..count {
-            match self.staged {
-                true => self.stage(x, (oy, ox), group, (&mut *tile, pixel))?,
-                false => self.gather_one(x, (oy, ox), group, pixel, tile)?,
-            }
+            self.gather_one(x, (oy, ox), group, pixel, tile)?;
             if self.k < row {
                 K::fill(tile, row, pixel, self.k, row - self.k, 0);
             }

@@ -15,7 +15,7 @@ impl<K: Kernel> Windows<'_, K> {
         tile: &mut [K::Activation],
     ) -> Option<()> {
         let row = K::DENSE.row(self.k)?;
-        let taps_row = (self.columns.kernel as usize).checked_mul(self.group_in)?;
+        let taps_row = self.taps_row;
         let first = self.columns.tap(ox as u32, 0)?;
         let first = first.checked_mul(self.channels_in)?;
         let step = (self.columns.stride as usize).checked_mul(self.channels_in)?;
@@ -34,70 +34,45 @@ impl<K: Kernel> Windows<'_, K> {
         Some(())
     }
 
-    /// [`gather`](Self::gather) for one pixel, by way of bytes.
+    /// [`gather`](Self::gather) for one pixel by way of the bytes `staged`, where
+    /// neighbouring taps of a row are neighbours in memory.
     pub(super) fn stage(
         &self,
         x: InputRows<'_>,
         (oy, ox): (usize, usize),
-        group: usize,
+        staged: &mut [i8; STAGE],
         (tile, pixel): (&mut [K::Activation], usize),
     ) -> Option<()> {
-        let mut staged = [0i8; STAGE];
         let staged = staged.get_mut(..self.k)?;
-        let taps_row = (self.columns.kernel as usize).checked_mul(self.group_in)?;
-        let reach = self.reach(ox, group)?;
-        let whole = reach.pieces * reach.len == taps_row;
-        if !whole || self.rows.taps(oy as u32).inside.len() < self.rows.kernel as usize {
+        let (axis, taps_row) = (&self.columns, self.taps_row);
+        // The taps `first..end` lie inside.
+        let start = (ox as u32)
+            .wrapping_mul(axis.stride)
+            .wrapping_sub(axis.pad) as i32;
+        let first = start.min(0).unsigned_abs();
+        let end = (axis.size as i32).wrapping_sub(start).max(0) as u32;
+        let taps = axis.kernel.min(end).saturating_sub(first) as usize;
+        let from = (start.max(0) as usize).checked_mul(self.group_in)?;
+        let to = (first as usize).checked_mul(self.group_in)?;
+        let len = taps.checked_mul(self.group_in)?;
+        let rows = &self.rows;
+        let whole = len == taps_row
+            && rows.tap(oy as u32, 0).is_some()
+            && rows.tap(oy as u32, rows.kernel.wrapping_sub(1)).is_some();
+        if !whole {
             staged.fill(self.zero_point);
         }
-        let rows = (0..self.rows.kernel).zip(staged.chunks_exact_mut(taps_row.max(1)));
-        for (ky, to) in rows {
-            let Some(iy) = self.rows.tap(oy as u32, ky) else {
-                continue;
-            };
-            let x = x.row(iy)?;
-            let (mut start, mut to) = (reach.start, to.get_mut(reach.before..)?);
-            for _ in 0..reach.pieces {
-                let (now, later) = to.split_at_mut_checked(reach.len)?;
-                K::stage(now, x.get(start..start.checked_add(reach.len)?)?);
-                start += reach.step;
-                to = later;
+        if taps > 0 {
+            let mut at = to;
+            for ky in 0..rows.kernel {
+                if let Some(iy) = rows.tap(oy as u32, ky) {
+                    let x = x.row(iy)?.get(from..from.checked_add(len)?)?;
+                    K::stage(staged.get_mut(at..at.checked_add(len)?)?, x);
+                }
+                at += taps_row;
             }
         }
         K::put(tile, K::DENSE.row(self.k)?, pixel, 0, staged);
         Some(())
     }
-
-    /// What output column `ox` reads of an input row.
-    fn reach(&self, ox: usize, group: usize) -> Option<Reach> {
-        let taps = self.columns.taps(ox as u32);
-        let (first, inside) = (taps.inside.start, taps.inside.len());
-        let (pieces, len) = match self.adjacent {
-            true => (inside.min(1), inside),
-            false => (inside, 1),
-        };
-        let start = match inside {
-            0 => 0,
-            _ => taps.position(first).checked_mul(self.channels_in)?,
-        };
-        Some(Reach {
-            before: (first as usize).checked_mul(self.group_in)?,
-            start: start.checked_add(group.checked_mul(self.group_in)?)?,
-            pieces,
-            len: len.checked_mul(self.group_in)?,
-            step: (self.columns.dilation as usize).checked_mul(self.channels_in)?,
-        })
-    }
-}
-
-/// The pieces of an input row that lie under a row of the kernel.
-struct Reach {
-    /// Values of the window before the first that lies inside.
-    before: usize,
-    /// Where the first piece starts in the row, and how far the next is.
-    start: usize,
-    step: usize,
-    pieces: usize,
-    /// Values of a piece.
-    len: usize,
 }
