@@ -186,7 +186,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
             staged: p.dilation_w == 1
                 && groups == 1
                 && !channels_in.is_multiple_of(K::DENSE.depth.max(1))
-                && k <= K::STAGED.min(STAGE),
+                && K::DENSE.row(k)? <= K::STAGED.min(STAGE),
             taps_row: (p.kernel_w as usize).checked_mul(channels_in / groups.max(1))?,
             zero_point: p.input_zero_point as i8,
             kernel: PhantomData,
@@ -256,6 +256,9 @@ impl<'a, K: Kernel> Windows<'a, K> {
         y: &mut [i8],
     ) -> Option<()> {
         let row = K::DENSE.row(self.k)?;
+        if self.groups == 1 {
+            return multiply::<K>(tile, row, row, count, &self.linear, y, self.channels_out);
+        }
         let bytes = K::DENSE.weight_bytes(self.group_out, self.k)?;
         let linear = self.linear.group(group, self.group_out, bytes)?;
         let y = y.get_mut(group.checked_mul(self.group_out)?..)?;
@@ -277,9 +280,6 @@ impl<'a, K: Kernel> Windows<'a, K> {
         if self.staged {
             for pixel in 0..count {
                 self.stage(x, (oy, ox), staged, (&mut *tile, pixel))?;
-                if self.k < row {
-                    K::fill(tile, row, pixel, self.k, row - self.k, 0);
-                }
                 ox += 1;
                 if ox == self.width_out {
                     (oy, ox) = (oy + 1, 0);

@@ -6,15 +6,15 @@
 //!
 //! - the first output's accumulator is `U - 128 · Σ x`,
 //! - the second's is `(S - U) / 256`, which is exact while it fits 24 bits: over
-//!   [`CHUNK`] steps it does, because `496 · 128 · 128 < 2²³`. Longer rows are summed in
+//!   [`CHUNK`] steps it does, because `480 · 128 · 128 < 2²³`. Longer rows are summed in
 //!   such chunks.
 
 use crate::numerics::Requantize;
 
 /// Steps of four activations that are summed in one go.
-pub(super) const CHUNK: u32 = 124;
+pub(super) const CHUNK: u32 = 120;
 /// Steps of a turn of the loop.
-pub(super) const TURN: u32 = 4;
+pub(super) const TURN: u32 = 8;
 /// Words of two activations in a step of a tile, `[2][3 pixels]`.
 pub(super) const STEP: usize = 6;
 

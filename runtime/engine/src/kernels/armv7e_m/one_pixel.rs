@@ -62,7 +62,7 @@ pub(super) unsafe extern "C" fn one_pixel(frame: &Frame) {
         "ldr pc, [sp, #8]",
         ".p2align 2",
         "2:",
-        ".rept 4",
+        ".rept 8",
         "ldrd r10, r11, [r12], #8",
         "ldr.w r8, [r9, #12]",
         "ldr r7, [r9], #24",

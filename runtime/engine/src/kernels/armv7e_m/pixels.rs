@@ -9,7 +9,7 @@ const STEP: usize = 2;
 /// Steps of a turn of the loop: a 3×3 kernel's.
 const TURN: usize = 5;
 /// Rows of a kernel, at most.
-pub(super) const ROWS: usize = 32;
+pub(super) const ROWS: usize = 11;
 
 /// Output pixels of consecutive channels.
 pub(super) struct Pixels<'a> {

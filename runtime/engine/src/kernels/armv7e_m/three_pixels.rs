@@ -77,7 +77,7 @@ pub(super) unsafe extern "C" fn three_pixels(frame: &Frame) {
         "ldr pc, [sp, #8]",
         ".p2align 2",
         "2:",
-        ".rept 4",
+        ".rept 8",
         "ldrd r10, r11, [r12], #8",
         "ldm.w r9!, {{r6, r7, r8}}",
         "smlad r3, r6, r10, r3",

@@ -43,7 +43,9 @@ impl<K: Kernel> Windows<'_, K> {
         staged: &mut [i8; STAGE],
         (tile, pixel): (&mut [K::Activation], usize),
     ) -> Option<()> {
-        let staged = staged.get_mut(..self.k)?;
+        let row = K::DENSE.row(self.k)?;
+        let (window, rest) = staged.get_mut(..row)?.split_at_mut_checked(self.k)?;
+        rest.fill(0);
         let (axis, taps_row) = (&self.columns, self.taps_row);
         // The taps `first..end` lie inside.
         let start = (ox as u32)
@@ -60,19 +62,19 @@ impl<K: Kernel> Windows<'_, K> {
             && rows.tap(oy as u32, 0).is_some()
             && rows.tap(oy as u32, rows.kernel.wrapping_sub(1)).is_some();
         if !whole {
-            staged.fill(self.zero_point);
+            window.fill(self.zero_point);
         }
         if taps > 0 {
             let mut at = to;
             for ky in 0..rows.kernel {
                 if let Some(iy) = rows.tap(oy as u32, ky) {
                     let x = x.row(iy)?.get(from..from.checked_add(len)?)?;
-                    K::stage(staged.get_mut(at..at.checked_add(len)?)?, x);
+                    K::stage(window.get_mut(at..at.checked_add(len)?)?, x);
                 }
                 at += taps_row;
             }
         }
-        K::put(tile, K::DENSE.row(self.k)?, pixel, 0, staged);
+        K::put(tile, row, pixel, 0, staged.get(..row)?);
         Some(())
     }
 }
