@@ -35,12 +35,12 @@ mod window;
 
 pub(crate) use window::Axis;
 
-#[cfg(target_arch = "aarch64")]
-use crate::kernels::{Aarch64, Aarch64Dotprod};
 #[cfg(feature = "cortex-m4")]
 use crate::kernels::CortexM4;
 #[cfg(feature = "generic")]
 use crate::kernels::Generic;
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::{Aarch64, Aarch64Dotprod};
 use crate::kernels::{Isa, Kernel};
 use crate::memory::Operands;
 use sanderling_plan::step::built_in;

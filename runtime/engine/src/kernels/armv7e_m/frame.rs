@@ -47,6 +47,8 @@ pub(super) struct Frame {
     /// What the accumulators of each pixel start with, beside the bias.
     start: [i32; 3],
     weights: *const i8,
+    /// Not 0 where `start` is not 0 or the row has several chunks.
+    general: u32,
 }
 
 /// A tile of up to three pixels, and pairs of outputs to compute for them.
@@ -119,6 +121,7 @@ impl Block<'_> {
             y_stride,
             start,
             weights: self.weights.as_ptr(),
+            general: u32::from(steps > CHUNK || start.iter().any(|&start| start != 0)),
         };
         // SAFETY: `outputs` has seen that the tile has `steps` steps, at least one, that
         // every pair has as many steps of weights, two biases and two multipliers, and

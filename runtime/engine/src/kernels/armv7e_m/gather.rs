@@ -207,13 +207,7 @@ pub(super) fn stage(to: &mut [i8], x: &[i8]) {
 #[cfg(target_arch = "arm")]
 #[allow(unsafe_code, reason = "a loop in assembly")]
 #[unsafe(naked)]
-unsafe extern "C" fn three(
-    to: *mut i32,
-    a: *const i8,
-    b: *const i8,
-    c: *const i8,
-    count: usize,
-) {
+unsafe extern "C" fn three(to: *mut i32, a: *const i8, b: *const i8, c: *const i8, count: usize) {
     core::arch::naked_asm!(
         "push {{r4-r9, lr}}",
         "ldr r12, [sp, #28]",

@@ -94,7 +94,10 @@ impl Pixels<'_> {
             && self.wide.len() == taps.checked_next_multiple_of(STEP)?.checked_mul(2)?
             && read <= self.strip.len()
             && pixels.checked_mul(y_stride)?.checked_add(channels)? <= y.len()
-            && (taps - 1).checked_mul(self.channels)?.checked_add(channels)? <= self.weights.len()
+            && (taps - 1)
+                .checked_mul(self.channels)?
+                .checked_add(channels)?
+                <= self.weights.len()
             && channels <= self.bias.len()
             && channels <= self.multipliers.len()
             && self.rows.len() <= ROWS;
@@ -102,7 +105,10 @@ impl Pixels<'_> {
             return None;
         }
         let columns = self.columns.saturating_sub(1);
-        let (bytes, words) = (columns.checked_mul(self.column_bytes)?, columns.checked_mul(kh)?);
+        let (bytes, words) = (
+            columns.checked_mul(self.column_bytes)?,
+            columns.checked_mul(kh)?,
+        );
         for (x, to) in self.rows {
             let written = words.checked_mul(2)?.checked_add(*to)?.checked_add(2)?;
             if bytes.checked_add(channels)? > x.len() || written > self.strip.len() {

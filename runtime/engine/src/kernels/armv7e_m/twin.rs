@@ -80,13 +80,21 @@ pub(super) fn depthwise(block: Pixels<'_>, y: &mut [i8], y_stride: usize) {
         }
         for (x, start) in block.rows {
             for column in 0..block.columns {
-                let from = x.get(column * block.column_bytes + channel..).unwrap_or(&[]);
-                let to = block.strip.get_mut(start + column * kh * 2..).unwrap_or(&mut []);
+                let from = x
+                    .get(column * block.column_bytes + channel..)
+                    .unwrap_or(&[]);
+                let to = block
+                    .strip
+                    .get_mut(start + column * kh * 2..)
+                    .unwrap_or(&mut []);
                 widen(to, from, 0);
             }
         }
         for pixel in 0..block.count {
-            let strip = block.strip.get(pixel * block.step * kh * 2..).unwrap_or(&[]);
+            let strip = block
+                .strip
+                .get(pixel * block.step * kh * 2..)
+                .unwrap_or(&[]);
             for lane in 0..CHANNELS {
                 let here = channel + lane;
                 let half = |word: i32| word << (16 - lane / 2 * 16) >> 16;

@@ -48,9 +48,7 @@ impl<K: Kernel> Windows<'_, K> {
         rest.fill(0);
         let (axis, taps_row) = (&self.columns, self.taps_row);
         // The taps `first..end` lie inside.
-        let start = (ox as u32)
-            .wrapping_mul(axis.stride)
-            .wrapping_sub(axis.pad) as i32;
+        let start = (ox as u32).wrapping_mul(axis.stride).wrapping_sub(axis.pad) as i32;
         let first = start.min(0).unsigned_abs();
         let end = (axis.size as i32).wrapping_sub(start).max(0) as u32;
         let taps = axis.kernel.min(end).saturating_sub(first) as usize;
