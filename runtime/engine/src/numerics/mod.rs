@@ -36,7 +36,10 @@ impl Requantize {
     }
 
     /// Lowest and highest output, and the zero point.
-    #[cfg(any(target_arch = "aarch64", feature = "cortex-m4"))]
+    #[cfg(any(
+        target_arch = "aarch64",
+        all(target_arch = "arm", feature = "cortex-m4")
+    ))]
     pub(crate) fn bounds(self) -> [i32; 3] {
         let bound = |bound: f32| (bound as i32).wrapping_add(self.zero_point);
         [bound(self.low), bound(self.high), self.zero_point]

@@ -7,6 +7,7 @@ use crate::numerics::Requantize;
 /// Taps that a step of the loop takes.
 const STEP: usize = 2;
 /// Steps of a turn of the loop: a 3×3 kernel's.
+#[cfg(target_arch = "arm")]
 const TURN: usize = 5;
 /// Rows of a kernel, at most.
 pub(super) const ROWS: usize = 11;
