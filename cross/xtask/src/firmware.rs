@@ -132,9 +132,13 @@ pub fn features(about: &Value) -> anyhow::Result<String> {
     let operators: BTreeSet<&str> = steps
         .and_then(|steps| steps.iter().map(|step| step["operator"].as_str()).collect())
         .context("the description of the plan names no operators")?;
+    // The processor's own loops are built in, those that run everywhere where they are needed.
+    let generic = (about["target"] == "generic").then_some("generic");
     let features: Vec<String> = operators
         .iter()
-        .map(|operator| format!("sanderling-engine/{operator}"))
+        .copied()
+        .chain(generic)
+        .map(|feature| format!("sanderling-engine/{feature}"))
         .collect();
     Ok(features.join(","))
 }

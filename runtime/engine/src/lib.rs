@@ -35,7 +35,7 @@
 //!
 //! # Stack
 //!
-//! No recursion. The largest buffers on the stack are a block of 64 accumulators and 64
+//! No recursion. The largest buffers on the stack are a block of 64 accumulators and 256
 //! bytes. By the compiler's own figures for Cortex-M4, all frames of a self-test together
 //! take 1.7 KB at optimization level 3 and 3.2 KB at level `s`; `Plan::new` takes 1.2 KB.
 //!

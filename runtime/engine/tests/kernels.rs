@@ -386,6 +386,75 @@ fn long_rows_of_extremes_agree() {
     }
 }
 
+/// Accumulators and multipliers from one end of their range to the other.
+#[test]
+fn requantization_of_extremes_agrees() {
+    let multipliers = [
+        0.0,
+        -0.0,
+        f32::MIN_POSITIVE,
+        f32::from_bits(1),
+        1.5e-39,
+        2.5e-10,
+        1e-5,
+        0.1,
+        0.5,
+        1.0,
+        1.5,
+        -0.5,
+        -3.25,
+        1e10,
+        -1e10,
+        f32::MAX,
+        f32::MIN,
+    ];
+    let accumulators = [
+        0,
+        1,
+        -1,
+        2,
+        3,
+        -3,
+        127,
+        -129,
+        255,
+        16_777_217,
+        -16_777_219,
+        i32::MAX,
+        i32::MAX - 64,
+        i32::MIN,
+        i32::MIN + 1,
+    ];
+    let outputs = (multipliers.len() * accumulators.len()) as u32;
+    for seed in 0..u64::from(cases(30)) {
+        let draw = &mut Draw::new(seed);
+        let mut case = match seed % 3 {
+            0 => fully_connected_case(draw, 4, 5, outputs),
+            1 => fully_connected_case(draw, 1, 4, outputs + 1),
+            _ => {
+                let axes = [Along::new([3, 3, 1, 1, 1]), Along::new([5, 3, 1, 1, 1])];
+                conv_case(draw, axes, 1, outputs, [1, 1], true)
+            }
+        };
+        // Sums are the biases alone, or next to them.
+        case.x.fill(0);
+        if let Kind::Depthwise(p) = &mut case.operator {
+            p.input_zero_point = 0;
+        }
+        for (index, (bias, multiplier)) in
+            case.bias.iter_mut().zip(&mut case.multipliers).enumerate()
+        {
+            let random = draw.bits();
+            *multiplier = multipliers[index % multipliers.len()];
+            *bias = match seed < 3 {
+                true => accumulators[index / multipliers.len() % accumulators.len()],
+                false => random as i32 >> (random >> 59),
+            };
+        }
+        case.check(seed);
+    }
+}
+
 /// Layers of networks that robots run, in full size.
 #[test]
 fn layers_of_networks_agree() {

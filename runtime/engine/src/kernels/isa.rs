@@ -13,6 +13,9 @@ pub(crate) enum Isa {
     /// Cortex-M55.
     #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
     Mve,
+    /// Armv7E-M's digital signal processing instructions.
+    #[cfg(feature = "cortex-m4")]
+    CortexM4,
     /// 64-bit Arm.
     #[cfg(target_arch = "aarch64")]
     Aarch64,
@@ -39,14 +42,14 @@ impl Isa {
             Target::Generic => Some(Self::Generic),
             #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
             Target::CortexM55 => Some(Self::Mve),
+            #[cfg(feature = "cortex-m4")]
+            Target::CortexM4 => Some(Self::CortexM4),
             #[cfg(target_arch = "aarch64")]
             Target::Aarch64 => Some(Self::Aarch64),
             #[cfg(target_arch = "aarch64")]
             Target::Aarch64Dotprod => dotprod().then_some(Self::Aarch64Dotprod),
             #[cfg(target_arch = "x86_64")]
             Target::X86_64 => Some(super::x86_64::widest()),
-            #[cfg(feature = "generic")]
-            Target::CortexM4 if cfg!(target_arch = "arm") => Some(Self::Generic),
             _ => None,
         }
     }

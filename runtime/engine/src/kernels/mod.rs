@@ -7,6 +7,8 @@
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
 mod aarch64_dotprod;
+#[cfg(feature = "cortex-m4")]
+mod armv7e_m;
 #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
 mod armv8_1m_mve;
 mod generic;
@@ -20,6 +22,10 @@ mod x86_64;
 pub(crate) use aarch64::Aarch64;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64_dotprod::Aarch64Dotprod;
+#[cfg(feature = "cortex-m4")]
+pub(crate) use armv7e_m::CortexM4;
+#[cfg(all(feature = "cortex-m4", target_arch = "arm"))]
+pub(crate) use armv7e_m::{Terms, fused};
 #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
 pub(crate) use armv8_1m_mve::Mve;
 #[cfg(feature = "generic")]
@@ -31,7 +37,7 @@ pub(crate) use neon::{add, lookup};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{Avx2, Avx512, Sse2};
 
-use crate::memory::Constants;
+use crate::memory::{Constants, copy};
 use crate::numerics::Requantize;
 use bytemuck::Pod;
 use core::ops::Range;
@@ -87,7 +93,16 @@ pub(crate) trait Kernel {
         }
     }
 
-    /// The same with one value `count` times.
+    /// Longest row that is first gathered as bytes where its pieces have other lengths than
+    /// multiples of [`Dense::depth`], because putting such pieces is slow.
+    const STAGED: usize = 0;
+
+    /// Copies `x`, which is short mostly.
+    fn stage(to: &mut [i8], x: &[i8]) {
+        copy(to, x);
+    }
+
+    /// The same as [`put`](Self::put) with one value `count` times.
     fn fill(
         tile: &mut [Self::Activation],
         row: usize,

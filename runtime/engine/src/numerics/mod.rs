@@ -3,10 +3,18 @@
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(feature = "cortex-m4", target_arch = "arm"))]
+use crate::kernels::{Terms, fused};
+#[cfg(all(
+    any(test, not(target_arch = "aarch64")),
+    not(all(feature = "cortex-m4", target_arch = "arm"))
+))]
+use libm::fmaf as fused;
 #[cfg(any(test, not(target_arch = "aarch64")))]
 use sanderling_plan::step::Add;
 
 /// Elements whose sums are checked for doubt together.
+#[cfg(any(test, not(target_arch = "aarch64")))]
 const BLOCK: usize = 64;
 
 /// 1.5 · 2²³: added to a value within ±2²², it leaves the value rounded half to even in
@@ -38,7 +46,8 @@ impl Requantize {
     /// Lowest and highest output, and the zero point.
     #[cfg(any(
         target_arch = "aarch64",
-        all(target_arch = "arm", feature = "cortex-m55")
+        all(target_arch = "arm", feature = "cortex-m55"),
+        all(target_arch = "arm", feature = "cortex-m4")
     ))]
     pub(crate) fn bounds(self) -> [i32; 3] {
         let bound = |bound: f32| (bound as i32).wrapping_add(self.zero_point);
@@ -132,6 +141,7 @@ impl Sum {
     }
 
     /// The same for a block, all of which is computed again for one doubtful element.
+    #[cfg(not(all(feature = "cortex-m4", target_arch = "arm")))]
     pub(crate) fn block(&self, y: &mut [i8], a: &[i8], b: &[i8]) {
         let mut doubtful = false;
         for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
@@ -148,10 +158,39 @@ impl Sum {
         }
     }
 
+    /// Adds as many elements as all three have, with the processor's own fused
+    /// multiply-add.
+    #[cfg(all(feature = "cortex-m4", target_arch = "arm"))]
+    pub(crate) fn block(&self, y: &mut [i8], a: &[i8], b: &[i8]) {
+        let (mut y, mut a, mut b) = (y, a, b);
+        if self.doubt > 0.0 {
+            let [low, high, zero_point] = self.requantize.bounds();
+            let bytes = |value: i32| u32::from_ne_bytes([value as u8; 4]);
+            let terms = Terms {
+                bias_a: self.bias_a,
+                bias_b: self.bias_b,
+                offset: zero_point.wrapping_sub(low),
+                range: bytes(high.wrapping_sub(low)),
+                low: bytes(low),
+                ratio_a: self.ratio_a,
+                ratio_b: self.ratio_b,
+                fixed: self.fixed,
+            };
+            let (words, a_words, b_words);
+            (words, y) = y.as_chunks_mut::<4>();
+            (a_words, a) = a.as_chunks::<4>();
+            (b_words, b) = b.as_chunks::<4>();
+            terms.words(words, a_words, b_words);
+        }
+        for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+            *y = self.exact(a, b);
+        }
+    }
+
     /// One element, as the formula says.
     fn exact(&self, a: i8, b: i8) -> i8 {
-        let b = libm::fmaf(self.b(b), self.ratio_b, self.fixed);
-        self.requantize.real(libm::fmaf(self.a(a), self.ratio_a, b))
+        let b = fused(self.b(b), self.ratio_b, self.fixed);
+        self.requantize.real(fused(self.a(a), self.ratio_a, b))
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Convolution with groups.
 
+mod gather;
 mod runs;
 mod whole;
 
@@ -15,6 +16,9 @@ use crate::spread::Spread;
 use core::marker::PhantomData;
 use core::ops::Range;
 use sanderling_plan::step::{Conv, ConvScratch};
+
+/// Longest row that is ever gathered as bytes first.
+const STAGE: usize = 256;
 
 pub(super) fn run<K: Kernel, S: Spread>(
     p: &Conv,
@@ -173,6 +177,10 @@ struct Windows<'a, K: Kernel> {
     whole: Option<&'a Conv>,
     /// Output columns whose windows' columns lie inside the image.
     inside: Range<usize>,
+    /// Whether rows are gathered as bytes first.
+    staged: bool,
+    /// Values of a window's row.
+    taps_row: usize,
     /// What padding reads.
     zero_point: i8,
     kernel: PhantomData<K>,
@@ -203,6 +211,11 @@ impl<'a, K: Kernel> Windows<'a, K> {
                 .conv_scratch_bytes(p, w as usize, channels_in)
                 .map(|_| p),
             inside: Axis::columns(p, w).outputs_inside(to[2]),
+            staged: p.dilation_w == 1
+                && groups == 1
+                && !channels_in.is_multiple_of(K::DENSE.depth.max(1))
+                && K::DENSE.row(k)? <= K::STAGED.min(STAGE),
+            taps_row: (p.kernel_w as usize).checked_mul(channels_in / groups.max(1))?,
             zero_point: p.input_zero_point as i8,
             kernel: PhantomData,
         })
@@ -227,6 +240,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
             self.clear_rest(tile)?;
         }
         let mut done = 0usize;
+        let mut staged = [0i8; STAGE];
         while done < pixels.len() {
             let y = y.get_mut(done.checked_mul(self.channels_out)?..)?;
             let count = K::DENSE.pixels.min(pixels.len() - done);
@@ -243,7 +257,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
                 false => {
                     let mut end = (oy, ox);
                     for group in 0..self.groups {
-                        end = self.gather(x, (oy, ox), count, group, tile)?;
+                        end = self.gather(x, (oy, ox), count, group, tile, &mut staged)?;
                         self.gathered(group, count, tile, y)?;
                     }
                     (oy, ox) = end;
@@ -276,6 +290,9 @@ impl<'a, K: Kernel> Windows<'a, K> {
         y: &mut [i8],
     ) -> Option<()> {
         let row = K::DENSE.row(self.k)?;
+        if self.groups == 1 {
+            return multiply::<K>(tile, row, row, count, &self.linear, y, self.channels_out);
+        }
         let bytes = K::DENSE.weight_bytes(self.group_out, self.k)?;
         let linear = self.linear.group(group, self.group_out, bytes)?;
         let y = y.get_mut(group.checked_mul(self.group_out)?..)?;
@@ -291,11 +308,34 @@ impl<'a, K: Kernel> Windows<'a, K> {
         count: usize,
         group: usize,
         tile: &mut [K::Activation],
+        staged: &mut [i8; STAGE],
     ) -> Option<(usize, usize)> {
         if K::RUNS {
             return self.gather_runs(x, (oy, ox), count, group, tile);
         }
         let row = K::DENSE.row(self.k)?;
+        if self.staged {
+            for pixel in 0..count {
+                self.stage(x, (oy, ox), staged, (&mut *tile, pixel))?;
+                ox += 1;
+                if ox == self.width_out {
+                    (oy, ox) = (oy + 1, 0);
+                }
+            }
+            return Some((oy, ox));
+        }
+        let end = ox.checked_add(count)?;
+        if self.adjacent
+            && self.k == row
+            && end <= self.width_out
+            && self.columns.contains(ox as u32..end as u32)
+        {
+            self.gather_inside(x, (oy, ox), count, tile)?;
+            return Some(match end == self.width_out {
+                true => (oy + 1, 0),
+                false => (oy, end),
+            });
+        }
         for pixel in 0..count {
             self.gather_one(x, (oy, ox), group, pixel, tile)?;
             if self.k < row {

@@ -75,11 +75,11 @@ impl<K: Kernel> Products<'_, '_, K> {
     /// Gathers the rows of `x`, at most a tile's.
     fn gather(&mut self, x: &[i8]) -> Option<usize> {
         let row = K::DENSE.row(self.k)?;
-        let mut count = 0;
-        for (pixel, x) in x.chunks_exact(self.k.max(1)).enumerate() {
-            K::put(self.tile, row, pixel, 0, x);
-            K::fill(self.tile, row, pixel, self.k, row.checked_sub(self.k)?, 0);
-            count = pixel + 1;
+        let count = x.len().checked_div(self.k)?;
+        K::put_strip(self.tile, row, 0, 0, x, [count, self.k, self.k]);
+        let rest = row.checked_sub(self.k)?;
+        for pixel in (0..count).filter(|_| rest > 0) {
+            K::fill(self.tile, row, pixel, self.k, rest, 0);
         }
         Some(count)
     }

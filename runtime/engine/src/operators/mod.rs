@@ -36,6 +36,8 @@ mod window;
 
 pub(crate) use window::Axis;
 
+#[cfg(feature = "cortex-m4")]
+use crate::kernels::CortexM4;
 #[cfg(feature = "generic")]
 use crate::kernels::Generic;
 #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
@@ -54,6 +56,11 @@ use sanderling_plan::{Operator, Plan};
 macro_rules! with_kernel {
     ($isa:expr, $kernel:ident => $expression:expr) => {
         match $isa {
+            #[cfg(feature = "cortex-m4")]
+            Isa::CortexM4 => {
+                type $kernel = CortexM4;
+                $expression
+            }
             #[cfg(feature = "generic")]
             Isa::Generic => {
                 type $kernel = Generic;

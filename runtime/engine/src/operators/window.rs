@@ -57,6 +57,33 @@ impl Axis {
         start as usize..end as usize
     }
 
+    /// Whether all taps of the output positions `outputs` lie inside.
+    pub(crate) fn contains(&self, outputs: Range<u32>) -> bool {
+        let start = |output: u32| output.wrapping_mul(self.stride).wrapping_sub(self.pad) as i32;
+        let reach = self.kernel.saturating_sub(1).wrapping_mul(self.dilation) as i32;
+        let last = start(outputs.end.wrapping_sub(1)).wrapping_add(reach);
+        start(outputs.start) >= 0 && last < self.size as i32
+    }
+
+    /// Those of the first `taps` taps of output position `output` that lie inside, however
+    /// many the kernel has.
+    #[cfg(feature = "cortex-m4")]
+    pub(crate) fn inside(&self, output: u32, taps: u32) -> Range<usize> {
+        let wide = Axis {
+            kernel: taps,
+            ..*self
+        };
+        let inside = wide.taps(output).inside;
+        inside.start as usize..inside.end as usize
+    }
+
+    /// The position in the image of tap `tap` of output position `output`, where inside.
+    pub(crate) fn tap(&self, output: u32, tap: u32) -> Option<usize> {
+        let start = output.wrapping_mul(self.stride).wrapping_sub(self.pad);
+        let position = start.wrapping_add(tap.wrapping_mul(self.dilation));
+        (position < self.size).then_some(position as usize)
+    }
+
     /// The taps of output position `output`. `Plan::new` has bounded every product here
     /// below 2³⁰.
     pub(crate) fn taps(&self, output: u32) -> Taps {

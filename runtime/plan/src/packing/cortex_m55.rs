@@ -5,7 +5,7 @@
 //! four columns of the one row that a kernel of height 1 has. A register of four words
 //! then multiplies sixteen taps of one channel.
 
-use super::Dense;
+use super::{Dense, Layout};
 use crate::step::Conv;
 
 /// Two rows of activations meet four outputs: their eight sums are all that general
@@ -19,6 +19,7 @@ pub(super) const DENSE: Dense = Dense {
     header: 0,
     padded_rows: false,
     ragged: true,
+    layout: Layout::Rows,
 };
 
 /// Most kernel rows that are read in place.

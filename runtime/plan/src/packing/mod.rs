@@ -13,6 +13,7 @@
 //! in scratch (im2col), unless the kernel can read the image as it lies.
 
 pub mod aarch64;
+mod cortex_m4;
 pub mod cortex_m55;
 mod x86_64;
 
@@ -42,14 +43,26 @@ pub struct Dense {
     pub padded_rows: bool,
     /// Whether kernels read rows in place that end before a whole `depth`.
     pub ragged: bool,
+    /// How the weights of a block stand.
+    pub layout: Layout,
+}
+
+/// How a block of [`outputs`](Dense::outputs) × [`depth`](Dense::depth) weights stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[outputs][depth]`, as they are.
+    Rows,
+    /// Two outputs in the halves of 16 bits, as Cortex-M4 wants them.
+    Lanes,
 }
 
 impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
         match self {
+            Self::CortexM4 => cortex_m4::DENSE,
             Self::CortexM55 => cortex_m55::DENSE,
-            Self::Generic | Self::CortexM4 => Dense {
+            Self::Generic => Dense {
                 outputs: 1,
                 depth: 1,
                 pixels: 1,
@@ -58,6 +71,7 @@ impl Target {
                 header: 0,
                 padded_rows: false,
                 ragged: false,
+                layout: Layout::Rows,
             },
             Self::X86_64 => x86_64::DENSE,
             Self::Aarch64 => Dense {
@@ -69,6 +83,7 @@ impl Target {
                 header: 16,
                 padded_rows: true,
                 ragged: false,
+                layout: Layout::Rows,
             },
             Self::Aarch64Dotprod => Dense {
                 outputs: 8,
@@ -79,6 +94,7 @@ impl Target {
                 header: 0,
                 padded_rows: true,
                 ragged: false,
+                layout: Layout::Rows,
             },
         }
     }
@@ -103,6 +119,7 @@ impl Target {
         channels: usize,
     ) -> Option<usize> {
         match self {
+            Self::CortexM4 => cortex_m4::depthwise_scratch_bytes(parameters, width),
             Self::CortexM55 => match cortex_m55::Windows::of(parameters, width as u32) {
                 Some(windows) => windows.bytes(channels),
                 None => Some(0),
@@ -219,6 +236,9 @@ impl Dense {
                         let weight = (output < outputs && at < k).then(|| weights[output * k + at]);
                         packed.push(weight.unwrap_or(0));
                     }
+                }
+                if self.layout == Layout::Lanes {
+                    cortex_m4::interleave(&mut packed);
                 }
             }
             if self.header > 0 {

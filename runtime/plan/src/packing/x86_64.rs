@@ -2,7 +2,7 @@
 //! signed ones in each of 16 lanes, one lane per output. The kernels for processors without
 //! it read the same.
 
-use super::Dense;
+use super::{Dense, Layout};
 use crate::step::Conv;
 
 pub(super) const DENSE: Dense = Dense {
@@ -14,6 +14,7 @@ pub(super) const DENSE: Dense = Dense {
     header: 0,
     padded_rows: false,
     ragged: false,
+    layout: Layout::Rows,
 };
 
 /// Blocks of outputs whose weights are filled up together.

@@ -196,6 +196,7 @@ proptest! {
             (ky >= missing).then(|| &x[ky as usize * width * channels..][..width * channels])
         };
         let row = DepthwiseRow {
+            first: true,
             rows: &under,
             parameters: &p,
             width: width as u32,
