@@ -13,7 +13,7 @@ use crate::graph::Node;
 use crate::program::{Operation, TensorId};
 use crate::tables::Table;
 use sanderling_plan::{Operator, step};
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// Points at which the function is looked at before its edges are searched; a bump
 /// that is narrower than their distance is not seen.
@@ -41,7 +41,7 @@ impl Matcher<'_> {
             Meaning::Activated { node, function } => (*node, function.clone()),
             &Meaning::Pending { node, low, high } => {
                 let clamp = move |x: f32| x.max(low).min(high);
-                (node, Activation(Arc::new(clamp)))
+                (node, Activation(Rc::new(clamp)))
             }
             _ => return None,
         };
