@@ -114,6 +114,8 @@ impl Matcher<'_> {
             values: 0,
             steps: bounds.len() as u32,
         };
+        let channels = self.program.tensor(linear.x).shape.last().copied();
+        let scratch = (parameters.patch(channels.unwrap_or(1))).ok_or("it is too large")?;
         let macs = (linear.output.iter().product::<usize>() * per_output) as u64;
         let operation = Operation::Tabled {
             operator: Operator::ActivatedConv(parameters),
@@ -125,7 +127,7 @@ impl Matcher<'_> {
                 Table::I8(values),
             ],
         };
-        self.step_with(node, operation, vec![linear.x], target, 0, macs);
+        self.step_with(node, operation, vec![linear.x], target, scratch, macs);
         Ok(stored)
     }
 
