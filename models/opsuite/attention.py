@@ -33,6 +33,15 @@ def cases():
         result.append(single("unary_pow2", "Pow", (4, 40), lambda g, x: g.op("Pow", [x], plain=[F(2)]), dtype=dtype, tolerance=1, scale=0.03))
         result.append(single("unary_max", "Max", (4, 40), lambda g, x: g.op("Max", [x], plain=[F(0.3)]), dtype=dtype, scale=0.03))
         result.append(single("unary_prelu", "PRelu", (4, 40), lambda g, x: g.op("PRelu", [x], plain=[F(0.3)]), dtype=dtype, scale=0.03))
+        for name, shape in (("image", (6, 5, 4)), ("row", (9,)), ("one_channel", (1, 5, 4)), ("signal", (5, 12))):
+            result.append(single(f"batch_norm_{name}", "BatchNormalization", shape, _batch_norm, dtype=dtype, opset=15, tolerance=1))
+            result.append(single(f"batch_norm_{name}_relu", "BatchNormalization", shape, lambda g, x: _batch_norm(g, x, [("Relu", (), {})]), dtype=dtype, opset=15, tolerance=1))
+        for name, shape in (("image", (6, 5, 4)), ("signal", (5, 12))):
+            result.append(single(f"prelu_channels_{name}", "PRelu", shape, _prelu, dtype=dtype, tolerance=1))
+        for kind, attrs in (("Identity", {}), ("Log", {}), ("Reciprocal", {}), ("Sqrt", {})):
+            result.append(single(f"unary_{kind.lower()}", kind, (4, 40), lambda g, x, k=kind: g.op(k, [g.op("Exp", [x])]), dtype=dtype, opset=18, tolerance=1, scale=0.02))
+        result.append(single("expand", "Expand", (1, 6), lambda g, x: g.op("Expand", [x], plain=[np.array([1, 5, 6], np.int64)], out="same"), dtype=dtype))
+        result.append(single("div_constant", "Div", (4, 40), lambda g, x: g.op("Div", [x], plain=[F(1.7)]), dtype=dtype, tolerance=1))
         for kind in ("Max", "Min"):
             result.append(single(f"{kind.lower()}_two_branches", kind, (6, 5, 4), lambda g, x, k=kind: _two(g, x, k), dtype=dtype))
             result.append(single(f"{kind.lower()}_pooled_operand", kind, (6, 5, 4), lambda g, x, k=kind: g.op(k, [x, g.op("GlobalAveragePool", [x], fill=0.5)]), dtype=dtype))
@@ -110,6 +119,19 @@ def _layer_norm(axis=-1, bias=True, fill=1.0, **attrs):
         return graph.op("LayerNormalization", [x], plain=plain, axis=axis, fill=fill, **attrs)
 
     return body
+
+
+def _batch_norm(graph, x, then=()):
+    channels = x.sample.shape[2]
+    draw = lambda low, high: graph.rng.uniform(low, high, channels).astype(F)
+    width = float(np.abs(x.sample).max())
+    plain = [draw(0.5, 1.5), draw(-width, width), draw(-width, width) / 2, draw(0.3, 2.0)]
+    return graph.op("BatchNormalization", [x], plain=plain, then=then)
+
+
+def _prelu(graph, x):
+    shape = [x.sample.shape[2]] + [1] * (x.sample.ndim - 3)
+    return graph.op("PRelu", [x], plain=[graph.rng.uniform(-0.2, 0.9, shape).astype(F)])
 
 
 def _difference(graph, x):

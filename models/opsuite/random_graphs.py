@@ -87,7 +87,20 @@ def layer(graph, x, known):
     rng = graph.rng
     image = x.sample.ndim == 5
     fill = float(rng.choice([1.0, 1.0, 1.0, 4.0, 0.05]))
-    kind = str(rng.choice(["conv", "conv", "conv", "depthwise", "depthwise", "pointwise", "add", "add", "mul", "max", "average", "global", "concat", "move", "activation", "dense"]))
+    kind = str(rng.choice(["conv", "conv", "conv", "depthwise", "depthwise", "pointwise", "add", "add", "mul", "max", "average", "global", "concat", "move", "activation", "dense", "compare", "pick", "matmul", "linear"]))
+    if kind == "compare" and graph.form == "qdq" and rng.random() < 0.5:
+        same = [y for y in known if y.sample.shape == x.sample.shape]
+        return graph.op(str(rng.choice(["Max", "Min"])), [x, same[int(rng.integers(len(same)))]], fill=fill)
+    if kind == "pick" and rng.random() < 0.4:
+        axis = int(rng.integers(1, x.sample.ndim - 1))
+        indices = rng.integers(-x.sample.shape[axis + 1], x.sample.shape[axis + 1], int(rng.integers(1, 9)))
+        return graph.op("Gather", [x], plain=[indices], out="same", axis=axis)
+    if kind == "matmul":
+        if x.sample.ndim < 4:
+            return None
+        axes = list(range(x.sample.ndim - 1))
+        turned = graph.op("Transpose", [x], out="same", perm=[*axes[:-2], axes[-1], axes[-2]])
+        return graph.op("MatMul", [x, turned] if rng.random() < 0.5 else [turned, x], fill=fill)
     if kind == "dense":
         if image and rng.random() < 0.7:
             return None
@@ -117,6 +130,19 @@ def layer(graph, x, known):
         return graph.op("Concat", [x, same[int(rng.integers(len(same)))]], axis=1)
     if kind == "global":
         return graph.op("GlobalAveragePool", [x], fill=fill) if rng.random() < 0.4 else None
+    if kind == "compare":
+        axes = sorted(int(n) for n in rng.choice([1, 2, 3], int(rng.integers(1, 3)), replace=False))
+        return graph.op(str(rng.choice(["ReduceMax", "ReduceMin"])), [x], out="same", axes=axes, keepdims=1)
+    if kind == "pick":
+        return _blocks(graph, x)
+    if kind == "linear":
+        if graph.form == "qoperator":
+            return None
+        scales = np.array([1, 1, *rng.choice([0.5, 1.0, 1.5, 2.0, 3.0], 2)], np.float32)
+        if min(x.sample.shape[3:]) < 2:
+            return None
+        mode = str(rng.choice(["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]))
+        return graph.op("Resize", [x], plain=[None, scales], fill=fill, mode="linear", coordinate_transformation_mode=mode)
     if kind in ("max", "average"):
         window = _window(rng, x.sample.shape[3:], most=4)
         if window is None:
@@ -156,6 +182,18 @@ def _conv(graph, x, fill=1.0, depthwise=False, point=False):
     then = [("Relu", (), {})] if relu and graph.form == "qdq" else ()
     return graph.linear("Conv", x, w, bias=bool(rng.random() < 0.85), then=then, zero=lowest if relu and not then else None, fill=fill,
                         group=group, strides=window["strides"], pads=window["pads"], dilations=window["dilations"])
+
+
+def _blocks(graph, x):
+    """Channels to pixels or the other way, where they divide."""
+    rng = graph.rng
+    channels, height, width = x.sample.shape[2:]
+    block = int(rng.integers(2, 4))
+    if channels % (block * block) == 0:
+        return graph.op("DepthToSpace", [x], out="same", blocksize=block, mode=str(rng.choice(["DCR", "CRD"])))
+    if height % block == 0 and width % block == 0 and graph.form == "qdq":
+        return graph.op("SpaceToDepth", [x], out="same", blocksize=block)
+    return None
 
 
 def _window(rng, size, most, dilated=False):

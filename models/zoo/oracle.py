@@ -65,7 +65,7 @@ _INTEGER = {
 # Operators that only move or compare values, so that they give the same bits on int8 as on float.
 _MOVES = {
     "MaxPool", "com.microsoft:NhwcMaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Resize", "Identity", "Pad", "Concat",
-    "Relu", "Clip", "Split", "Gather", "Cast",
+    "Relu", "Clip", "Split", "Gather", "Cast", "DepthToSpace", "SpaceToDepth", "Max", "Min", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "GlobalMaxPool",
 }
 
 

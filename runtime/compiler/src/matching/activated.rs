@@ -13,7 +13,7 @@ use crate::graph::Node;
 use crate::program::{Operation, TensorId};
 use crate::tables::Table;
 use sanderling_plan::{Operator, step};
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// Points at which the function is looked at before its edges are searched; a bump
 /// that is narrower than their distance is not seen.
@@ -41,7 +41,7 @@ impl Matcher<'_> {
             Meaning::Activated { node, function } => (*node, function.clone()),
             &Meaning::Pending { node, low, high } => {
                 let clamp = move |x: f32| x.max(low).min(high);
-                (node, Activation(Arc::new(clamp)))
+                (node, Activation(Rc::new(clamp)))
             }
             _ => return None,
         };
@@ -114,6 +114,8 @@ impl Matcher<'_> {
             values: 0,
             steps: bounds.len() as u32,
         };
+        let channels = self.program.tensor(linear.x).shape.last().copied();
+        let scratch = (parameters.patch(channels.unwrap_or(1))).ok_or("it is too large")?;
         let macs = (linear.output.iter().product::<usize>() * per_output) as u64;
         let operation = Operation::Tabled {
             operator: Operator::ActivatedConv(parameters),
@@ -125,7 +127,7 @@ impl Matcher<'_> {
                 Table::I8(values),
             ],
         };
-        self.step_with(node, operation, vec![linear.x], target, 0, macs);
+        self.step_with(node, operation, vec![linear.x], target, scratch, macs);
         Ok(stored)
     }
 

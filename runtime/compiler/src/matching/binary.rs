@@ -7,6 +7,7 @@ use super::{Matcher, Why};
 use crate::graph::{Element, Node};
 use crate::program::{Operation, TensorId};
 use sanderling_plan::{Operator, step};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// An operand of Add or Mul, brought to the shape and order of the result.
@@ -86,14 +87,14 @@ impl<'a> Matcher<'a> {
         let (index, combined): (usize, Activation) = match (a, b) {
             (Some((index, a)), Some((other, b))) if index == other => {
                 let both = move |x| function((a.0)(x), (b.0)(x));
-                (index, Activation(Arc::new(both)))
+                (index, Activation(Rc::new(both)))
             }
             (Some((index, a)), None) => match self.float_scalar(node, 1) {
-                Some(b) => (index, Activation(Arc::new(move |x| function((a.0)(x), b)))),
+                Some(b) => (index, Activation(Rc::new(move |x| function((a.0)(x), b)))),
                 None => return Ok(None),
             },
             (None, Some((index, b))) => match self.float_scalar(node, 0) {
-                Some(a) => (index, Activation(Arc::new(move |x| function(a, (b.0)(x))))),
+                Some(a) => (index, Activation(Rc::new(move |x| function(a, (b.0)(x))))),
                 None => return Ok(None),
             },
             _ => return Ok(None),

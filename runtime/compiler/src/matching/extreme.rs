@@ -175,7 +175,7 @@ impl Matcher<'_> {
 }
 
 /// A max-pool over all of so many rows.
-fn tallest(rows: usize) -> step::MaxPool {
+pub(super) fn tallest(rows: usize) -> step::MaxPool {
     step::MaxPool {
         kernel_h: rows as u32,
         kernel_w: 1,

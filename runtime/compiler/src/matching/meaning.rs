@@ -2,6 +2,7 @@
 
 use crate::graph::Element;
 use crate::program::TensorId;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Scale and zero point of a tensor, the zero point as ONNX stores it.
@@ -171,7 +172,7 @@ impl Weights {
 
 /// A function of a real number.
 #[derive(Clone)]
-pub struct Activation(pub Arc<dyn Fn(f32) -> f32>);
+pub struct Activation(pub Rc<dyn Fn(f32) -> f32>);
 
 impl std::fmt::Debug for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

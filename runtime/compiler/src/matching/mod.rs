@@ -13,6 +13,7 @@ mod arrange;
 mod binary;
 mod blocks;
 mod borders;
+mod channelwise;
 mod concat;
 mod conv;
 mod conv_transpose;
@@ -191,7 +192,8 @@ impl<'a> Matcher<'a> {
             "DequantizeLinear" => one(self.dequantize(node)?),
             "QuantizeLinear" => one(self.quantize(node)?),
             "Conv" | "Gemm" | "MatMul" | "AveragePool" | "GlobalAveragePool" | "ReduceMean"
-            | "ReduceSum" | "ConvTranspose" | "LayerNormalization" | "Softmax" | "Concat" => {
+            | "ReduceSum" | "BatchNormalization" | "ConvTranspose" | "LayerNormalization"
+            | "Softmax" | "Concat" => {
                 if let Some(moved) = self.concat_of_stored(node)? {
                     return one(moved);
                 }
@@ -208,6 +210,14 @@ impl<'a> Matcher<'a> {
                     node: index,
                     low: f32::NEG_INFINITY,
                     high: f32::INFINITY,
+                })
+            }
+            "PRelu" if self.has_slopes(node) => {
+                self.operand(node, 0)?;
+                one(Meaning::Pending {
+                    node: index,
+                    low: OPEN.0,
+                    high: OPEN.1,
                 })
             }
             "Max" | "Min" if self.compares_tensors(node) => {
@@ -251,6 +261,8 @@ impl<'a> Matcher<'a> {
             "Resize" => self.resize_linear(node, to, clamp),
             "Softmax" => self.softmax(node, to),
             "Concat" => self.concat(node, to),
+            "BatchNormalization" => self.batch_norm(node, to, clamp),
+            "PRelu" => self.prelu(node, to, clamp),
             "Max" | "Min" => self.extreme_of(node, to, clamp),
             "Add" | "Sub" => self.add(node, to, clamp),
             "Mul" => self.mul(node, to, clamp),

@@ -4,6 +4,7 @@ use super::logistic::{logistic, tanh};
 use super::meaning::{Activation, Mapped, Meaning};
 use super::{Matcher, Why};
 use crate::graph::Node;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a node computes on each element.
@@ -31,7 +32,7 @@ impl Matcher<'_> {
             let after = move |x| function((before.0)(x));
             return Ok(Meaning::Activated {
                 node: index,
-                function: Activation(Arc::new(after)),
+                function: Activation(Rc::new(after)),
             });
         }
         match self.meaning(node, 0) {

@@ -260,6 +260,10 @@ impl Matcher<'_> {
             low: clamp.0,
             high: clamp.1,
         };
+        let channels = self.program.tensor(input).shape.last().copied();
+        let scratch = 2 * parameters
+            .patch(channels.unwrap_or(1))
+            .unwrap_or(usize::MAX / 4);
         let elements = self.program.tensor(target).elements();
         let macs = (elements * (weights.len() / bias.len().max(1))) as u64;
         let operation = Operation::Tabled {
@@ -270,7 +274,7 @@ impl Matcher<'_> {
                 Table::F32(signed.multipliers(from.scale, to.scale)),
             ],
         };
-        self.step_with(node, operation, vec![input], target, 0, macs);
+        self.step_with(node, operation, vec![input], target, scratch, macs);
     }
 
     fn wide_pair(

@@ -1,6 +1,6 @@
 //! Inputs for golden vectors.
 
-use crate::program::{BufferId, Operation, Program, Tensor};
+use crate::program::{BufferId, Operation, Program, Step, Tensor};
 use crate::random::SplitMix64;
 use sanderling_plan::step::Quantize;
 use sanderling_plan::{Dtype, Operator};
@@ -14,7 +14,7 @@ const BEYOND: f32 = 8.0;
 ///
 /// Integers are uniform over their dtype. Real numbers are uniform over the range of the
 /// tensor that first quantizes them and a little beyond, or over `-1..1` where nothing
-/// quantizes them.
+/// quantizes them. Indices lie inside what they index.
 pub fn golden_inputs(program: &Program, count: usize, seed: u64) -> Vec<Vec<Vec<u8>>> {
     let mut random = SplitMix64::new(seed);
     let fill = |tensor: &Tensor, random: &mut SplitMix64| -> Vec<u8> {
@@ -23,6 +23,12 @@ pub fn golden_inputs(program: &Program, count: usize, seed: u64) -> Vec<Vec<Vec<
                 let (low, high) = real_range(program, tensor.buffer);
                 (0..tensor.elements())
                     .flat_map(|_| (low + (high - low) * random.unit()).to_le_bytes())
+                    .collect()
+            }
+            Dtype::I32 => {
+                let extent = index_range(program, tensor.buffer);
+                (0..tensor.elements())
+                    .flat_map(|_| ((random.unit() * extent as f32) as i32).to_le_bytes())
                     .collect()
             }
             _ => (0..tensor.bytes()).map(|_| random.byte()).collect(),
@@ -37,6 +43,18 @@ pub fn golden_inputs(program: &Program, count: usize, seed: u64) -> Vec<Vec<Vec<
                 .collect()
         })
         .collect()
+}
+
+/// How many indices there are where `buffer` is gathered by.
+fn index_range(program: &Program, buffer: BufferId) -> u32 {
+    let gathers = |step: &Step| match step.operation {
+        Operation::Plain(Operator::Gather(p)) => {
+            let indices = step.inputs.get(1)?;
+            (program.tensor(*indices).buffer == buffer).then_some(p.extent)
+        }
+        _ => None,
+    };
+    program.steps.iter().find_map(gathers).unwrap_or(1)
 }
 
 /// The real numbers that the first quantization of `buffer`, or of a copy of it, tells apart.

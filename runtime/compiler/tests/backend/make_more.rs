@@ -283,7 +283,13 @@ impl Maker {
         x: TensorId,
         output: TensorId,
     ) -> TensorId {
+        let channels = self.shape(x).last().copied().unwrap_or(1);
+        let scratch = match &operator {
+            Operator::ActivatedConv(p) => p.patch(channels).unwrap_or(0),
+            Operator::WideConv(p) => 2 * p.patch(channels).unwrap_or(0),
+            _ => 0,
+        };
         let operation = Operation::Tabled { operator, tables };
-        self.step(operation, &[x], output, 0, 0)
+        self.step(operation, &[x], output, scratch, 0)
     }
 }

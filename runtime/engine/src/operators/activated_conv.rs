@@ -1,6 +1,7 @@
 //! Convolution whose activation stands before the quantization.
 
-use super::window::{Axis, each_pixel};
+use super::patch::Patches;
+use super::window::Axis;
 use crate::memory::{Operands, signed_mut};
 use sanderling_plan::step::ActivatedConv;
 
@@ -9,77 +10,70 @@ pub(super) fn run(p: &ActivatedConv, operands: Operands<'_>) -> Option<()> {
         inputs: [x, ..],
         output,
         output_shape,
+        scratch,
         constants,
         ..
     } = operands;
-    let (from, to) = (x.shape.nhwc()?, output_shape.nhwc()?);
-    let ([_, h, w, channels_in], [.., channels_out]) = (from, to);
+    let [_, h, w, channels] = x.shape.nhwc()?;
+    let [_, out_h, out_w, outputs] = output_shape.nhwc()?;
     let groups = p.groups.max(1) as usize;
-    let (channels_in, outputs) = (channels_in as usize, channels_out as usize);
-    let (group_in, group_out) = (channels_in / groups, (outputs / groups).max(1));
-    let kernel = (p.kernel_h as usize).checked_mul(p.kernel_w as usize)?;
-    let k = kernel.checked_mul(group_in)?;
+    let (channels, outputs) = (channels as usize, outputs as usize);
+    let (group_in, group_out) = (channels / groups, (outputs / groups).max(1));
+    let k = p.patch(channels)?;
     let weights: &[i8] = constants.slice(p.weights, outputs.checked_mul(k)?)?;
     let bias: &[i32] = constants.slice(p.bias, outputs)?;
     let multipliers: &[f32] = constants.slice(p.multipliers, outputs)?;
     let bounds: &[f32] = constants.slice(p.bounds, p.steps as usize)?;
     let values: &[i8] = constants.slice(p.values, bounds.len().checked_add(1)?)?;
-    let rows = Axis {
-        size: h,
-        kernel: p.kernel_h,
-        stride: p.stride_h,
-        dilation: p.dilation_h,
-        pad: p.pad_top,
+    let patch = signed_mut(scratch.get_mut(..k)?);
+    let axis = |size, kernel, stride, dilation, pad| Axis {
+        size,
+        kernel,
+        stride,
+        dilation,
+        pad,
     };
-    let columns = Axis {
-        size: w,
-        kernel: p.kernel_w,
-        stride: p.stride_w,
-        dilation: p.dilation_w,
-        pad: p.pad_left,
-    };
-    let padding = p.input_zero_point;
-    each_pixel(
-        (x.i8()?, from),
-        (signed_mut(output), to),
-        |image, oy, ox, y| {
-            let (down, across) = (rows.taps(oy), columns.taps(ox));
-            let mut channels = weights.chunks_exact(k.max(1));
-            let constants = bias.iter().zip(multipliers);
-            let outputs = y.iter_mut().zip(&mut channels).zip(constants);
-            for (o, ((y, weights), (&bias, &multiplier))) in outputs.enumerate() {
-                let first = (o / group_out).checked_mul(group_in)?;
-                let mut acc = bias;
-                let mut taps = weights.chunks_exact(group_in.max(1));
-                for ky in 0..p.kernel_h {
-                    for (kx, tap) in (0..p.kernel_w).zip(&mut taps) {
-                        let inside = down.inside.contains(&ky) && across.inside.contains(&kx);
-                        let sum = if inside {
-                            let (iy, ix) = (down.position(ky), across.position(kx));
-                            let x = image.values(iy, ix, first, group_in)?;
-                            dot(x, tap, p.weight_zero_point)
-                        } else {
-                            padding.wrapping_mul(sum(tap, p.weight_zero_point))
-                        };
-                        acc = acc.wrapping_add(sum);
+    let image = (h as usize)
+        .checked_mul(w as usize)?
+        .checked_mul(channels)?;
+    let mut pixels = signed_mut(output).chunks_exact_mut(outputs.max(1));
+    for image in x.i8()?.chunks_exact(image.max(1)) {
+        let patches = Patches {
+            image,
+            channels,
+            rows: axis(h, p.kernel_h, p.stride_h, p.dilation_h, p.pad_top),
+            columns: axis(w, p.kernel_w, p.stride_w, p.dilation_w, p.pad_left),
+            padding: p.input_zero_point as i8,
+        };
+        for oy in 0..out_h {
+            for (ox, y) in (0..out_w).zip(&mut pixels) {
+                let mut of_output = weights.chunks_exact(k.max(1));
+                let mut affine = bias.iter().zip(multipliers);
+                for (g, y) in y.chunks_exact_mut(group_out).enumerate() {
+                    patches.gather((oy, ox), g.checked_mul(group_in)?, group_in, patch)?;
+                    for ((y, weights), (&bias, &multiplier)) in
+                        y.iter_mut().zip(&mut of_output).zip(&mut affine)
+                    {
+                        let acc = bias.wrapping_add(dot(patch, weights, p.weight_zero_point));
+                        let real = acc as f32 * multiplier;
+                        *y = *values.get(bounds.partition_point(|&bound| bound <= real))?;
                     }
                 }
-                let real = acc as f32 * multiplier;
-                *y = *values.get(bounds.partition_point(|&bound| bound <= real))?;
             }
-            Some(())
-        },
-    )
+        }
+    }
+    Some(())
 }
 
+/// `Σ x · (w - zero)`.
 fn dot(x: &[i8], w: &[i8], zero: i32) -> i32 {
-    x.iter().zip(w).fold(0i32, |sum, (&x, &w)| {
+    let both = x.iter().zip(w);
+    if zero == 0 {
+        return both.fold(0i32, |sum, (&x, &w)| {
+            sum.wrapping_add(i32::from(x).wrapping_mul(i32::from(w)))
+        });
+    }
+    both.fold(0i32, |sum, (&x, &w)| {
         sum.wrapping_add(i32::from(x).wrapping_mul(i32::from(w).wrapping_sub(zero)))
-    })
-}
-
-fn sum(w: &[i8], zero: i32) -> i32 {
-    w.iter().fold(0i32, |sum, &w| {
-        sum.wrapping_add(i32::from(w).wrapping_sub(zero))
     })
 }

@@ -23,6 +23,7 @@ mod padded;
 mod padded_image;
 mod padded_rows;
 mod pairs;
+mod patch;
 mod quantize;
 mod reduce_mean;
 mod resize_linear;

@@ -1,5 +1,6 @@
 //! Operators on 16-bit activations.
 
+use super::patch::Patches;
 use super::window::Axis;
 use crate::memory::{Input, Operands, signed, signed_mut};
 use sanderling_plan::step::{WideConv, WidePair, WideRequantize};
@@ -12,6 +13,7 @@ pub(super) fn conv(p: &WideConv, operands: Operands<'_>) -> Option<()> {
         inputs: [x, ..],
         output,
         output_shape,
+        scratch,
         constants,
         ..
     } = operands;
@@ -20,9 +22,7 @@ pub(super) fn conv(p: &WideConv, operands: Operands<'_>) -> Option<()> {
     let groups = p.groups.max(1) as usize;
     let (channels, outputs) = (channels_in as usize, outputs as usize);
     let (group_in, group_out) = (channels / groups, (outputs / groups).max(1));
-    let k = (p.kernel_h as usize)
-        .checked_mul(p.kernel_w as usize)?
-        .checked_mul(group_in)?;
+    let k = p.patch(channels)?;
     let weights: &[i8] = constants.slice(p.weights, outputs.checked_mul(k)?)?;
     let bias: &[i32] = constants.slice(p.bias, outputs)?;
     let multipliers: &[f32] = constants.slice(p.multipliers, outputs)?;
@@ -33,42 +33,33 @@ pub(super) fn conv(p: &WideConv, operands: Operands<'_>) -> Option<()> {
         dilation,
         pad,
     };
-    let rows = axis(h, p.kernel_h, p.stride_h, p.dilation_h, p.pad_top);
-    let columns = axis(w, p.kernel_w, p.stride_w, p.dilation_w, p.pad_left);
     let image = (h as usize)
         .checked_mul(w as usize)?
         .checked_mul(channels)?;
-    let image_out = (out_h as usize)
-        .checked_mul(out_w as usize)?
-        .checked_mul(outputs)?;
+    let scratch = scratch.get_mut(..k.checked_mul(size_of::<i16>())?)?;
+    let patch: &mut [i16] = bytemuck::try_cast_slice_mut(scratch).ok()?;
     let y: &mut [i16] = bytemuck::try_cast_slice_mut(output).ok()?;
-    let mut images = words(&x)?.chunks_exact(image.max(1));
-    for (y, x) in y.chunks_exact_mut(image_out.max(1)).zip(&mut images) {
-        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+    let mut pixels = y.chunks_exact_mut(outputs.max(1));
+    for image in words(&x)?.chunks_exact(image.max(1)) {
+        let patches = Patches {
+            image,
+            channels,
+            rows: axis(h, p.kernel_h, p.stride_h, p.dilation_h, p.pad_top),
+            columns: axis(w, p.kernel_w, p.stride_w, p.dilation_w, p.pad_left),
+            padding: p.input_zero_point as i16,
+        };
         for oy in 0..out_h {
-            let down = rows.taps(oy);
             for (ox, y) in (0..out_w).zip(&mut pixels) {
-                let across = columns.taps(ox);
                 let mut of_output = weights.chunks_exact(k.max(1));
-                let affine = bias.iter().zip(multipliers);
-                for (o, ((y, weights), (&bias, &multiplier))) in
-                    y.iter_mut().zip(&mut of_output).zip(affine).enumerate()
-                {
-                    let first = (o / group_out).checked_mul(group_in)?;
-                    let mut acc = i64::from(bias);
-                    for ky in down.inside.clone() {
-                        let row = down.position(ky).checked_mul(w as usize)?;
-                        for kx in across.inside.clone() {
-                            let pixel = row.checked_add(across.position(kx))?;
-                            let start = pixel.checked_mul(channels)?.checked_add(first)?;
-                            let x = x.get(start..start.checked_add(group_in)?)?;
-                            let tap = ky.wrapping_mul(p.kernel_w).wrapping_add(kx) as usize;
-                            let start = tap.checked_mul(group_in)?;
-                            let weights = weights.get(start..start.checked_add(group_in)?)?;
-                            acc = acc.wrapping_add(dot(x, weights, p));
-                        }
+                let mut affine = bias.iter().zip(multipliers);
+                for (g, y) in y.chunks_exact_mut(group_out).enumerate() {
+                    patches.gather((oy, ox), g.checked_mul(group_in)?, group_in, patch)?;
+                    for ((y, weights), (&bias, &multiplier)) in
+                        y.iter_mut().zip(&mut of_output).zip(&mut affine)
+                    {
+                        let acc = i64::from(bias).wrapping_add(dot(patch, weights, p));
+                        *y = rounded(acc as f32 * multiplier, p.zero_point, p.low, p.high) as i16;
                     }
-                    *y = rounded(acc as f32 * multiplier, p.zero_point, p.low, p.high) as i16;
                 }
             }
         }
@@ -78,6 +69,15 @@ pub(super) fn conv(p: &WideConv, operands: Operands<'_>) -> Option<()> {
 
 fn dot(x: &[i16], w: &[i8], p: &WideConv) -> i64 {
     let chunks = x.chunks(CHUNK).zip(w.chunks(CHUNK));
+    // Symmetric on both sides, as quantizers choose them for 16 bits.
+    if (p.input_zero_point, p.weight_zero_point) == (0, 0) {
+        return chunks.fold(0i64, |sum, (x, w)| {
+            let part = x.iter().zip(w).fold(0i32, |sum, (&x, &w)| {
+                sum.wrapping_add(i32::from(x).wrapping_mul(i32::from(w)))
+            });
+            sum.wrapping_add(i64::from(part))
+        });
+    }
     chunks.fold(0i64, |sum, (x, w)| {
         let part = x.iter().zip(w).fold(0i32, |sum, (&x, &w)| {
             let x = i32::from(x).wrapping_sub(p.input_zero_point);

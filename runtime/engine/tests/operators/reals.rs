@@ -199,7 +199,7 @@ proptest! {
             }
         }
         let operand = Operand::i8(&[1, h, w, channels], &x);
-        let got = single.run(Operator::ActivatedConv(p), operand, Dtype::I8, &[1, out_h, out_w, outputs], 0);
+        let got = single.run(Operator::ActivatedConv(p), operand, Dtype::I8, &[1, out_h, out_w, outputs], (kernel * kernel * group_in) as usize);
         prop_assert_eq!(signed(&got), expected);
     }
 }

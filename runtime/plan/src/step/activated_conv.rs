@@ -53,6 +53,13 @@ impl ActivatedConv {
     /// Most bounds.
     pub const MAX_STEPS: u32 = 1 << 16;
 
+    /// Elements of scratch: the activations that one output pixel of a group reads.
+    pub fn patch(&self, channels_in: usize) -> Option<usize> {
+        (self.kernel_h as usize)
+            .checked_mul(self.kernel_w as usize)?
+            .checked_mul(channels_in / (self.groups as usize).max(1))
+    }
+
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.operands::<1>(Dtype::I8)?;
         let [n, _, _, channels_in] = nhwc(&x.shape)?;
@@ -65,11 +72,10 @@ impl ActivatedConv {
         window(h, self.stride_h, self.dilation_h, self.pad_top, out_h)?;
         window(w, self.stride_w, self.dilation_w, self.pad_left, out_w)?;
         let outputs = channels_out as usize;
-        let weights = (h as usize)
-            .checked_mul(w as usize)
-            .and_then(|taps| taps.checked_mul((channels_in / self.groups) as usize))
-            .and_then(|taps| taps.checked_mul(outputs))
-            .ok_or(StepFault::Constant)?;
+        let patch = self.patch(channels_in as usize);
+        let patch = patch.ok_or(StepFault::Scratch)?;
+        check.scratch(patch)?;
+        let weights = patch.checked_mul(outputs).ok_or(StepFault::Constant)?;
         check.constant(self.weights, weights)?;
         let words = outputs.checked_mul(4).ok_or(StepFault::Constant)?;
         check.constant(self.bias, words)?;

@@ -7,7 +7,7 @@ use crate::{Dtype, StepFault};
 parameters! {
     /// Parameters of a layer normalization over the last axis, `n` elements long. ONNX
     /// Runtime runs it in `f32`; here the sums are exact integers, and only what follows
-    /// is `f32`, so that one output in some 100,000 differs, by one step.
+    /// is `f32`, so that one output in some 200,000 differs, by one step.
     ///
     /// With `d[i] = x[i] - zero_x`, `sum = Σ d[i]`, `squares = Σ d[i]²`:
     /// `mean = f32(sum) / f32(n)`,

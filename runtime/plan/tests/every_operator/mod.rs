@@ -344,7 +344,7 @@ fn ends(b: &mut Builder, image: TensorId, classes: TensorId, scores: TensorId) {
         Operator::ActivatedConv(activated_conv),
         &[image],
         activated,
-        0,
+        4,
     );
     let table = b.floats(256, |i| i as f32 * 0.5);
     let lookup = Operator::LookupReal(LookupReal { table });
@@ -389,7 +389,7 @@ fn sixteen_bits(b: &mut Builder, image: TensorId) {
         low,
         high,
     };
-    b.step(Operator::WideConv(conv), &[a], y, 0);
+    b.step(Operator::WideConv(conv), &[a], y, 24);
     let pair = WidePair {
         product: true,
         scale_a: 0.0002,
