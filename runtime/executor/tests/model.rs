@@ -107,7 +107,7 @@ fn a_quantized_model_that_the_compiler_refuses_never_falls_back() {
         let text = error.to_string();
         assert!(matches!(error, ModelError::Refused { .. }), "{text}");
         assert!(text.contains("--executor tract"), "{text}");
-        assert!(text.contains("wave (Cos)"), "{text}");
+        assert!(text.contains("wave (Cosh)"), "{text}");
     }
     let model = Model::from_bytes("cos.onnx", onnx, Choice::Tract).expect("tract loads it");
     assert!(model.reason().contains("in float"), "{}", model.reason());
