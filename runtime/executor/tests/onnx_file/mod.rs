@@ -7,7 +7,7 @@
 /// ONNX's numbers of element types.
 pub const FLOAT: u64 = 1;
 pub const INT8: u64 = 3;
-pub const INT64: u64 = 7;
+pub const DOUBLE: u64 = 11;
 
 /// A dimension of an input or output.
 #[derive(Clone, Copy)]
