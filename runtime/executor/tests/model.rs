@@ -3,7 +3,7 @@
 
 mod onnx_file;
 
-use onnx_file::{Dim, FLOAT, Graph, INT64};
+use onnx_file::{DOUBLE, Dim, FLOAT, Graph};
 use sanderling_executor::{Choice, Kind, Model, ModelError, check_finite};
 use sanderling_plan::Dtype;
 
@@ -107,7 +107,7 @@ fn a_quantized_model_that_the_compiler_refuses_never_falls_back() {
         let text = error.to_string();
         assert!(matches!(error, ModelError::Refused { .. }), "{text}");
         assert!(text.contains("--executor tract"), "{text}");
-        assert!(text.contains("wave (Cos)"), "{text}");
+        assert!(text.contains("wave (Cosh)"), "{text}");
     }
     let model = Model::from_bytes("cos.onnx", onnx, Choice::Tract).expect("tract loads it");
     assert!(model.reason().contains("in float"), "{}", model.reason());
@@ -165,12 +165,12 @@ fn an_input_that_no_frame_can_feed_is_named() {
         error.contains("`ids`") && error.contains("`time`"),
         "{error}"
     );
-    let wide = graph(INT64, &[Dim::Fixed(1)]);
-    let error = Model::from_bytes("m", wide, Choice::Tract)
-        .expect_err("is i64")
+    let double = graph(DOUBLE, &[Dim::Fixed(1)]);
+    let error = Model::from_bytes("m", double, Choice::Tract)
+        .expect_err("is f64")
         .to_string();
     assert!(
-        error.contains("`ids`") && error.contains("int64"),
+        error.contains("`ids`") && error.contains("double"),
         "{error}"
     );
 }

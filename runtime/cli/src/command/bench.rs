@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 const MOST_RUNS: usize = 1_000_000;
 /// Fewest, however long they take.
 const FEWEST_RUNS: usize = 5;
-/// Inferences before the clock starts, in which the pool grows to what they need.
+/// Fewest inferences before the clock starts. In them the pool grows to what they need.
 const WARM_UP: usize = 3;
+/// Most of them, while each still makes the pool grow.
+const LONGEST_WARM_UP: usize = 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,8 +146,12 @@ fn measure(model: &mut Model, span: Duration) -> anyhow::Result<Measured> {
         Ok(())
     };
     let _served = pool::serve_this_thread(&POOL);
-    for _ in 0..WARM_UP {
+    for round in 1..=LONGEST_WARM_UP {
+        let before = POOL.bytes();
         infer()?;
+        if round >= WARM_UP && POOL.bytes() == before {
+            break;
+        }
     }
     let before = POOL.calls();
     let start = Instant::now();

@@ -42,13 +42,13 @@ fn inspect_shows_what_runs_where() {
     let rest: Vec<_> = (json["rest"].as_array().expect("is a list").iter())
         .map(|node| node["operator"].as_str().unwrap_or_default())
         .collect();
-    assert_eq!(rest, ["Sub", "Cos"]);
+    assert_eq!(rest, ["Sub", "Cosh"]);
     let text = sanderling(&["inspect", &model, "--regions"]).stdout;
     for part in [
         "region0",
         "in tract, in float",
         "wave",
-        "no integer form of Cos",
+        "no integer form of Cosh",
     ] {
         assert!(text.contains(part), "no {part:?} in: {text}");
     }
@@ -60,7 +60,7 @@ fn nothing_is_mixed_without_being_asked_or_without_a_region() {
     let mixed = scratch.put("m.onnx", &onnx_file::integers_between_floats());
     for executor in ["auto", "engine"] {
         sanderling(&["bench", &mixed, "--executor", executor])
-            .fails(1, &["--executor mixed", "wave (Cos)"]);
+            .fails(1, &["--executor mixed", "wave (Cosh)"]);
     }
     let float = scratch.put("f.onnx", &onnx_file::float_model());
     let none = "no part of the model runs as integers, for no node quantizes";

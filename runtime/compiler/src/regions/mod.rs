@@ -8,7 +8,7 @@
 //!
 //! A region is a convex set of nodes that the matching stage takes as it stands; it becomes
 //! a plan like any model. Its borders lie where the model itself has them: before a
-//! QuantizeLinear, behind a DequantizeLinear, or on an 8-bit value, so that all rounding is
+//! QuantizeLinear, behind a DequantizeLinear, or on a quantized value, so that all rounding is
 //! the engine's and tract sees floats only.
 //!
 //! The regions are found by trying. At first every node is a candidate; the largest convex

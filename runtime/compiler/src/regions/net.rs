@@ -11,7 +11,7 @@ pub struct Edge {
     pub from: usize,
     /// Index of the node that reads it.
     pub to: usize,
-    /// Whether a region may end here: the value is 8-bit.
+    /// Whether a region may end here: the value has 8 or 16 bits.
     quantized: bool,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Net<'a> {
                     edges.push(Edge {
                         from,
                         to,
-                        quantized: matches!(element, Element::I8 | Element::U8),
+                        quantized: matches!(element, Element::I8 | Element::U8 | Element::I16),
                     });
                 }
             }
@@ -87,8 +87,8 @@ impl<'a> Net<'a> {
     }
 
     /// Carries refusals over every value that no border can lie on: a region takes in what
-    /// its QuantizeLinear reads or 8-bit integers, and gives out what its DequantizeLinear
-    /// computes or 8-bit integers. `refused` holds a reason for each refused node.
+    /// its QuantizeLinear reads or quantized integers, and gives out what its DequantizeLinear
+    /// computes or quantized integers. `refused` holds a reason for each refused node.
     pub fn spread(&self, refused: &mut [Option<String>]) {
         let mut again = true;
         while again {

@@ -3,6 +3,7 @@
 use crate::engine::EngineModel;
 use crate::onnx::datum_type;
 use crate::{ModelError, TensorInfo};
+use sanderling_plan::Dtype;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb;
@@ -49,8 +50,14 @@ impl Region {
         let mut model = self.lock();
         let engine = &mut model.engine;
         ensure!(inputs.len() == self.inputs.len(), "it has other inputs");
-        for (index, input) in inputs.iter().enumerate() {
-            let bytes = input.as_bytes();
+        for (index, (input, info)) in inputs.iter().zip(&self.inputs).enumerate() {
+            let narrow;
+            let bytes = if is_index(info) && input.datum_type() == i64::datum_type() {
+                narrow = narrowed(input)?;
+                narrow.as_bytes()
+            } else {
+                input.as_bytes()
+            };
             let place = engine.input_mut(index).unwrap_or_default();
             ensure!(place.len() == bytes.len(), "input {index} changed its size");
             place.copy_from_slice(bytes);
@@ -70,6 +77,18 @@ impl Region {
         }
         Ok(outputs)
     }
+}
+
+/// Whether ONNX may have 64 bits where the plan has 32.
+fn is_index(info: &TensorInfo) -> bool {
+    info.dtype == Dtype::I32
+}
+
+/// Indices as a plan has them. One that does not fit is none of any tensor, and stays none.
+fn narrowed(indices: &Tensor) -> TractResult<Tensor> {
+    let wide = indices.to_plain_array_view::<i64>()?;
+    let narrow = wide.mapv(|index| index.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+    Ok(Tensor::from(narrow))
 }
 
 /// Reads a region's node: its plan is checked here, as every plan is.
@@ -111,13 +130,18 @@ impl Expansion for RegionOp {
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
         let region = &self.region;
+        for (info, proxy) in region.outputs.iter().zip(outputs) {
+            solver.equals(&proxy.datum_type, datum_type(info.dtype))?;
+        }
         let sides = [(&region.inputs, inputs), (&region.outputs, outputs)];
         for (infos, proxies) in sides {
             ensure!(infos.len() == proxies.len(), "its node has other values");
             for (info, proxy) in infos.iter().zip(proxies) {
                 let shape: TVec<TDim> = info.shape.iter().map(|&n| n.to_dim()).collect();
-                solver.equals(&proxy.datum_type, datum_type(info.dtype))?;
                 solver.equals(&proxy.shape, shape)?;
+                if !is_index(info) {
+                    solver.equals(&proxy.datum_type, datum_type(info.dtype))?;
+                }
             }
         }
         Ok(())

@@ -7,7 +7,7 @@
 /// ONNX's numbers of element types.
 pub const FLOAT: u64 = 1;
 pub const INT8: u64 = 3;
-pub const INT64: u64 = 7;
+pub const DOUBLE: u64 = 11;
 
 /// A dimension of an input or output.
 #[derive(Clone, Copy)]
@@ -126,8 +126,8 @@ pub fn integer_model() -> Vec<u8> {
     quantized("Relu", "rectify")
 }
 
-/// `y = cos(relu(q(x - 1)))` in float, and `q(x - 1)` itself in integers, `q` being int8 with
-/// scale 0.5 and zero point 0. One region lies between the subtraction and the cosine.
+/// `y = cosh(relu(q(x - 1)))` in float, and `q(x - 1)` itself in integers, `q` being int8 with
+/// scale 0.5 and zero point 0. One region lies between the subtraction and the hyperbolic cosine.
 pub fn integers_between_floats() -> Vec<u8> {
     let four = [Dim::Fixed(1), Dim::Fixed(4)];
     Graph::default()
@@ -141,27 +141,27 @@ pub fn integers_between_floats() -> Vec<u8> {
         .node("Relu", "rectify", &["r"], &["above"])
         .node("QuantizeLinear", "p", &["above", "scale", "zero"], &["p"])
         .node("DequantizeLinear", "s", &["p", "scale", "zero"], &["s"])
-        .node("Cos", "wave", &["s"], &["y"])
+        .node("Cosh", "wave", &["s"], &["y"])
         .output("y", FLOAT, &four)
         .output("q", INT8, &four)
         .file()
 }
 
-/// A quantized model with a cosine in it, which the integer engine does not have.
+/// A quantized model with a hyperbolic cosine in it, which the integer engine does not have.
 pub fn quantized_model_with_a_cosine() -> Vec<u8> {
-    quantized("Cos", "wave")
+    quantized("Cosh", "wave")
 }
 
-/// The same with a sine behind it, between its own DequantizeLinear and QuantizeLinear.
+/// The same with a hyperbolic sine behind it, between its own DequantizeLinear and QuantizeLinear.
 pub fn quantized_model_with_two_foreign_operators() -> Vec<u8> {
-    quantized_graph("Cos", "wave")
+    quantized_graph("Cosh", "wave")
         .node(
             "DequantizeLinear",
             "again",
             &["q", "scale", "zero"],
             &["real again"],
         )
-        .node("Sin", "other wave", &["real again"], &["other result"])
+        .node("Sinh", "other wave", &["real again"], &["other result"])
         .node(
             "QuantizeLinear",
             "to the end",
