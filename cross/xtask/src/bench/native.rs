@@ -97,7 +97,8 @@ fn build() -> anyhow::Result<PathBuf> {
         &workspace::root().join("firmware"),
     )
     .args(["build", "-q", "--release", "-p", "count"])
-    .args(["--target", TRIPLE, "--features", EVERY_OPERATOR])
+    .args(["--target", TRIPLE, "--features"])
+    .arg(format!("{EVERY_OPERATOR},sanderling-engine/std"))
     .env("CARGO_TARGET_DIR", &target)
     .without("RUSTFLAGS")
     .without("CARGO_ENCODED_RUSTFLAGS")

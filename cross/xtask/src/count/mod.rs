@@ -255,10 +255,11 @@ impl Subject {
         let about = firmware::inspect(&path)?;
         let plan = fs::read(&path).context("cannot read the plan")?;
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
-        // On Linux the code is mostly the standard library's, and one build serves all plans.
-        let features = match how.every_operator || !board.is_microcontroller() {
-            true => EVERY_OPERATOR.to_string(),
-            false => firmware::features(&about)?,
+        let features = match (how.every_operator, board.is_microcontroller()) {
+            // The code is mostly the standard library's, and one build serves all plans.
+            (_, false) => format!("{EVERY_OPERATOR},sanderling-engine/std"),
+            (true, true) => EVERY_OPERATOR.to_string(),
+            (false, true) => firmware::features(&about)?,
         };
         let program = image::build(board, &features)?;
         let run = program.run(board, &plan, &input, how.steps, folder.path(), how.deadline)?;
