@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::peers::{Live, Stored};
 use super::{NATIVE, Peer, Row};
-use crate::count::{EVERY_OPERATOR, Subject, compile};
+use crate::count::{EVERY_OPERATOR, Subject, compile, image};
 use crate::process::Job;
 use crate::{firmware, workspace};
 
@@ -99,6 +99,7 @@ fn build() -> anyhow::Result<PathBuf> {
     .args(["build", "-q", "--release", "-p", "count"])
     .args(["--target", TRIPLE, "--features"])
     .arg(format!("{EVERY_OPERATOR},sanderling-engine/std"))
+    .args(image::for_linux())
     .env("CARGO_TARGET_DIR", &target)
     .without("RUSTFLAGS")
     .without("CARGO_ENCODED_RUSTFLAGS")

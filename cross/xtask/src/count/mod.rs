@@ -10,7 +10,7 @@ pub mod board;
 pub mod budget;
 mod elf;
 pub mod frame;
-mod image;
+pub mod image;
 mod plugin;
 
 use std::fs;
