@@ -118,6 +118,34 @@ fn a_crate_uses_only_crates_in_rows_above_it() {
 }
 
 #[test]
+fn each_operator_stands_behind_the_feature_of_its_name() {
+    let mut offenders = Vec::new();
+    for name in ["plan", "engine"] {
+        let manifest = manifest(&root().join("runtime").join(name).join("Cargo.toml"));
+        let features = manifest["features"].as_table().unwrap();
+        for operator in (1..=u8::MAX).filter_map(sanderling_plan::Operator::name_of) {
+            if !features.contains_key(operator) {
+                offenders.push(format!(
+                    "runtime/{name}/Cargo.toml has no feature {operator}"
+                ));
+            }
+        }
+    }
+    let manifest = manifest(&root().join("runtime/plan/Cargo.toml"));
+    let every = manifest["features"]["every-operator"].as_array().unwrap();
+    let all: Vec<&str> = every.iter().filter_map(toml::Value::as_str).collect();
+    for operator in (1..=u8::MAX).filter_map(sanderling_plan::Operator::name_of) {
+        if !all.contains(&operator) {
+            offenders.push(format!("every-operator of runtime/plan lacks {operator}"));
+        }
+    }
+    none(
+        "each operator stands behind the feature of its name",
+        offenders,
+    );
+}
+
+#[test]
 fn xtask_uses_no_runtime_crate() {
     let manifest = manifest(&root().join("cross/xtask/Cargo.toml"));
     let used: Vec<String> = manifest["dependencies"]

@@ -1,7 +1,6 @@
 //! Firmware images: compile a model to a plan, build the image around it, run it
 //! under QEMU, and read what it printed and computed.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -128,18 +127,17 @@ pub fn inspect(plan: &Path) -> anyhow::Result<Value> {
 
 /// The engine's features, as an argument for cargo, that a plan so described needs.
 pub fn features(about: &Value) -> anyhow::Result<String> {
-    let steps = about["steps"].as_array();
-    let operators: BTreeSet<&str> = steps
-        .and_then(|steps| steps.iter().map(|step| step["operator"].as_str()).collect())
-        .context("the description of the plan names no operators")?;
     // The processor's own loops are built in, those that run everywhere where they are needed.
-    let generic = (about["target"] == "generic").then_some("generic");
-    let features: Vec<String> = operators
-        .iter()
-        .copied()
-        .chain(generic)
-        .map(|feature| format!("sanderling-engine/{feature}"))
-        .collect();
+    let generic = (about["target"] == "generic").then_some("sanderling-engine/generic");
+    let features = about["features"].as_array();
+    let features: Vec<String> = features
+        .and_then(|features| {
+            let named = |feature: &Value| Some(format!("sanderling-engine/{}", feature.as_str()?));
+            features.iter().map(named).collect()
+        })
+        .context("the description of the plan names no features")?;
+    let generic = generic.map(str::to_owned);
+    let features: Vec<String> = features.into_iter().chain(generic).collect();
     Ok(features.join(","))
 }
 

@@ -7,6 +7,7 @@
 
 mod aarch64;
 mod agent_build;
+mod bench;
 mod board;
 mod compare;
 mod count;
@@ -52,6 +53,8 @@ enum Task {
     Build(agent_build::Options),
     /// Run a model's frames on a microcontroller under QEMU
     Board(board::Options),
+    /// Set the engine beside others: instructions on the boards, time on this machine
+    Bench(bench::Options),
     /// Count the instructions of an inference on a board under QEMU, and the bytes it takes
     Count(count::Options),
     /// Show the main job: two robots and a microcontroller, a model replaced over MQTT
@@ -69,6 +72,7 @@ fn main() {
         Task::Test(options) => test::run(&options),
         Task::Build(options) => agent_build::run(&options),
         Task::Board(options) => board::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Count(options) => count::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::LintFirmware => lint::run(),

@@ -24,7 +24,23 @@ pub fn has_module(module: &str) -> bool {
 /// The environment's Python, after making sure that the environment has what
 /// `models/requirements.txt` lists (and `requirements-train.txt` when `train`).
 pub fn environment(train: bool) -> anyhow::Result<PathBuf> {
-    let folder = workspace::cache()?.join("venv");
+    let models = workspace::root().join("models");
+    let lists = ["requirements.txt", "requirements-train.txt"].map(|list| models.join(list));
+    made("venv", &lists[..if train { 2 } else { 1 }])
+}
+
+/// The Python of the engines that this project is compared with, in an environment of
+/// their own: they want other versions of the same packages.
+pub fn peers() -> anyhow::Result<PathBuf> {
+    made(
+        "venv-peers",
+        &[workspace::root().join("cross/peers/requirements.txt")],
+    )
+}
+
+/// The Python of the environment `name` with the packages of `lists`.
+fn made(name: &str, lists: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    let folder = workspace::cache()?.join(name);
     let python = folder.join("bin/python");
     if !python.is_file() {
         say(format!(
@@ -37,10 +53,8 @@ pub fn environment(train: bool) -> anyhow::Result<PathBuf> {
             .deadline(120)
             .output()?;
     }
-    let models = workspace::root().join("models");
-    let lists = ["requirements.txt", "requirements-train.txt"];
-    for list in lists.iter().take(if train { 2 } else { 1 }) {
-        install(&python, &folder, &models.join(list))?;
+    for list in lists {
+        install(&python, &folder, list)?;
     }
     Ok(python)
 }

@@ -6,6 +6,7 @@ use crate::memory::Operands;
 use crate::operators;
 use crate::spread::{Alone, Spread};
 use sanderling_plan::golden::Part;
+use sanderling_plan::step::stream;
 use sanderling_plan::{ALIGNMENT, Plan, Target};
 
 /// A plan and the arena it runs in.
@@ -86,7 +87,10 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     ///
     /// Only when the bytes behind the plan or the arena changed; see [`RunError`].
     pub fn run(&mut self) -> Result<(), RunError> {
-        self.run_with(&Alone, &mut [])
+        let (plan, arena) = (self.plan.view(), self.arena.as_mut());
+        (0..plan.step_count()).try_for_each(|index| {
+            alone(self.isa, &plan, index, arena).ok_or(RunError { step: index })
+        })
     }
 
     /// The same with steps of much work spread over threads. `scratch`, which starts at a
@@ -97,7 +101,10 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     ///
     /// As for [`run`](Self::run).
     pub fn run_with(&mut self, spread: &impl Spread, scratch: &mut [u8]) -> Result<(), RunError> {
-        (0..self.plan.step_count()).try_for_each(|index| self.one_step(index, spread, scratch))
+        let (plan, arena) = (self.plan.view(), self.arena.as_mut());
+        (0..plan.step_count()).try_for_each(|index| {
+            step(self.isa, &plan, index, arena, spread, scratch).ok_or(RunError { step: index })
+        })
     }
 
     /// Runs step number `index` alone, for whoever times steps or spreads them. The
@@ -108,26 +115,7 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
     ///
     /// There is no such step, or as for [`run`](Self::run).
     pub fn run_step(&mut self, index: usize) -> Result<(), RunError> {
-        self.one_step(index, &Alone, &mut [])
-    }
-
-    fn one_step(
-        &mut self,
-        index: usize,
-        spread: &impl Spread,
-        scratch: &mut [u8],
-    ) -> Result<(), RunError> {
-        let step = self.plan.step(index).ok_or(RunError { step: index })?;
-        if step.stream > 0 {
-            // The first step of a stream runs all of it.
-            return match step.position {
-                0 => operators::stream(self.isa, &self.plan, index, self.arena.as_mut())
-                    .ok_or(RunError { step: index }),
-                _ => Ok(()),
-            };
-        }
-        Operands::of(&self.plan, &step, self.arena.as_mut(), scratch)
-            .and_then(|operands| operators::run(self.isa, &step.operator, operands, spread))
+        alone(self.isa, &self.plan.view(), index, self.arena.as_mut())
             .ok_or(RunError { step: index })
     }
 
@@ -183,4 +171,32 @@ impl<B: AsRef<[u8]>, A: AsRef<[u8]> + AsMut<[u8]>> Engine<B, A> {
         }
         Ok(())
     }
+}
+
+/// Runs step number `index` on this thread. Not generic: a program holds this code once.
+#[inline(never)]
+fn alone(isa: Isa, plan: &Plan<&[u8]>, index: usize, arena: &mut [u8]) -> Option<()> {
+    step(isa, plan, index, arena, &Alone, &mut [])
+}
+
+/// Runs step number `index`, its work spread by `spread`.
+fn step(
+    isa: Isa,
+    plan: &Plan<&[u8]>,
+    index: usize,
+    arena: &mut [u8],
+    spread: &impl Spread,
+    scratch: &mut [u8],
+) -> Option<()> {
+    let step = plan.step(index)?;
+    if step.stream > 0 {
+        // The first step of a stream runs all of it.
+        return match step.position {
+            0 if stream::BUILT_IN => operators::stream(isa, plan, index, arena),
+            0 => None,
+            _ => Some(()),
+        };
+    }
+    let operands = Operands::of(plan, &step, arena, scratch)?;
+    operators::run(isa, &step.operator, operands, spread)
 }

@@ -44,6 +44,9 @@ pub enum StepFault {
     UnknownOperator(u8),
     /// The operator of this number is behind a feature that this build leaves out.
     NotBuiltIn(u8),
+    /// The step belongs to a stream, and streams are behind a feature that this build
+    /// leaves out.
+    StreamNotBuiltIn,
     /// An operand that the operator needs is absent, or names no tensor.
     Operand,
     /// An operand has a dtype that the operator does not take.
@@ -87,7 +90,7 @@ impl fmt::Display for PlanError {
             Self::Tensor(id) => write!(f, "plan is corrupt: tensor {id} does not fit"),
             Self::Step {
                 index,
-                fault: fault @ StepFault::NotBuiltIn(_),
+                fault: fault @ (StepFault::NotBuiltIn(_) | StepFault::StreamNotBuiltIn),
             } => write!(f, "step {index}: {fault}"),
             Self::Step { index, fault } => write!(f, "plan is corrupt: step {index}: {fault}"),
             Self::Io => f.write_str("plan is corrupt: its inputs and outputs do not fit"),
@@ -108,6 +111,10 @@ impl fmt::Display for StepFault {
                      build it with the feature `{name}` of sanderling-engine"
                 )
             }
+            Self::StreamNotBuiltIn => f.write_str(
+                "streams are not built into this program; \
+                 build it with the feature `stream` of sanderling-engine",
+            ),
             Self::Operand => f.write_str("operand missing or unknown"),
             Self::Dtype => f.write_str("operand has the wrong dtype"),
             Self::Shape => f.write_str("shapes do not fit"),

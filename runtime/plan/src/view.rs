@@ -29,48 +29,35 @@ impl<B: AsRef<[u8]>> Plan<B> {
     ///
     /// The first thing found wrong; see [`PlanError`].
     pub fn new(bytes: B) -> Result<Self, PlanError> {
-        let raw = bytes.as_ref();
-        let missing = PlanError::Truncated {
-            need: header::BYTES as u32,
-            have: raw.len() as u32,
-        };
-        if raw.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
-            return Err(PlanError::NotAPlan);
-        }
-        let version = u16_at(raw, header::field::VERSION).ok_or(missing)?;
-        if version != VERSION {
-            return Err(PlanError::Version(version));
-        }
-        if raw.len() < header::BYTES {
-            return Err(missing);
-        }
-        if !(raw.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
-            return Err(PlanError::Misaligned);
-        }
-        let target_byte = *raw.get(header::field::TARGET).ok_or(missing)?;
-        let target = Target::from_byte(target_byte).ok_or(PlanError::UnknownTarget(target_byte))?;
-        let total = u32_at(raw, header::field::TOTAL).ok_or(missing)?;
-        if raw.len() < total as usize {
-            return Err(PlanError::Truncated {
-                need: total,
-                have: raw.len() as u32,
-            });
-        }
-        let arena_bytes = u32_at(raw, header::field::ARENA).ok_or(missing)?;
-        let sections = sections(raw, total)?;
-        let mut plan = Plan {
+        let checked = check(bytes.as_ref())?;
+        let Plan {
+            target,
+            arena_bytes,
+            sections,
+            inputs,
+            outputs,
+            ..
+        } = checked;
+        Ok(Plan {
             bytes,
             target,
             arena_bytes,
             sections,
-            inputs: 0,
-            outputs: 0,
-        };
-        plan.check_tensors()?;
-        (plan.inputs, plan.outputs) = plan.check_io()?;
-        plan.check_steps()?;
-        plan.check_golden()?;
-        Ok(plan)
+            inputs,
+            outputs,
+        })
+    }
+
+    /// The same plan over borrowed bytes, for code that is to be there only once.
+    pub fn view(&self) -> Plan<&[u8]> {
+        Plan {
+            bytes: self.bytes.as_ref(),
+            target: self.target,
+            arena_bytes: self.arena_bytes,
+            sections: self.sections,
+            inputs: self.inputs,
+            outputs: self.outputs,
+        }
     }
 
     /// The bytes of the plan, without anything that follows it.
@@ -336,6 +323,54 @@ impl<B: AsRef<[u8]>> Plan<B> {
             Err(PlanError::Golden)
         }
     }
+}
+
+/// Does what [`Plan::new`] says. Not generic: a program holds this code once, built as
+/// this crate is, whatever its plans' bytes lie in.
+#[inline(never)]
+fn check(bytes: &[u8]) -> Result<Plan<&[u8]>, PlanError> {
+    let raw = bytes;
+    let missing = PlanError::Truncated {
+        need: header::BYTES as u32,
+        have: raw.len() as u32,
+    };
+    if raw.get(..MAGIC.len()).is_some_and(|magic| magic != MAGIC) {
+        return Err(PlanError::NotAPlan);
+    }
+    let version = u16_at(raw, header::field::VERSION).ok_or(missing)?;
+    if version != VERSION {
+        return Err(PlanError::Version(version));
+    }
+    if raw.len() < header::BYTES {
+        return Err(missing);
+    }
+    if !(raw.as_ptr() as usize).is_multiple_of(ALIGNMENT) {
+        return Err(PlanError::Misaligned);
+    }
+    let target_byte = *raw.get(header::field::TARGET).ok_or(missing)?;
+    let target = Target::from_byte(target_byte).ok_or(PlanError::UnknownTarget(target_byte))?;
+    let total = u32_at(raw, header::field::TOTAL).ok_or(missing)?;
+    if raw.len() < total as usize {
+        return Err(PlanError::Truncated {
+            need: total,
+            have: raw.len() as u32,
+        });
+    }
+    let arena_bytes = u32_at(raw, header::field::ARENA).ok_or(missing)?;
+    let sections = sections(raw, total)?;
+    let mut plan = Plan {
+        bytes,
+        target,
+        arena_bytes,
+        sections,
+        inputs: 0,
+        outputs: 0,
+    };
+    plan.check_tensors()?;
+    (plan.inputs, plan.outputs) = plan.check_io()?;
+    plan.check_steps()?;
+    plan.check_golden()?;
+    Ok(plan)
 }
 
 /// Reads the section table: each section aligned, inside the plan, and after the header.

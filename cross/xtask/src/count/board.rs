@@ -75,7 +75,7 @@ pub const BOARDS: [Board; 4] = [
         processor: "Cortex-A76",
         triple: "aarch64-unknown-linux-musl",
         packing: "aarch64-dotprod",
-        flags: "-C relocation-model=static -C target-feature=+dotprod",
+        flags: "-C relocation-model=static",
         emulator: Emulator::Processor("cortex-a76"),
         // SDOT: four lanes of four products.
         macs_per_instruction: 16,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::board::{BOARDS, Board, Emulator};
+use super::board::{BOARDS, Board};
 use super::frame::Source;
 use super::{Count, How, Subject};
 use crate::outcome::Tally;
@@ -157,11 +157,11 @@ fn every_operator(board: &Board) -> anyhow::Result<u64> {
 }
 
 fn line(board: &Board, count: &Count) -> String {
-    let text = match board.emulator {
-        Emulator::Machine { .. } => {
+    let text = match board.is_microcontroller() {
+        true => {
             format!(", text = {}", underscored(with_margin(count.text_bytes)))
         }
-        Emulator::Processor(_) => String::new(),
+        false => String::new(),
     };
     format!(
         "{} = {{ instructions = {}, arena = {}{text} }}\n",

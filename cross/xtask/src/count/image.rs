@@ -35,7 +35,7 @@ pub struct Run {
 /// Builds the program for `board` with `features` of the engine.
 pub fn build(board: &Board, features: &str) -> anyhow::Result<Program> {
     let target = workspace::target()?.join("count").join(board.name);
-    Job::cargo(
+    let mut job = Job::cargo(
         format!("building what is counted on {}", board.name),
         &workspace::root().join("firmware"),
     )
@@ -53,13 +53,27 @@ pub fn build(board: &Board, features: &str) -> anyhow::Result<Program> {
     .env("CARGO_TARGET_DIR", &target)
     .env("RUSTFLAGS", board.flags)
     .without("CARGO_ENCODED_RUSTFLAGS")
-    .deadline(BUILD_DEADLINE)
-    .output()?;
+    .deadline(BUILD_DEADLINE);
+    if !board.is_microcontroller() {
+        job = job.args(for_linux());
+    }
+    job.output()?;
     let path = target.join(board.triple).join("release/count");
     Ok(Program {
         image: Image::read(&path)?,
         path,
     })
+}
+
+/// Cargo's arguments that build everything for speed, as the agent is, where the
+/// firmware's own profile builds for size.
+pub fn for_linux() -> impl Iterator<Item = String> {
+    ["\"*\"", "sanderling-plan", "sanderling-engine"]
+        .into_iter()
+        .flat_map(|package| {
+            let level = format!("profile.release.package.{package}.opt-level=3");
+            ["--config".to_string(), level]
+        })
 }
 
 impl Program {

@@ -6,11 +6,11 @@
 //! compare kernels, not clocks. A count stands only when the outputs are bit for bit what
 //! the engine gives on this machine.
 
-mod board;
+pub mod board;
 pub mod budget;
 mod elf;
-mod frame;
-mod image;
+pub mod frame;
+pub mod image;
 mod plugin;
 
 use std::fs;
@@ -38,7 +38,7 @@ Examples:
 Instructions are not cycles: QEMU has no caches, no pipeline, and no wait states.";
 
 /// The engine's feature that stands for all operators.
-const EVERY_OPERATOR: &str = "sanderling-engine/every-operator";
+pub const EVERY_OPERATOR: &str = "sanderling-engine/every-operator";
 
 /// What to count and where.
 #[derive(clap::Args)]
@@ -151,6 +151,7 @@ impl<'a> How<'a> {
 pub struct Subject {
     model: PathBuf,
     source: Source,
+    inputs: Vec<Port>,
     frames: Vec<Array>,
     digest: String,
 }
@@ -229,9 +230,22 @@ impl Subject {
         Ok(Subject {
             model: model.to_path_buf(),
             source,
+            inputs,
             frames,
             digest,
         })
+    }
+
+    /// Writes the raw bytes of all inputs.
+    pub fn write_input(&self, path: &Path) -> anyhow::Result<()> {
+        let bytes: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
+        fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Writes the frames as `.npz`, named as the inputs; `input` where there is only one.
+    pub fn write_frames(&self, path: &Path) -> anyhow::Result<()> {
+        let names = names(&self.inputs, "input");
+        npz::write_all(path, &names.zip(&self.frames).collect::<Vec<_>>())
     }
 
     /// Counts one inference on `board`.
@@ -241,9 +255,11 @@ impl Subject {
         let about = firmware::inspect(&path)?;
         let plan = fs::read(&path).context("cannot read the plan")?;
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
-        let features = match how.every_operator {
-            true => EVERY_OPERATOR.to_string(),
-            false => firmware::features(&about)?,
+        let features = match (how.every_operator, board.is_microcontroller()) {
+            // The code is mostly the standard library's, and one build serves all plans.
+            (_, false) => format!("{EVERY_OPERATOR},sanderling-engine/std"),
+            (true, true) => EVERY_OPERATOR.to_string(),
+            (false, true) => firmware::features(&about)?,
         };
         let program = image::build(board, &features)?;
         let run = program.run(board, &plan, &input, how.steps, folder.path(), how.deadline)?;
@@ -381,7 +397,7 @@ impl Count {
 }
 
 /// The plan of `model` without golden vectors, which say nothing about the engine's needs.
-fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+pub fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let plan = folder.join(format!("{packing}.plan"));
     Job::new(
         format!("compiling {}", workspace::short(model)),
@@ -405,12 +421,7 @@ fn host_digest(
     folder: &Path,
 ) -> anyhow::Result<String> {
     let [from, to] = ["host-in.npz", "host-out.npz"].map(|name| folder.join(name));
-    let single = inputs.len() == 1;
-    let named: Vec<(&str, &Array)> = inputs
-        .iter()
-        .map(|port| if single { "input" } else { &port.name })
-        .zip(frames)
-        .collect();
+    let named: Vec<(&str, &Array)> = names(inputs, "input").zip(frames).collect();
     npz::write_all(&from, &named)?;
     Job::new(
         format!("running {} here", workspace::short(model)),
@@ -425,15 +436,18 @@ fn host_digest(
     .deadline(300)
     .output()?;
     let mut digest = Sha256::new();
-    for port in outputs {
-        let name = if outputs.len() == 1 {
-            "output"
-        } else {
-            &port.name
-        };
+    for name in names(outputs, "output") {
         digest.update(npz::read(&to, name)?.bytes);
     }
     Ok(hex(&digest.finalize()))
+}
+
+/// What arrays are called: as the ports, or `only` where there is one.
+fn names<'a>(ports: &'a [Port], only: &'a str) -> impl Iterator<Item = &'a str> {
+    let single = ports.len() == 1;
+    ports
+        .iter()
+        .map(move |port| if single { only } else { port.name.as_str() })
 }
 
 fn hex(bytes: &[u8]) -> String {

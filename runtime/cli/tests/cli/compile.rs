@@ -140,3 +140,18 @@ fn compiling_a_plan_is_refused() {
     sanderling(&["compile", &model, "-o", &plan, "--json"]).json();
     sanderling(&["compile", &plan, "-o", &plan]).fails(1, &["is a plan already"]);
 }
+
+#[test]
+fn a_profile_has_every_step_and_their_shares_make_one() {
+    let scratch = Scratch::new();
+    let model = scratch.put("m.onnx", &onnx_file::integer_model());
+    let json = sanderling(&["inspect", &model, "--profile", "--json"]).json();
+    let profile = &json["profile"];
+    assert_eq!(profile["unit"], "ns", "{profile}");
+    let steps = profile["steps"].as_array().expect("a list");
+    assert_eq!(steps.len(), json["steps"].as_array().expect("a list").len());
+    let sum: f64 = steps.iter().filter_map(|step| step["share"].as_f64()).sum();
+    assert!((sum - 1.0).abs() < 1e-6, "{profile}");
+    let text = sanderling(&["inspect", &model, "--profile"]);
+    assert!(text.stdout.contains("MACs/ns"), "{}", text.stdout);
+}

@@ -15,6 +15,9 @@ use super::conv::Conv;
 use crate::{Place, Plan, Step, StepFault};
 use core::ops::Range;
 
+/// Whether this build runs streams: they stand behind the feature `stream`.
+pub const BUILT_IN: bool = cfg!(feature = "stream");
+
 /// Most steps of a stream.
 pub const MAX_STEPS: usize = 8;
 
@@ -37,6 +40,10 @@ pub(crate) fn check<B: AsRef<[u8]>>(plan: &Plan<B>, index: usize) -> Result<(), 
         require(step.position == 0, StepFault::Stream)?;
         let mut operands = step.inputs().iter().chain([&step.output]);
         return require(operands.all(|&id| rows(id) == Some(0)), StepFault::Stream);
+    }
+    require(BUILT_IN, StepFault::StreamNotBuiltIn)?;
+    if !BUILT_IN {
+        return Ok(());
     }
     let (count, position) = (usize::from(step.stream), usize::from(step.position));
     require((2..=MAX_STEPS).contains(&count), StepFault::Stream)?;

@@ -18,7 +18,7 @@ use sanderling_executor::{AlignedBytes, Choice, Model, TensorInfo, is_plan};
 use sanderling_plan::{Place, Plan, Target};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
 
@@ -163,6 +163,7 @@ impl Inspect {
             "self_test": here.word(),
             "inputs": ports(&inputs(plan)),
             "outputs": ports(&outputs(plan)),
+            "features": features(plan),
             "steps": rows,
             "tensors": tensors(plan),
         });
@@ -209,6 +210,19 @@ impl Inspect {
         });
         Answer::new(text, json)
     }
+}
+
+/// The features that an engine needs to run it.
+fn features(plan: &Plan<AlignedBytes>) -> BTreeSet<&'static str> {
+    plan.steps()
+        .flat_map(|step| {
+            [
+                Some(step.operator.name()),
+                (step.stream > 0).then_some("stream"),
+            ]
+        })
+        .flatten()
+        .collect()
 }
 
 /// What the golden vectors show on this machine.
