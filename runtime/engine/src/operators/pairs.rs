@@ -33,6 +33,8 @@ fn operand<'a>(input: &Input<'a>, from: usize, y: &[i8], copied: &'a mut [i8]) -
     match input.source {
         Source::Bytes(bytes) => signed(bytes).get(from..from.checked_add(y.len())?),
         Source::Output(_) => {
+            // As long as the others: loops split each of them into blocks and a rest.
+            let copied = copied.get_mut(..y.len())?;
             copy(copied, y);
             Some(copied)
         }
