@@ -34,18 +34,23 @@ impl<K: Kernel> Windows<'_, K> {
         Some(())
     }
 
-    /// [`gather`](Self::gather) for one pixel by way of the bytes `staged`, where
-    /// neighbouring taps of a row are neighbours in memory.
+    /// [`gather`](Self::gather) for one pixel by way of the bytes `staged`.
     pub(super) fn stage(
         &self,
         x: InputRows<'_>,
         (oy, ox): (usize, usize),
+        group: usize,
         staged: &mut [i8; STAGE],
         (tile, pixel): (&mut [K::Activation], usize),
     ) -> Option<()> {
         let row = K::DENSE.row(self.k)?;
         let (window, rest) = staged.get_mut(..row)?.split_at_mut_checked(self.k)?;
         rest.fill(0);
+        if !self.adjacent {
+            self.stage_taps(x, (oy, ox), group, window)?;
+            K::put(tile, row, pixel, 0, staged.get(..row)?);
+            return Some(());
+        }
         let (axis, taps_row) = (&self.columns, self.taps_row);
         // The taps `first..end` lie inside.
         let start = (ox as u32).wrapping_mul(axis.stride).wrapping_sub(axis.pad) as i32;
@@ -73,6 +78,35 @@ impl<K: Kernel> Windows<'_, K> {
             }
         }
         K::put(tile, row, pixel, 0, staged.get(..row)?);
+        Some(())
+    }
+
+    /// The window of one pixel, tap by tap.
+    fn stage_taps(
+        &self,
+        x: InputRows<'_>,
+        (oy, ox): (usize, usize),
+        group: usize,
+        window: &mut [i8],
+    ) -> Option<()> {
+        let channel = group.checked_mul(self.group_in)?;
+        let rows = window.chunks_exact_mut(self.taps_row.max(1));
+        for (ky, to) in (0..self.rows.kernel).zip(rows) {
+            let Some(iy) = self.rows.tap(oy as u32, ky) else {
+                to.fill(self.zero_point);
+                continue;
+            };
+            let x = x.row(iy)?;
+            let taps = to.chunks_exact_mut(self.group_in.max(1));
+            for (kx, to) in (0..self.columns.kernel).zip(taps) {
+                if let Some(ix) = self.columns.tap(ox as u32, kx) {
+                    let start = ix.checked_mul(self.channels_in)?.checked_add(channel)?;
+                    K::stage(to, x.get(start..start.checked_add(self.group_in)?)?);
+                } else {
+                    to.fill(self.zero_point);
+                }
+            }
+        }
         Some(())
     }
 }
