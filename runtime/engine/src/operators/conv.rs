@@ -313,14 +313,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
         }
         let row = K::DENSE.row(self.k)?;
         if self.staged {
-            for pixel in 0..count {
-                self.stage(x, (oy, ox), group, staged, (&mut *tile, pixel))?;
-                ox += 1;
-                if ox == self.width_out {
-                    (oy, ox) = (oy + 1, 0);
-                }
-            }
-            return Some((oy, ox));
+            return self.gather_staged(x, (oy, ox), count, group, (tile, staged));
         }
         let end = ox.checked_add(count)?;
         if self.adjacent
