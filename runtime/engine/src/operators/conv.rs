@@ -211,9 +211,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
                 .conv_scratch_bytes(p, w as usize, channels_in)
                 .map(|_| p),
             inside: Axis::columns(p, w).outputs_inside(to[2]),
-            staged: p.dilation_w == 1
-                && groups == 1
-                && !channels_in.is_multiple_of(K::DENSE.depth.max(1))
+            staged: !(channels_in / groups.max(1)).is_multiple_of(K::DENSE.depth.max(1))
                 && K::DENSE.row(k)? <= K::STAGED.min(STAGE),
             taps_row: (p.kernel_w as usize).checked_mul(channels_in / groups.max(1))?,
             zero_point: p.input_zero_point as i8,
@@ -315,14 +313,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
         }
         let row = K::DENSE.row(self.k)?;
         if self.staged {
-            for pixel in 0..count {
-                self.stage(x, (oy, ox), staged, (&mut *tile, pixel))?;
-                ox += 1;
-                if ox == self.width_out {
-                    (oy, ox) = (oy + 1, 0);
-                }
-            }
-            return Some((oy, ox));
+            return self.gather_staged(x, (oy, ox), count, group, (tile, staged));
         }
         let end = ox.checked_add(count)?;
         if self.adjacent

@@ -7,6 +7,7 @@ use crate::operators::rows::InputRows;
 impl<K: Kernel> Windows<'_, K> {
     /// [`gather`](Self::gather) for pixels of one output row whose windows reach over
     /// neither the left nor the right border, of a convolution with one group.
+    #[inline(never)]
     pub(super) fn gather_inside(
         &self,
         x: InputRows<'_>,
@@ -34,18 +35,50 @@ impl<K: Kernel> Windows<'_, K> {
         Some(())
     }
 
-    /// [`gather`](Self::gather) for one pixel by way of the bytes `staged`, where
-    /// neighbouring taps of a row are neighbours in memory.
-    pub(super) fn stage(
+    /// [`gather`](Self::gather) by way of bytes.
+    #[inline(never)]
+    pub(super) fn gather_staged(
+        &self,
+        x: InputRows<'_>,
+        (mut oy, mut ox): (usize, usize),
+        count: usize,
+        group: usize,
+        (tile, staged): (&mut [K::Activation], &mut [i8; STAGE]),
+    ) -> Option<(usize, usize)> {
+        let row = K::DENSE.row(self.k)?;
+        // All pixels' windows, where there is room for them.
+        let together = row.checked_mul(count)? <= STAGE;
+        for pixel in 0..count {
+            let start = if together { pixel * row } else { 0 };
+            let window = staged.get_mut(start..start.checked_add(row)?)?;
+            self.stage(x, (oy, ox), group, window)?;
+            if !together {
+                K::put(tile, row, pixel, 0, window);
+            }
+            ox += 1;
+            if ox == self.width_out {
+                (oy, ox) = (oy + 1, 0);
+            }
+        }
+        if together {
+            K::put_strip(tile, row, 0, 0, staged, [count, row, row]);
+        }
+        Some((oy, ox))
+    }
+
+    /// The window of one pixel, filled up with zeros.
+    fn stage(
         &self,
         x: InputRows<'_>,
         (oy, ox): (usize, usize),
-        staged: &mut [i8; STAGE],
-        (tile, pixel): (&mut [K::Activation], usize),
+        group: usize,
+        window: &mut [i8],
     ) -> Option<()> {
-        let row = K::DENSE.row(self.k)?;
-        let (window, rest) = staged.get_mut(..row)?.split_at_mut_checked(self.k)?;
+        let (window, rest) = window.split_at_mut_checked(self.k)?;
         rest.fill(0);
+        if !self.adjacent {
+            return self.stage_taps(x, (oy, ox), group, window);
+        }
         let (axis, taps_row) = (&self.columns, self.taps_row);
         // The taps `first..end` lie inside.
         let start = (ox as u32).wrapping_mul(axis.stride).wrapping_sub(axis.pad) as i32;
@@ -72,7 +105,35 @@ impl<K: Kernel> Windows<'_, K> {
                 at += taps_row;
             }
         }
-        K::put(tile, row, pixel, 0, staged.get(..row)?);
+        Some(())
+    }
+
+    /// The window of one pixel, tap by tap.
+    fn stage_taps(
+        &self,
+        x: InputRows<'_>,
+        (oy, ox): (usize, usize),
+        group: usize,
+        window: &mut [i8],
+    ) -> Option<()> {
+        let channel = group.checked_mul(self.group_in)?;
+        let rows = window.chunks_exact_mut(self.taps_row.max(1));
+        for (ky, to) in (0..self.rows.kernel).zip(rows) {
+            let Some(iy) = self.rows.tap(oy as u32, ky) else {
+                to.fill(self.zero_point);
+                continue;
+            };
+            let x = x.row(iy)?;
+            let taps = to.chunks_exact_mut(self.group_in.max(1));
+            for (kx, to) in (0..self.columns.kernel).zip(taps) {
+                if let Some(ix) = self.columns.tap(ox as u32, kx) {
+                    let start = ix.checked_mul(self.channels_in)?.checked_add(channel)?;
+                    K::stage(to, x.get(start..start.checked_add(self.group_in)?)?);
+                } else {
+                    to.fill(self.zero_point);
+                }
+            }
+        }
         Some(())
     }
 }
