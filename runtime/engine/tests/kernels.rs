@@ -7,7 +7,7 @@ mod case;
 #[allow(dead_code, reason = "only the numbers are drawn from it")]
 mod single;
 
-use case::{Along, Case, conv_case, fully_connected_case};
+use case::{Along, Case, Kind, conv_case, fully_connected_case};
 use sanderling_engine::targets;
 use sanderling_plan::Target;
 use single::{Draw, cases};
@@ -174,7 +174,7 @@ fn requantization_of_extremes_agrees() {
                 false => random as i32 >> (random >> 59),
             };
         }
-        case.check(seed);
+        check(&case, seed);
     }
 }
 
