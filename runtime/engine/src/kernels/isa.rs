@@ -64,14 +64,12 @@ impl Isa {
         a: Option<&[i8]>,
         b: Option<&[i8]>,
     ) -> Option<()> {
-        match self {
-            #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
-            Self::Mve if super::armv8_1m_mve::adds(sum) => super::armv8_1m_mve::add(sum, y, a, b),
-            _ => {
-                let _ = (sum, y, a, b);
-                None
-            }
+        #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]
+        if self == Self::Mve && super::armv8_1m_mve::adds(sum) {
+            return super::armv8_1m_mve::add(sum, y, a, b);
         }
+        let _ = (sum, y, a, b);
+        None
     }
 
     /// Adds the columns of `x`, rows of as many values as `acc` has, to `acc`; `None` where

@@ -335,6 +335,10 @@ pub(crate) struct DepthwiseRow<'a> {
     /// The input row, `[w][channels]`, under each kernel row; `None` in the padding.
     pub(crate) rows: &'a dyn Fn(u32) -> Option<&'a [i8]>,
     /// Whether scratch holds nothing yet of what this image's rows keep there.
+    #[cfg_attr(
+        not(all(target_arch = "arm", feature = "cortex-m55")),
+        allow(dead_code, reason = "kernels of Cortex-M55 read it")
+    )]
     pub(crate) first: bool,
     /// Kernel, strides, padding.
     pub(crate) parameters: &'a Conv,
