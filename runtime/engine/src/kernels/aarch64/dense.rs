@@ -33,6 +33,29 @@ pub(super) fn dense(
     let finish = Finish::new(linear.requantize);
     let mut weights = linear.weights;
     let mut first = 0;
+    if rows.count == 1 {
+        // One row, as fully connected layers have it: little but the weights.
+        let ys = y.get_mut(..outputs)?.as_chunks_mut::<BLOCK>().0;
+        let biases = linear.bias.as_chunks::<BLOCK>().0;
+        let multipliers = linear.multipliers.as_chunks::<BLOCK>().0;
+        for ((y, bias), multipliers) in ys.iter_mut().zip(biases).zip(multipliers) {
+            let (block, rest) = weights.split_at_checked(block)?;
+            weights = rest;
+            let (header, w) = block.split_at_checked(HEADER)?;
+            let strip = Strip {
+                w: w.as_chunks::<CHUNK>().0,
+                bias: *bias,
+                multipliers: bytemuck::cast(*multipliers),
+                finish,
+                room: BLOCK,
+            };
+            match header.first()? {
+                0 => strip.run::<1, true>(&rows, 0, rows.x, y, BLOCK)?,
+                _ => strip.run::<1, false>(&rows, 0, rows.x, y, BLOCK)?,
+            }
+        }
+        first = outputs / BLOCK * BLOCK;
+    }
     while first < outputs {
         let (block, rest) = weights.split_at_checked(block)?;
         weights = rest;

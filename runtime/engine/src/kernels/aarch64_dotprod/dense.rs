@@ -27,6 +27,26 @@ pub(super) fn dense(
     let finish = Finish::new(linear.requantize);
     let mut weights = linear.weights;
     let mut first = 0;
+    if rows.count == 1 {
+        // One row, as fully connected layers have it: little but the weights.
+        let ys = y.get_mut(..outputs)?.as_chunks_mut::<16>().0;
+        let biases = linear.bias.as_chunks::<16>().0;
+        let multipliers = linear.multipliers.as_chunks::<16>().0;
+        for ((y, bias), multipliers) in ys.iter_mut().zip(biases).zip(multipliers) {
+            let (w, rest) = weights.split_at_checked(2 * block)?;
+            let (w0, w1) = w.split_at_checked(block)?;
+            weights = rest;
+            let strip = Strip::<4> {
+                w: [w0, w1],
+                bias: i32x16(*bias),
+                multipliers: f32x16(*multipliers),
+                finish,
+                room: 16,
+            };
+            strip.run::<1>(&rows, 0, rows.x, y, 16)?;
+        }
+        first = outputs / 16 * 16;
+    }
     while first < outputs {
         let (w0, rest) = weights.split_at_checked(block)?;
         let y = y.get_mut(first..)?;
@@ -190,15 +210,21 @@ impl<'a, const V: usize> Strip<'a, V> {
     }
 }
 
-/// Fewer than sixteen values at the end of a vector.
-#[cold]
+/// Four, eight, or twelve values at the end of a vector.
+#[inline]
 #[target_feature(enable = "neon")]
 fn aligned_to_end(x: &[i8]) -> int8x16_t {
-    let mut values = [0i8; 16];
-    for (value, &x) in values.iter_mut().rev().zip(x.iter().rev()) {
-        *value = x;
+    let four = |x: Option<&[i8; 4]>| {
+        let x = x.map_or(0, |x| u32::from_le_bytes(bytemuck::cast(*x)));
+        vcreate_s8(u64::from(x) << 32)
+    };
+    match x.last_chunk::<8>() {
+        Some(last) => {
+            let before = x.get(..x.len() - 8).unwrap_or(&[]);
+            vcombine_s8(four(before.last_chunk()), bytemuck::cast(*last))
+        }
+        None => vcombine_s8(vcreate_s8(0), four(x.last_chunk())),
     }
-    i8x16(&values)
 }
 
 /// Four activations of each pixel, in `LANE`, times the weights of `V` times four outputs.

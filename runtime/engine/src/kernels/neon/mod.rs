@@ -39,9 +39,16 @@ pub(super) fn f32x16(x: [f32; 16]) -> [float32x4_t; 4] {
 #[inline(always)]
 pub(super) fn padded<T: Copy + Default, const N: usize>(x: &[T], at: usize) -> [T; N] {
     let x = x.get(at..).unwrap_or(&[]);
-    if let Some(whole) = x.first_chunk::<N>() {
-        return *whole;
+    match x.first_chunk::<N>() {
+        Some(whole) => *whole,
+        None => with_zeros(x),
     }
+}
+
+/// Fewer than `N` values.
+#[cold]
+#[inline(never)]
+fn with_zeros<T: Copy + Default, const N: usize>(x: &[T]) -> [T; N] {
     let mut values = [T::default(); N];
     for (value, &x) in values.iter_mut().zip(x) {
         *value = x;
