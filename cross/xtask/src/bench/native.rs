@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::peers::{Live, Stored};
 use super::{NATIVE, Peer, Row};
-use crate::count::{EVERY_OPERATOR, Subject, compile, image};
+use crate::count::{EVERY_OPERATOR, LINUX, Subject, compile, image};
 use crate::process::Job;
 use crate::{firmware, workspace};
 
@@ -98,7 +98,7 @@ fn build() -> anyhow::Result<PathBuf> {
     )
     .args(["build", "-q", "--release", "-p", "count"])
     .args(["--target", TRIPLE, "--features"])
-    .arg(format!("{EVERY_OPERATOR},sanderling-engine/std"))
+    .arg(format!("{EVERY_OPERATOR},{LINUX}"))
     .args(image::for_linux())
     .env("CARGO_TARGET_DIR", &target)
     .without("RUSTFLAGS")

@@ -40,6 +40,9 @@ Instructions are not cycles: QEMU has no caches, no pipeline, and no wait states
 /// The engine's feature that stands for all operators.
 pub const EVERY_OPERATOR: &str = "sanderling-engine/every-operator";
 
+/// The features that a Linux program has beside operators.
+pub const LINUX: &str = "sanderling-engine/std,sanderling-engine/generic";
+
 /// What to count and where.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -257,7 +260,7 @@ impl Subject {
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
         let features = match (how.every_operator, board.is_microcontroller()) {
             // The code is mostly the standard library's, and one build serves all plans.
-            (_, false) => format!("{EVERY_OPERATOR},sanderling-engine/std"),
+            (_, false) => format!("{EVERY_OPERATOR},{LINUX}"),
             (true, true) => EVERY_OPERATOR.to_string(),
             (false, true) => firmware::features(&about)?,
         };
