@@ -29,8 +29,8 @@ impl Spread for Alone {
     }
 }
 
-/// Most parts that a step is cut into: two for each thread, so that one which is held up
-/// leaves work to the others.
+/// Most parts that a step is cut into: two for each thread where it is long, so that one
+/// which is held up leaves work to the others.
 const MOST: usize = 16;
 
 /// Scratch for the parts of the steps of `plan`, beside its arena, so that
@@ -73,8 +73,12 @@ pub(crate) struct Cut {
     pub(crate) own: usize,
 }
 
-/// Nanoseconds below which waking other threads takes longer than it saves.
-const WORTH: usize = 2000;
+/// Nanoseconds below which spreading a step saves little or nothing: on a processor of 2023
+/// it takes about 1500, and what one core has written, another has to fetch.
+const WORTH: usize = 8000;
+
+/// Nanoseconds above which a step has two parts for each thread instead of one.
+const LONG: usize = 40_000;
 
 impl Cut {
     /// Parts that the output is cut into; 1 where spreading would not pay.
@@ -85,7 +89,8 @@ impl Cut {
         }
         let room = own.len().checked_div(self.own).unwrap_or(MOST);
         let grains = self.units / self.grain.max(1);
-        (2 * width).min(grains).min(room).max(1)
+        let wanted = if self.cost < LONG { width } else { 2 * width };
+        wanted.min(grains).min(room).max(1)
     }
 
     /// Calls `work` with the units, the output, and the scratch of every part.

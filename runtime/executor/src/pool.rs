@@ -3,7 +3,7 @@
 use sanderling_engine::Spread;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 
 /// Work that several threads may do at the same time, each call until nothing is left.
@@ -56,8 +56,15 @@ impl Pool {
         };
         for _ in 1..threads {
             let shared = Arc::clone(&pool.shared);
+            let (started, starts) = mpsc::channel();
             let thread = thread::Builder::new().name("infer".to_owned());
-            pool.threads.push(thread.spawn(move || shared.work())?);
+            pool.threads.push(thread.spawn(move || {
+                // What a thread allocates, it allocates before its first job.
+                let _ = started.send(());
+                drop(started);
+                shared.work();
+            })?);
+            let _ = starts.recv();
         }
         Ok(pool)
     }

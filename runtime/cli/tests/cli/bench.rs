@@ -31,6 +31,32 @@ fn the_engine_never_asks_the_allocator() {
 }
 
 #[test]
+fn threads_do_not_ask_the_allocator_either() {
+    let model = format!(
+        "{}/../../models/map/map-v2.onnx",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    for target in ["generic", "fastest"] {
+        let mut args = vec![
+            "bench",
+            &model,
+            "--threads",
+            "3",
+            "--seconds",
+            "0.3",
+            "--json",
+        ];
+        if target == "generic" {
+            args.extend(["--target", target]);
+        }
+        let json = sanderling(&args).json();
+        assert_eq!(json["threads"], 3, "{json}");
+        assert_eq!(json["allocations"], 0, "{json}");
+        assert_eq!(json["system_allocations"], 0, "{json}");
+    }
+}
+
+#[test]
 fn the_counter_sees_what_tract_asks_for() {
     let scratch = Scratch::new();
     let model = scratch.put("f.onnx", &onnx_file::float_model());

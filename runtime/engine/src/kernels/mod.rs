@@ -58,9 +58,11 @@ pub(crate) trait Kernel {
     /// nanosecond, roughly.
     const SPEED: usize = 2;
 
-    /// Nanoseconds, roughly, that `products` take.
-    fn nanoseconds(products: usize) -> usize {
-        products / Self::SPEED
+    /// Nanoseconds, roughly, that `outputs` channels of so many rows of `k` values take.
+    fn nanoseconds([rows, k, outputs]: [usize; 3]) -> usize {
+        let outputs = outputs.saturating_add(Self::DENSE.outputs - 1) / Self::DENSE.outputs;
+        let block = k.saturating_mul(Self::DENSE.outputs) / Self::SPEED;
+        rows.saturating_mul(outputs).saturating_mul(block)
     }
 
     /// Most rows that [`dense`](Self::dense) takes at once where they lie.

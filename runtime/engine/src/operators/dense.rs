@@ -32,7 +32,7 @@ impl<K: Kernel> Products<'_, '_, K> {
                 units: all,
                 values: outputs,
                 grain: K::DENSE.pixels,
-                cost: K::nanoseconds(all.saturating_mul(k).saturating_mul(outputs)),
+                cost: K::nanoseconds([all, k, outputs]),
                 own: 0,
             };
             return cut.run(spread, y, &mut [], |range, y, _| {

@@ -69,13 +69,15 @@ pub(super) fn run<K: Kernel, S: Spread>(
                 Some(())
             };
             for (y, x) in outputs.zip(&mut images) {
+                let prepared: &[u8] = own;
                 if cut.parts(spread, parts) < 2 {
                     rows_of(x, 0..cut.units, y, own)?;
                     continue;
                 }
                 cut.run(spread, y, parts, |rows, y, own| {
-                    let own = own.get_mut(..layout.tile)?;
-                    K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
+                    // What was prepared, and a place for what each row interleaves.
+                    let own = own.get_mut(..prepared.len())?;
+                    own.copy_from_slice(prepared);
                     rows_of(x, rows, y, own)
                 })?;
             }

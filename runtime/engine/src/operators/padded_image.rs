@@ -184,16 +184,14 @@ impl PaddedImage {
         y: &mut [i8],
         spread: &S,
     ) -> Option<()> {
-        let products = (self.pixels.saturating_mul(self.runs))
-            .saturating_mul(self.run)
-            .saturating_mul(linear.bias.len());
+        let size = [self.pixels, self.runs * self.filled, linear.bias.len()];
         // Where these are not all outputs of a pixel, the last pixel ends early.
         let whole = linear.bias.len() == self.channels_out;
         let cut = Cut {
             units: self.pixels,
             values: self.channels_out,
             grain: K::DENSE.pixels,
-            cost: if whole { K::nanoseconds(products) } else { 0 },
+            cost: if whole { K::nanoseconds(size) } else { 0 },
             own: 0,
         };
         cut.run(spread, y, &mut [], |pixels, y, _| {

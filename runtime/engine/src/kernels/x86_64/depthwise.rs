@@ -143,10 +143,28 @@ fn interleave_rows<const ROWS: usize>(
     let left = (row.parameters.pad_left as usize)
         .checked_mul(fours)?
         .checked_add(four)?;
-    for block in 0..channels.div_ceil(BLOCK) {
+    let blocks = channels.div_ceil(BLOCK);
+    let whole = channels.is_multiple_of(BLOCK);
+    for block in 0..blocks {
         let columns = columns.get_mut(block * vectors..)?.get_mut(..vectors)?;
         let mut columns = columns.get_mut(left..)?;
         let mut at = block * BLOCK;
+        if whole && fours == 1 {
+            let columns = columns.get_mut(..row.width as usize)?;
+            let [a, b, c, d] = rows.map(|row| row.as_chunks::<BLOCK>().0);
+            let mut at = block;
+            for column in columns {
+                let zero = [0; BLOCK];
+                *column = interleaved([
+                    *a.get(at)?,
+                    if ROWS > 1 { *b.get(at)? } else { zero },
+                    if ROWS > 2 { *c.get(at)? } else { zero },
+                    if ROWS > 3 { *d.get(at)? } else { zero },
+                ]);
+                at += blocks;
+            }
+            continue;
+        }
         for _ in 0..row.width {
             let mut bytes = [[0i8; BLOCK]; 4];
             for (bytes, row) in bytes.iter_mut().zip(rows).take(ROWS) {
