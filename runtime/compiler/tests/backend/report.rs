@@ -16,7 +16,7 @@ fn a_report_says_what_each_step_costs() {
     let program = maker.program;
     let report = report(
         &program,
-        &plan_memory(&program, Target::Generic),
+        &plan_memory(&program, Target::CortexM55),
         4321,
         Target::CortexM55,
         [0xab; 32],

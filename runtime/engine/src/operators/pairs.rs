@@ -36,7 +36,8 @@ fn operand<'a>(input: &Input<'a>, from: usize, y: &[i8], copied: &'a mut [i8]) -
             // As long as the others: loops split each of them into blocks and a rest.
             let copied = copied.get_mut(..y.len())?;
             copy(copied, y);
-            Some(copied)
+            // As long as the block: kernels split both sides at the same place.
+            copied.get(..y.len())
         }
     }
 }
