@@ -43,6 +43,8 @@ pub fn tests() -> anyhow::Result<Tally> {
     for name in CRATES {
         arguments.extend(["-p", name]);
     }
+    // The loops with dot products are tried where the emulated processor says it has them.
+    arguments.extend(["--features", "sanderling-engine/std"]);
     // Tests that start the agent themselves need to be told how.
     let emulator = EMULATOR.join(" ");
     test::cargo_tests(

@@ -55,6 +55,21 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             &[],
         )
     });
+    suite("engine, portable twins of the loops in assembly", &|| {
+        cargo_tests(
+            "engine tests with the Cortex-M4's twin",
+            &root,
+            &[
+                "test",
+                "-p",
+                "sanderling-engine",
+                "--features",
+                "cortex-m4,std",
+                "--tests",
+            ],
+            &[],
+        )
+    });
     suite("firmware, sensor drivers", &|| {
         let target = workspace::target()?.join("firmware");
         cargo_tests(

@@ -177,7 +177,7 @@ struct Close<'a>(&'a Shared);
 impl Drop for Close<'_> {
     fn drop(&mut self) {
         self.0.state.fetch_sub(OPEN, Ordering::Relaxed);
-        while self.0.state.load(Ordering::Acquire) % JOB != 0 {
+        while !self.0.state.load(Ordering::Acquire).is_multiple_of(JOB) {
             spin_loop();
         }
     }
