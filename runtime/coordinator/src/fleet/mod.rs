@@ -16,7 +16,7 @@ use sanderling_wire::{
     Birth, Cmd, Digest, FrameId, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES, Name,
     Need, Order, Output, Presence, State, Topic, decode,
 };
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{day, now_ms};
@@ -282,7 +282,7 @@ impl Fleet {
 
     async fn known(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
     ) -> Result<Option<Known>, StoreError> {
         if let Some(known) = self.memory.known.get(device) {
@@ -295,7 +295,7 @@ impl Fleet {
 
     async fn heard(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
         said: Said,
     ) -> Result<(), StoreError> {
@@ -308,7 +308,7 @@ impl Fleet {
 
     async fn change(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
         next: Known,
     ) -> Result<(), StoreError> {
@@ -329,7 +329,7 @@ impl Fleet {
 
     async fn presence(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
         presence: &Presence,
         payload: &[u8],
@@ -359,7 +359,7 @@ impl Fleet {
     /// A message that names its connection: a robot that is not known is asked who it is.
     async fn alive(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         after: &mut After,
         device: &Name,
         said: Said,
@@ -380,7 +380,7 @@ impl Fleet {
 
     async fn state(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         after: &mut After,
         device: &Name,
         state: &State,
@@ -408,7 +408,7 @@ impl Fleet {
     /// Counts a frame; true when it was not counted before. Either way the robot gets a receipt.
     async fn count(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         after: &mut After,
         device: &Name,
         frame: FrameId,

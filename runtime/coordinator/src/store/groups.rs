@@ -1,7 +1,7 @@
 //! The desired state of each group, with the exact bytes that are published for it.
 
 use sanderling_wire::{Desired, Manifest, Name, decode};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 
 use super::StoreError;
 use crate::clock::now_ms;
@@ -17,7 +17,7 @@ pub struct Group {
     pub set_ms: i64,
 }
 
-fn group(row: &sqlx::sqlite::SqliteRow) -> Result<Group, StoreError> {
+fn group(row: &sqlx::any::AnyRow) -> Result<Group, StoreError> {
     let message: Vec<u8> = row.try_get(0)?;
     let manifest = decode::<Desired>(&message)
         .and_then(|d| d.read())
@@ -30,7 +30,7 @@ fn group(row: &sqlx::sqlite::SqliteRow) -> Result<Group, StoreError> {
 }
 
 /// Every group that has a desired state.
-pub async fn list(tx: &mut SqliteConnection) -> Result<Vec<Group>, StoreError> {
+pub async fn list(tx: &mut AnyConnection) -> Result<Vec<Group>, StoreError> {
     let rows = sqlx::query("SELECT manifest, set_ms FROM groups ORDER BY name")
         .fetch_all(tx)
         .await?;
@@ -38,8 +38,8 @@ pub async fn list(tx: &mut SqliteConnection) -> Result<Vec<Group>, StoreError> {
 }
 
 /// One group.
-pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Group>, StoreError> {
-    let row = sqlx::query("SELECT manifest, set_ms FROM groups WHERE name = ?")
+pub async fn get(tx: &mut AnyConnection, name: &Name) -> Result<Option<Group>, StoreError> {
+    let row = sqlx::query("SELECT manifest, set_ms FROM groups WHERE name = $1")
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
@@ -49,8 +49,8 @@ pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Group>
 /// The serial for a group's next desired state. It is taken from the clock, so that a coordinator
 /// that lost its data does not publish a serial that robots have seen already; and it grows even
 /// when the clock does not.
-pub async fn next_serial(tx: &mut SqliteConnection, name: &Name) -> Result<u64, StoreError> {
-    let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = ?")
+pub async fn next_serial(tx: &mut AnyConnection, name: &Name) -> Result<u64, StoreError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = $1")
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
@@ -60,19 +60,19 @@ pub async fn next_serial(tx: &mut SqliteConnection, name: &Name) -> Result<u64, 
 
 /// Sets a group's desired state.
 pub async fn set(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     manifest: &Manifest,
     message: &[u8],
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO groups (name, serial, model, version, manifest, set_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO groups (name, serial, model, version, manifest, set_ms) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (name) DO UPDATE SET
-             serial = ?2, model = ?3, version = ?4, manifest = ?5, set_ms = ?6",
+             serial = $2, model = $3, version = $4, manifest = $5, set_ms = $6",
     )
     .bind(manifest.group.as_str())
     .bind(manifest.serial as i64)
     .bind(manifest.model.as_str())
-    .bind(manifest.version)
+    .bind(i64::from(manifest.version))
     .bind(message)
     .bind(now_ms())
     .execute(tx)
