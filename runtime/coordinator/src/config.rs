@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
 use sanderling_wire::Name;
@@ -41,6 +42,14 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// The fleet's keys: `root` and `fleet.key` of `sanderling keys init` [default: keys in the data directory]
+    #[arg(long, env = "SANDERLING_KEYS", value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+
+    /// Seconds that a signed desired state is believed; it is signed anew after half of that [default: 604800]
+    #[arg(long, env = "SANDERLING_DESIRED_LIFE", value_name = "SECONDS")]
+    pub desired_life: Option<u64>,
+
     /// Name of the fleet, the third level of every topic [default: main]
     #[arg(long, env = "SANDERLING_FLEET", value_name = "NAME")]
     pub fleet: Option<Name>,
@@ -62,6 +71,15 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_BROKER_URL", value_name = "URL")]
     pub broker_url: Option<String>,
 
+    /// Keep the registry in this PostgreSQL database, which several coordinators may share:
+    /// postgres://USER:PASSWORD@HOST/DATABASE. They share a broker too [default: a file in the data directory]
+    #[arg(long, env = "SANDERLING_DATABASE", value_name = "URL")]
+    pub database: Option<String>,
+
+    /// Where model files are kept; a folder that coordinators with one database share [default: objects in the data directory]
+    #[arg(long, env = "SANDERLING_OBJECTS", value_name = "DIR")]
+    pub objects: Option<PathBuf>,
+
     /// Largest model file that is taken, in bytes [default: 67108864]
     #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
     pub max_model_bytes: Option<u64>,
@@ -80,12 +98,20 @@ pub struct Options {
 pub struct Config {
     /// Where registry and model files are kept.
     pub data_dir: PathBuf,
+    /// Where the fleet's keys are; none: `keys` in the data directory.
+    pub keys: Option<PathBuf>,
+    /// How long a signed desired state is believed.
+    pub desired_life: Duration,
     /// The fleet's name.
     pub fleet: Name,
     /// Where HTTP listens.
     pub http: SocketAddr,
     /// Which broker is used.
     pub broker: Broker,
+    /// The PostgreSQL database, where there is one.
+    pub database: Option<String>,
+    /// Where model files are kept.
+    pub objects: PathBuf,
     /// The largest model file, in bytes.
     pub max_model_bytes: u64,
     /// Where the addresses are written when all is up.
@@ -163,11 +189,20 @@ impl Options {
                 }
             },
         };
+        let data_dir = self.data_dir.or(file.data_dir);
+        let data_dir = data_dir.unwrap_or_else(|| "sanderling-data".into());
+        let objects = self.objects.or(file.objects);
         Ok(Config {
-            data_dir: self
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| "sanderling-data".into()),
+            database: self.database.or(file.database),
+            objects: objects.unwrap_or_else(|| data_dir.join("objects")),
+            data_dir,
+            keys: self.keys.or(file.keys),
+            desired_life: Duration::from_secs(
+                self.desired_life
+                    .or(file.desired_life)
+                    .unwrap_or(7 * 24 * 3600)
+                    .max(2),
+            ),
             fleet: self.fleet.or(file.fleet).unwrap_or_else(default_fleet),
             http: self
                 .http

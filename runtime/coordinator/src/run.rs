@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sanderling_wire::{Kind, Topic};
+use sanderling_wire::{Kind, Name, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::broker::{BrokerError, EmbeddedBroker};
+use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
+use crate::signer::{KeysError, Signer};
 use crate::store::{Store, StoreError, events, models};
 use crate::supplier::Supplier;
 
@@ -67,6 +69,9 @@ pub enum RunError {
     /// See there.
     #[error(transparent)]
     Files(#[from] FileError),
+    /// See there.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The HTTP server ended.
     #[error("the HTTP server ended: {0}")]
     Http(String),
@@ -119,9 +124,15 @@ impl Coordinator {
         };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
         let lock = lock(&config.data_dir)?;
-        let store = Store::open(&config.data_dir.join("registry.sqlite")).await?;
-        let files = Files::in_directory(&config.data_dir.join("objects"))?;
+        let store = match &config.database {
+            Some(url) => Store::at(url).await?,
+            None => Store::open(&config.data_dir.join("registry.sqlite")).await?,
+        };
+        let files = Files::in_directory(&config.objects)?;
         let newest = begin(&store, &files).await?;
+        let keys = config.keys.clone();
+        let keys = keys.unwrap_or_else(|| config.data_dir.join("keys"));
+        let signer = Arc::new(Signer::open(&keys, config.desired_life)?);
 
         let ports_file = config.data_dir.join("ports.json");
         let last = last_ports(&ports_file);
@@ -145,19 +156,16 @@ impl Coordinator {
         let text = serde_json::to_string(&ports).unwrap_or_default();
         std::fs::write(&ports_file, text).map_err(data_dir)?;
 
-        let kinds = [
-            Kind::Birth,
-            Kind::State,
-            Kind::Result,
-            Kind::Health,
-            Kind::Need,
-        ];
-        let filters =
-            kinds.map(|kind| Topic::every_device(&config.fleet, kind).as_str().to_owned());
+        let filters = filters(&config.fleet, store.is_shared());
+        let mut client_id = format!("sanderling-coordinator-{}", config.fleet);
+        if store.is_shared() {
+            // Two clients with one id throw each other out.
+            client_id.push_str(&format!("-{:x}-{:x}", std::process::id(), now_ms()));
+        }
         let (link, incoming) = Link::start(LinkOptions {
             broker: broker_url.clone(),
-            client_id: format!("sanderling-coordinator-{}", config.fleet),
-            filters: filters.to_vec(),
+            client_id,
+            filters,
             will: None,
         });
         let link = Arc::new(link);
@@ -174,6 +182,7 @@ impl Coordinator {
             fleet: config.fleet.clone(),
             store: store.clone(),
             link: Arc::clone(&link),
+            signer: Arc::clone(&signer),
             requests,
             news: news.clone(),
             memory: Memory::default(),
@@ -184,6 +193,7 @@ impl Coordinator {
             store: store.clone(),
             files,
             link,
+            signer,
             broker: broker_url.to_string(),
             max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
             news,
@@ -268,6 +278,28 @@ impl Coordinator {
         }
         let _ = tokio::time::timeout(Duration::from_secs(5), self.store.close()).await;
     }
+}
+
+/// What the coordinator listens to. Coordinators that share a database share the work that
+/// robots ask for again when one of them dies: results, requests for chunks, health. What robots
+/// say once goes to each of them, and the first one writes it down.
+fn filters(fleet: &Name, shared: bool) -> Vec<String> {
+    let filter = |kind, together: bool| {
+        let filter = Topic::every_device(fleet, kind);
+        match together {
+            true => format!("$share/sanderling-coordinator/{}", filter.as_str()),
+            false => filter.as_str().to_owned(),
+        }
+    };
+    [
+        (Kind::Birth, false),
+        (Kind::State, false),
+        (Kind::Result, shared),
+        (Kind::Health, shared),
+        (Kind::Need, shared),
+    ]
+    .map(|(kind, together)| filter(kind, together))
+    .to_vec()
 }
 
 /// Checks what a restart finds, and says what is missing. Gives the newest event's number.

@@ -25,6 +25,9 @@ impl Fleet {
                 Err(error) => tracing::error!("{error}"),
             }
         }
+        if let Err(error) = self.news().await {
+            tracing::error!("{error}");
+        }
         let behind = match self.behind().await {
             Ok(behind) => behind,
             Err(error) => {
@@ -58,6 +61,9 @@ impl Fleet {
     /// are gone.
     async fn call_roll(&mut self) -> Result<(), StoreError> {
         let mut tx = self.store.write().await?;
+        if self.store.is_shared() {
+            self.memory.known.clear();
+        }
         for device in devices::silent_since(&mut tx, self.memory.lost_ms).await? {
             let known = Known {
                 online: false,
@@ -80,19 +86,29 @@ impl Fleet {
             .send_if_modified(|known| std::mem::replace(known, newest) != newest);
     }
 
+    /// What other coordinators wrote down, for those who wait here.
+    async fn news(&self) -> Result<(), StoreError> {
+        if self.store.is_shared() {
+            let mut tx = self.store.read().await?;
+            let newest = events::newest(&mut tx).await?;
+            self.tell(newest);
+        }
+        Ok(())
+    }
+
     async fn behind(&self) -> Result<Vec<(Name, Name)>, StoreError> {
         let mut tx = self.store.read().await?;
         let mut behind = Vec::new();
         for group in groups::list(&mut tx).await? {
-            for device in devices::list(&mut tx, Some(&group.manifest.group)).await? {
+            for device in devices::list(&mut tx, Some(&group.name)).await? {
                 let limits = device.birth.as_ref().map(Limits::from);
                 let verdict = standing(
-                    Some(&group.manifest),
+                    group.wanted(&device.name),
                     limits.as_ref(),
                     device.state.as_ref(),
                 );
                 if device.known.online && verdict.standing == Standing::Behind {
-                    behind.push((device.name, group.manifest.group.clone()));
+                    behind.push((device.name, group.name.clone()));
                 }
             }
         }

@@ -98,8 +98,9 @@ impl Store {
             .max_connections(CONNECTIONS)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL;
-                                   PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON";
+                    // Neither reads the file, so that a damaged one is found below. That every commit
+                    // is synced (`synchronous = FULL`) is SQLite's default.
+                    let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON";
                     sqlx::raw_sql(pragmas).execute(connection).await?;
                     Ok(())
                 })
@@ -126,6 +127,9 @@ impl Store {
                 // The first statement that reads the file comes before the migrations, which
                 // would hide why it cannot be read.
                 sqlx::query("PRAGMA schema_version").execute(&pool).await?;
+                sqlx::query("PRAGMA journal_mode = WAL")
+                    .execute(&pool)
+                    .await?;
                 SQLITE.run(&pool).await?;
             }
             Dialect::Postgres => POSTGRES.run(&pool).await?,
