@@ -1,16 +1,16 @@
 //! From registered models to a group's desired state.
 
 use sanderling_wire::{
-    Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed, decode,
-    encode,
+    Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed,
+    decode, encode,
 };
 use sqlx::SqliteConnection;
 
 use crate::clock::now_ms;
 use crate::signer::Signer;
+use crate::store::StoreError;
 use crate::store::groups::{self, Group};
 use crate::store::models::{self, Model};
-use crate::store::StoreError;
 
 /// Why there is no desired state.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum ComposeError {
     },
     /// The fleet has a root, and no release key signed this.
     #[error(
-        "{name} v{version} has no manifest that this fleet's release keys signed ({why}); `sanderling sign {name} --version {version} --key release.key` signs it"
+        "{name} v{version} has no manifest that this fleet's release keys signed ({why}); `sanderling sign PLAN... --name {name} --version {version} --key release.key -o FILE` signs it, `sanderling register PLAN --name {name} --version {version} --manifest FILE` attaches that"
     )]
     Unsigned {
         /// The model.

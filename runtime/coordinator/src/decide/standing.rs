@@ -215,9 +215,6 @@ mod tests {
             standing(None, None, None).standing,
             Standing::NothingDesired
         );
-        assert_eq!(
-            against(None, None).standing,
-            Standing::Unknown
-        );
+        assert_eq!(against(None, None).standing, Standing::Unknown);
     }
 }

@@ -126,9 +126,9 @@ async fn damaged_messages_are_dropped_and_said_once() {
     for kind in [Kind::Result, Kind::State, Kind::Need, Kind::Health] {
         for payload in [
             vec![],
-            vec![2, 0, 0],
-            vec![1, 0xff, 0xff, 0xff, 0xff],
-            vec![1; 60_000],
+            vec![3, 0, 0],
+            vec![2, 0xff, 0xff, 0xff, 0xff],
+            vec![2; 60_000],
         ] {
             robot.send(kind, payload).await;
         }
@@ -138,7 +138,7 @@ async fn damaged_messages_are_dropped_and_said_once() {
         .until("what is sound is still counted", |r| r.outbox.is_empty())
         .await;
     assert_eq!(coordinator.counted().await, 1);
-    assert!(coordinator.log().contains("version 2 is not readable here"));
+    assert!(coordinator.log().contains("version 3 is not readable here"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
