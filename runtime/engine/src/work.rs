@@ -48,6 +48,14 @@ fn step_bound<B: AsRef<[u8]>>(plan: &Plan<B>, step: &Step) -> Option<u64> {
                 .saturating_mul(u64::from(channels / p.groups.max(1)).saturating_add(1))
                 .saturating_add(17)
         }
+        // Four outputs of a tile take 16 products, as many for its inputs' transform, and
+        // where tiles are absent those of three tiles.
+        Operator::WinogradConv(_) => {
+            let channels = input
+                .and_then(|tensor| tensor.shape.nhwc())
+                .map_or(1, |[.., c]| c);
+            u64::from(channels.div_ceil(4)).saturating_mul(4 * 16 * 2 * 3)
+        }
         Operator::WideConv(p) => {
             let channels = input
                 .and_then(|tensor| tensor.shape.nhwc())

@@ -7,7 +7,7 @@ mod case;
 #[allow(dead_code, reason = "only the numbers are drawn from it")]
 mod single;
 
-use case::{Along, Case, conv_case, fully_connected_case};
+use case::{Along, Case, conv_case, fully_connected_case, winograd_case};
 use sanderling_plan::Target;
 use single::Draw;
 use std::fs;
@@ -166,6 +166,10 @@ fn steps(seed: u64) -> Vec<Case> {
     let (rows, k) = (draw.range(1, 5) as u32, draw.range(1, 300) as u32);
     let outputs = draw.range(1, 70) as u32;
     steps.push(fully_connected_case(draw, rows, k, outputs));
+    let size = [draw.range(1, 9), draw.range(1, 12)].map(|n| n as u32);
+    let inputs = if seed == 0 { 128 } else { draw.range(1, 40) };
+    let (batch, outputs) = (draw.range(1, 2) as u32, draw.range(1, 9) as u32);
+    steps.push(winograd_case(draw, size, batch, [inputs as u32, outputs]));
     steps
 }
 
