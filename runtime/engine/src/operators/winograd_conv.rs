@@ -1,9 +1,10 @@
 //! Convolution with 3×3 kernels by Winograd's algorithm.
 
 use super::rows::{InputRows, PutAside};
-use crate::kernels::{Patch, Tiles};
+use crate::kernels::{Columns, Patch, Tiles};
 use crate::memory::{Operands, Source, copy, signed, signed_mut};
 use crate::numerics::Requantize;
+use core::ops::Range;
 use sanderling_plan::packing::winograd::{DEPTH, POSITIONS, TILES, weight_bytes};
 use sanderling_plan::step::WinogradConv;
 
@@ -106,49 +107,62 @@ impl Groups<'_, '_> {
     }
 
     /// Transforms the inputs of tiles.
-    fn gather(&mut self, tiles: core::ops::Range<usize>, x: InputRows<'_>) -> Option<()> {
-        let ([h, w], [pad_top, pad_left]) = (self.size, self.pads);
-        for (slot, tile) in tiles.enumerate() {
-            let [ty, tx] = self.place(tile)?;
-            let (top, left) = (2 * ty, 2 * tx);
-            let mut rows = [None; 4];
-            for (row, to) in rows.iter_mut().enumerate() {
-                if let Some(iy) = (top + row).checked_sub(pad_top)
-                    && iy < h
-                {
-                    *to = Some(x.row(iy)?);
+    fn gather(&mut self, tiles: Range<usize>, x: InputRows<'_>) -> Option<()> {
+        let ([h, width], [pad_top, pad_left]) = (self.size, self.pads);
+        let [mut ty, mut tx] = self.place(tiles.start)?;
+        let mut rows = None;
+        for slot in 0..tiles.len() {
+            let four = match rows {
+                Some(rows) => rows,
+                None => {
+                    let mut four = [None; 4];
+                    for (row, to) in four.iter_mut().enumerate() {
+                        let iy = (2 * ty + row).wrapping_sub(pad_top);
+                        if iy < h {
+                            *to = Some(x.row(iy)?);
+                        }
+                    }
+                    *rows.insert(four)
                 }
-            }
-            let columns = [0, 1, 2, 3].map(|column| {
-                let ix = (left + column).checked_sub(pad_left)?;
-                (ix < w).then(|| ix.wrapping_mul(self.channels))
-            });
+            };
+            let columns = Columns {
+                first: (2 * tx).wrapping_sub(pad_left),
+                width,
+                channels: self.channels,
+            };
             if self.channels.is_multiple_of(DEPTH) {
-                let patch = Patch::new(rows, columns, self.patch, self.steps)?;
+                let patch = Patch::new(four, columns, self.patch, self.steps)?;
                 patch.transform(self.tiles, slot)?;
             } else {
-                self.fill(rows, columns)?;
-                let pixel = self.patch.len() / POSITIONS;
-                let mut rows = self.patch.chunks_exact((4 * pixel).max(1)).map(Some);
-                let rows = [rows.next()?, rows.next()?, rows.next()?, rows.next()?];
-                let columns = [0, 1, 2, 3].map(|column| Some(column * pixel));
-                let patch = Patch::new(rows, columns, self.patch, self.steps)?;
+                self.fill(four, columns)?;
+                let channels = self.patch.len() / POSITIONS;
+                let columns = Columns {
+                    first: 0,
+                    width: 4,
+                    channels,
+                };
+                let row = |row: usize| self.patch.chunks_exact((4 * channels).max(1)).nth(row);
+                let patch = Patch::new([0, 1, 2, 3].map(row), columns, self.patch, self.steps)?;
                 patch.transform(self.tiles, slot)?;
+            }
+            tx += 1;
+            if tx == self.out[1].div_ceil(2) {
+                (ty, tx, rows) = (ty + 1, 0, None);
             }
         }
         Some(())
     }
 
     /// Copies the pixels of a tile, so that each has a whole number of fours of channels.
-    fn fill(&mut self, rows: [Option<&[i8]>; 4], columns: [Option<usize>; 4]) -> Option<()> {
+    fn fill(&mut self, rows: [Option<&[i8]>; 4], columns: Columns) -> Option<()> {
         let pixel = self.patch.len() / POSITIONS;
-        let channels = self.channels;
         let mut pixels = self.patch.chunks_exact_mut(pixel.max(1));
         for row in rows {
-            for (column, to) in columns.iter().zip(&mut pixels) {
-                match (row, column) {
-                    (Some(row), &Some(at)) => {
-                        copy(to, row.get(at..at.checked_add(channels)?)?);
+            for (column, to) in (0..4).zip(&mut pixels) {
+                match row {
+                    Some(row) if columns.has(column) => {
+                        let start = columns.start(column);
+                        copy(to, row.get(start..start.checked_add(self.channels)?)?);
                     }
                     // The weights of what is behind the channels are 0.
                     _ => to.fill(self.padding),
@@ -159,11 +173,11 @@ impl Groups<'_, '_> {
     }
 
     /// Computes the outputs of tiles.
-    fn multiply(&self, tiles: core::ops::Range<usize>, y: &mut [i8]) -> Option<()> {
+    fn multiply(&self, tiles: Range<usize>, y: &mut [i8]) -> Option<()> {
         let [out_h, out_w] = self.out;
         let mut at = [0; 4 * TILES];
-        for (at, tile) in at.chunks_exact_mut(4).zip(tiles.clone()) {
-            let [ty, tx] = self.place(tile)?;
+        let [mut ty, mut tx] = self.place(tiles.start)?;
+        for at in at.chunks_exact_mut(4).take(tiles.len()) {
             let first = (2 * ty)
                 .checked_mul(out_w)?
                 .checked_add(2 * tx)?
@@ -179,6 +193,10 @@ impl Groups<'_, '_> {
             };
             let places = [first, first + right, first + below, first + below + right];
             copy(at, &places);
+            tx += 1;
+            if tx == out_w.div_ceil(2) {
+                (ty, tx) = (ty + 1, 0);
+            }
         }
         // So are tiles that are absent.
         let (first, rest) = at.split_at_mut_checked(4)?;

@@ -19,7 +19,7 @@ mod winograd;
 #[cfg(target_arch = "arm")]
 pub(crate) use add::{Terms, fused};
 
-pub(crate) use winograd::{Patch, Tiles};
+pub(crate) use winograd::{Columns, Patch, Tiles};
 
 use super::{DepthwiseRow, Kernel, Linear, Rows};
 use frame::{Block, STEP};

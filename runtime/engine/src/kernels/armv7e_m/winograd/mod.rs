@@ -23,57 +23,113 @@ const WEIGHTS: usize = 4;
 /// Outputs of a tile.
 const TILE: usize = 4;
 
+/// A pixel, of which there are as many channels as were checked.
+#[cfg(target_arch = "arm")]
+type Pixel<'a> = *const i8;
+#[cfg(not(target_arch = "arm"))]
+type Pixel<'a> = &'a [i8];
+
+/// The columns of an image that a tile reads, some of which it may not have.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns {
+    /// The first one, counted from the image's, in two's complement.
+    pub(crate) first: usize,
+    /// Columns of the image.
+    pub(crate) width: usize,
+    /// Channels of a pixel.
+    pub(crate) channels: usize,
+}
+
+impl Columns {
+    /// Whether the image has column number `column` of the four.
+    #[inline(always)]
+    pub(crate) fn has(&self, column: usize) -> bool {
+        self.first.wrapping_add(column) < self.width
+    }
+
+    /// Where column number `column` of the four starts in its row; modulo the size of
+    /// memory where there is no such column.
+    #[inline(always)]
+    pub(crate) fn start(&self, column: usize) -> usize {
+        (self.first.wrapping_add(column)).wrapping_mul(self.channels)
+    }
+}
+
 /// The 4×4 pixels that a tile reads.
 pub(crate) struct Patch<'a> {
     /// Column by column.
-    #[cfg(target_arch = "arm")]
-    pixels: [*const i8; POSITIONS],
-    #[cfg(not(target_arch = "arm"))]
-    pixels: [&'a [i8]; POSITIONS],
+    pixels: [[Pixel<'a>; 4]; 4],
     /// Channels of each that are there, in fours.
     steps: usize,
     image: PhantomData<&'a [i8]>,
 }
 
 impl<'a> Patch<'a> {
-    /// `steps` fours of channels of each pixel: column `c` of row `r` starts at
-    /// `rows[r][columns[c]]`, or is `padding` where there is no such row or column. `None`
-    /// where they are not all there.
+    /// `steps` fours of channels of each pixel, which is `padding` where there is no such
+    /// row or column. `None` where they are not all there.
     #[inline]
     pub(crate) fn new(
         rows: [Option<&'a [i8]>; 4],
-        columns: [Option<usize>; 4],
+        columns: Columns,
         padding: &'a [i8],
         steps: usize,
     ) -> Option<Self> {
         let len = steps.checked_mul(DEPTH)?;
         let padding = padding.get(..len)?;
-        let last = columns.into_iter().flatten().fold(0, usize::max);
-        let end = last.checked_add(len)?;
-        let rows_reach = |row: &&[i8]| row.len() >= end;
-        if !rows.iter().flatten().all(rows_reach) {
+        let row_len = columns.width.checked_mul(columns.channels)?;
+        let long = |row: &[i8]| row.len() >= row_len;
+        let fits = len <= columns.channels && rows.iter().flatten().all(|row| long(row));
+        if !fits {
             return None;
         }
-        #[cfg(target_arch = "arm")]
-        let (mut pixels, pixel) = ([padding.as_ptr(); POSITIONS], |row: &'a [i8], at: usize| {
-            Some(row.as_ptr().wrapping_add(at))
-        });
-        #[cfg(not(target_arch = "arm"))]
-        let (mut pixels, pixel) = ([padding; POSITIONS], |row: &'a [i8], at: usize| {
-            row.get(at..at.checked_add(len)?)
-        });
-        for (column, to) in columns.into_iter().zip(pixels.chunks_exact_mut(4)) {
-            let Some(at) = column else { continue };
-            for (row, to) in rows.into_iter().zip(to) {
-                if let Some(row) = row {
-                    *to = pixel(row, at)?;
-                }
+        let mut pixels = Self::pixels(rows, columns, padding);
+        for (column, pixels) in pixels.iter_mut().enumerate() {
+            if !columns.has(column) {
+                *pixels = [pixel(padding, 0); 4];
             }
         }
         Some(Patch {
             pixels,
             steps,
             image: PhantomData,
+        })
+    }
+
+    /// The pixels of four columns, as if there were all.
+    #[cfg(target_arch = "arm")]
+    #[inline(always)]
+    fn pixels(
+        rows: [Option<&'a [i8]>; 4],
+        columns: Columns,
+        padding: &'a [i8],
+    ) -> [[Pixel<'a>; 4]; 4] {
+        let start = columns.start(0);
+        let [a, b, c, d] = rows.map(|row| match row {
+            Some(row) => (pixel(row, start), columns.channels),
+            None => (pixel(padding, 0), 0),
+        });
+        let column = |of: fn(Pixel<'a>, usize) -> Pixel<'a>| {
+            [of(a.0, a.1), of(b.0, b.1), of(c.0, c.1), of(d.0, d.1)]
+        };
+        [
+            column(|row, _| row),
+            column(|row, step| row.wrapping_add(step)),
+            column(|row, step| row.wrapping_add(step * 2)),
+            column(|row, step| row.wrapping_add(step * 3)),
+        ]
+    }
+
+    #[cfg(not(target_arch = "arm"))]
+    fn pixels(
+        rows: [Option<&'a [i8]>; 4],
+        columns: Columns,
+        padding: &'a [i8],
+    ) -> [[Pixel<'a>; 4]; 4] {
+        [0, 1, 2, 3].map(|column| {
+            rows.map(|row| match row {
+                Some(row) if columns.has(column) => pixel(row, columns.start(column)),
+                _ => padding,
+            })
         })
     }
 
@@ -87,19 +143,32 @@ impl<'a> Patch<'a> {
         #[cfg(target_arch = "arm")]
         self.put(to, stride);
         #[cfg(not(target_arch = "arm"))]
-        twin::transform(&self.pixels, self.steps, to, stride);
+        twin::transform(self.pixels.as_flattened(), self.steps, to, stride);
         Some(())
     }
 
     #[cfg(target_arch = "arm")]
     #[allow(unsafe_code, reason = "a loop in assembly")]
     fn put(&self, to: &mut [i32], stride: usize) {
-        let (pixels, steps) = (self.pixels.as_ptr(), self.steps as u32);
-        // SAFETY: `new` has seen that each pixel has `steps` fours of channels, at least
-        // one; `transform`, that `to` has 16 positions of `steps` steps less the tiles
+        let (pixels, steps) = (self.pixels.as_flattened().as_ptr(), self.steps as u32);
+        // SAFETY: `new` has seen that rows and padding have `steps` fours of channels for
+        // each pixel, and has put padding where there is no pixel; there is at least one
+        // step; `transform` that `to` has 16 positions of `steps` steps less the tiles
         // before this one. Words `0` and `3` of each step are written.
         unsafe { input::transform(pixels, steps, to.as_mut_ptr(), (stride * 4) as u32) }
     }
+}
+
+/// The pixel that starts at `at` of a row, if there is one.
+#[cfg(target_arch = "arm")]
+#[inline(always)]
+fn pixel(row: &[i8], at: usize) -> Pixel<'_> {
+    row.as_ptr().wrapping_add(at)
+}
+
+#[cfg(not(target_arch = "arm"))]
+fn pixel(row: &[i8], at: usize) -> Pixel<'_> {
+    row.get(at..).unwrap_or(&[])
 }
 
 /// Three transformed tiles, and the outputs to compute for them.

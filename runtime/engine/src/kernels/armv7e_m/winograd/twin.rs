@@ -9,15 +9,15 @@ fn along([a, b, c, d]: [i32; 4]) -> [i32; 4] {
     [a - c, b + c, c - b, b - d]
 }
 
-pub(super) fn transform(pixels: &[&[i8]; POSITIONS], steps: usize, to: &mut [i32], stride: usize) {
+pub(super) fn transform(pixels: &[&[i8]], steps: usize, to: &mut [i32], stride: usize) {
     for step in 0..steps {
         for pair in 0..2 {
             let lane = |lane: usize| {
                 let at = step * DEPTH + pair + 2 * lane;
-                let d = pixels.map(|pixel| pixel.get(at).map_or(0, |&x| i32::from(x)));
-                let (columns, _) = d.as_chunks::<4>();
+                let (columns, _) = pixels.as_chunks::<4>();
                 let mut rows = [[0; 4]; 4];
-                for (x, &column) in columns.iter().enumerate() {
+                for (x, column) in columns.iter().enumerate() {
+                    let column = column.map(|pixel| pixel.get(at).map_or(0, |&x| i32::from(x)));
                     for (row, value) in rows.iter_mut().zip(along(column)) {
                         if let Some(place) = row.get_mut(x) {
                             *place = value;
