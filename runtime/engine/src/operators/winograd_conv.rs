@@ -5,7 +5,7 @@ use crate::kernels::{Columns, Patch, Tiles};
 use crate::memory::{Operands, Source, copy, signed, signed_mut};
 use crate::numerics::Requantize;
 use core::ops::Range;
-use sanderling_plan::packing::winograd::{DEPTH, POSITIONS, TILES, weight_bytes};
+use sanderling_plan::packing::winograd::{DEPTH, TILES, weight_bytes};
 use sanderling_plan::step::WinogradConv;
 
 pub(super) fn run(p: &WinogradConv, operands: Operands<'_>) -> Option<()> {
@@ -23,8 +23,8 @@ pub(super) fn run(p: &WinogradConv, operands: Operands<'_>) -> Option<()> {
     let layout = p.scratch(from, to[2], matches!(x.source, Source::Output(_)))?;
     let (tiles, scratch) = scratch.split_at_mut_checked(layout.tiles)?;
     let (patch, scratch) = scratch.split_at_mut_checked(layout.patch)?;
-    let (patch, padding) = (signed_mut(patch), p.input_zero_point as i8);
-    patch.fill(padding);
+    let (padding, patch) = signed_mut(patch).split_at_mut_checked(p.pixel_bytes(channels)?)?;
+    padding.fill(p.input_zero_point as i8);
     let row = w.checked_mul(channels)?;
     let words = weight_bytes(outputs, channels)? / size_of::<i32>();
     let mut groups = Groups {
@@ -90,11 +90,11 @@ struct Groups<'a, 'b> {
     bias: &'a [i32],
     multipliers: &'a [f32],
     requantize: Requantize,
-    /// What padding reads.
-    padding: i8,
     /// Transformed inputs.
     tiles: &'b mut [i32],
-    /// A pixel of padding, or the pixels of a tile.
+    /// A pixel of padding.
+    padding: &'b [i8],
+    /// Room for the pixels of a tile, where their channels are not a whole number of fours.
     patch: &'b mut [i8],
 }
 
@@ -119,7 +119,7 @@ impl Groups<'_, '_> {
                     for (row, to) in four.iter_mut().enumerate() {
                         let iy = (2 * ty + row).wrapping_sub(pad_top);
                         if iy < h {
-                            *to = Some(x.row(iy)?);
+                            *to = Some(x.row_on(iy)?);
                         }
                     }
                     *rows.insert(four)
@@ -130,20 +130,10 @@ impl Groups<'_, '_> {
                 width,
                 channels: self.channels,
             };
-            if self.channels.is_multiple_of(DEPTH) {
-                let patch = Patch::new(four, columns, self.patch, self.steps)?;
-                patch.transform(self.tiles, slot)?;
-            } else {
-                self.fill(four, columns)?;
-                let channels = self.patch.len() / POSITIONS;
-                let columns = Columns {
-                    first: 0,
-                    width: 4,
-                    channels,
-                };
-                let row = |row: usize| self.patch.chunks_exact((4 * channels).max(1)).nth(row);
-                let patch = Patch::new([0, 1, 2, 3].map(row), columns, self.patch, self.steps)?;
-                patch.transform(self.tiles, slot)?;
+            // The weights of what is behind the channels are 0.
+            match Patch::new(four, columns, self.padding, self.steps) {
+                Some(patch) => patch.transform(self.tiles, slot)?,
+                None => self.copied(four, columns, slot)?,
             }
             tx += 1;
             if tx == self.out[1].div_ceil(2) {
@@ -153,23 +143,30 @@ impl Groups<'_, '_> {
         Some(())
     }
 
-    /// Copies the pixels of a tile, so that each has a whole number of fours of channels.
-    fn fill(&mut self, rows: [Option<&[i8]>; 4], columns: Columns) -> Option<()> {
-        let pixel = self.patch.len() / POSITIONS;
+    /// Transforms the inputs of a tile whose last pixel is not followed by enough bytes for
+    /// a whole number of fours of channels.
+    fn copied(&mut self, rows: [Option<&[i8]>; 4], columns: Columns, slot: usize) -> Option<()> {
+        let pixel = self.padding.len();
         let mut pixels = self.patch.chunks_exact_mut(pixel.max(1));
         for row in rows {
             for (column, to) in (0..4).zip(&mut pixels) {
-                match row {
-                    Some(row) if columns.has(column) => {
-                        let start = columns.start(column);
-                        copy(to, row.get(start..start.checked_add(self.channels)?)?);
-                    }
-                    // The weights of what is behind the channels are 0.
-                    _ => to.fill(self.padding),
+                copy(to, self.padding);
+                if let Some(row) = row
+                    && columns.has(column)
+                {
+                    let start = columns.start(column);
+                    copy(to, row.get(start..start.checked_add(self.channels)?)?);
                 }
             }
         }
-        Some(())
+        let columns = Columns {
+            first: 0,
+            width: 4,
+            channels: pixel,
+        };
+        let mut rows = self.patch.chunks_exact((4 * pixel).max(1));
+        let rows = [rows.next(), rows.next(), rows.next(), rows.next()];
+        Patch::new(rows, columns, self.padding, self.steps)?.transform(self.tiles, slot)
     }
 
     /// Computes the outputs of tiles.

@@ -53,8 +53,8 @@ parameters! {
 pub struct WinogradScratch {
     /// Transformed inputs of the tiles that are computed together.
     pub tiles: usize,
-    /// A pixel of padding, or the 4×4 pixels of a tile where their channels are not a whole
-    /// number of fours.
+    /// A pixel of padding, and where channels are not a whole number of fours, the 4×4 pixels
+    /// of a tile.
     pub patch: usize,
     /// The last rows of an input that the output overwrites.
     pub rows: usize,
@@ -80,10 +80,10 @@ impl WinogradConv {
         overlaps: bool,
     ) -> Option<WinogradScratch> {
         let steps = (channels as usize).div_ceil(winograd::DEPTH);
-        let pixel = steps.checked_mul(winograd::DEPTH)?;
+        let pixel = self.pixel_bytes(channels as usize)?;
         let patch = match channels as usize == pixel {
             true => pixel,
-            false => pixel.checked_mul(winograd::POSITIONS)?,
+            false => pixel.checked_mul(1 + winograd::POSITIONS)?,
         };
         let rows = match overlaps {
             true => (w as usize)
@@ -96,6 +96,11 @@ impl WinogradConv {
             patch: crate::align_up(patch)?,
             rows,
         })
+    }
+
+    /// Bytes of a pixel with a whole number of fours of channels.
+    pub fn pixel_bytes(&self, channels: usize) -> Option<usize> {
+        channels.checked_next_multiple_of(winograd::DEPTH)
     }
 
     /// Input rows that tiles which are computed together read: four, and two more for each

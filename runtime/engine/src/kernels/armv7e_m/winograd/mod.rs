@@ -47,6 +47,16 @@ impl Columns {
         self.first.wrapping_add(column) < self.width
     }
 
+    /// Where the last of the four that the image has ends, if it has `len` bytes.
+    #[inline(always)]
+    fn end(&self, len: usize) -> Option<usize> {
+        let last = match self.has(3) {
+            true => self.first.wrapping_add(3),
+            false => self.width.checked_sub(1)?,
+        };
+        last.checked_mul(self.channels)?.checked_add(len)
+    }
+
     /// Where column number `column` of the four starts in its row; modulo the size of
     /// memory where there is no such column.
     #[inline(always)]
@@ -66,7 +76,7 @@ pub(crate) struct Patch<'a> {
 
 impl<'a> Patch<'a> {
     /// `steps` fours of channels of each pixel, which is `padding` where there is no such
-    /// row or column. `None` where they are not all there.
+    /// row or column. `None` where a row ends before them.
     #[inline]
     pub(crate) fn new(
         rows: [Option<&'a [i8]>; 4],
@@ -76,10 +86,8 @@ impl<'a> Patch<'a> {
     ) -> Option<Self> {
         let len = steps.checked_mul(DEPTH)?;
         let padding = padding.get(..len)?;
-        let row_len = columns.width.checked_mul(columns.channels)?;
-        let long = |row: &[i8]| row.len() >= row_len;
-        let fits = len <= columns.channels && rows.iter().flatten().all(|row| long(row));
-        if !fits {
+        let end = columns.end(len)?;
+        if rows.iter().flatten().any(|row| row.len() < end) {
             return None;
         }
         let mut pixels = Self::pixels(rows, columns, padding);
@@ -151,8 +159,8 @@ impl<'a> Patch<'a> {
     #[allow(unsafe_code, reason = "a loop in assembly")]
     fn put(&self, to: &mut [i32], stride: usize) {
         let (pixels, steps) = (self.pixels.as_flattened().as_ptr(), self.steps as u32);
-        // SAFETY: `new` has seen that rows and padding have `steps` fours of channels for
-        // each pixel, and has put padding where there is no pixel; there is at least one
+        // SAFETY: `new` has seen that rows have `steps` fours of channels for the last pixel,
+        // and so for those before it, and that padding has; it has put padding where there is no pixel; there is at least one
         // step; `transform` that `to` has 16 positions of `steps` steps less the tiles
         // before this one. Words `0` and `3` of each step are written.
         unsafe { input::transform(pixels, steps, to.as_mut_ptr(), (stride * 4) as u32) }
