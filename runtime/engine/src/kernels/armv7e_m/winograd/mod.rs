@@ -77,7 +77,7 @@ pub(crate) struct Patch<'a> {
 impl<'a> Patch<'a> {
     /// `steps` fours of channels of each pixel, which is `padding` where there is no such
     /// row or column. `None` where a row ends before them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(
         rows: [Option<&'a [i8]>; 4],
         columns: Columns,
