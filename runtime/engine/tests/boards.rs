@@ -9,6 +9,7 @@ mod single;
 
 use case::{Along, Case, conv_case, fully_connected_case, winograd_case};
 use sanderling_plan::Target;
+use sanderling_plan::packing::winograd;
 use single::Draw;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,7 +119,8 @@ impl Board {
             return;
         };
         for seed in 0..CASES {
-            for (kind, case) in steps(seed).into_iter().enumerate() {
+            let tiles = winograd::runs(self.target).then(|| by_tiles(seed));
+            for (kind, case) in steps(seed).into_iter().chain(tiles).enumerate() {
                 let expected = case.run(Target::Generic);
                 let got = self.run(&program, &case);
                 let got: &[i8] = bytemuck::cast_slice(&got);
@@ -166,11 +168,16 @@ fn steps(seed: u64) -> Vec<Case> {
     let (rows, k) = (draw.range(1, 5) as u32, draw.range(1, 300) as u32);
     let outputs = draw.range(1, 70) as u32;
     steps.push(fully_connected_case(draw, rows, k, outputs));
+    steps
+}
+
+/// A convolution by Winograd's algorithm.
+fn by_tiles(seed: u64) -> Case {
+    let draw = &mut Draw::new(seed);
     let size = [draw.range(1, 9), draw.range(1, 12)].map(|n| n as u32);
     let inputs = if seed == 0 { 128 } else { draw.range(1, 40) };
     let (batch, outputs) = (draw.range(1, 2) as u32, draw.range(1, 9) as u32);
-    steps.push(winograd_case(draw, size, batch, [inputs as u32, outputs]));
-    steps
+    winograd_case(draw, size, batch, [inputs as u32, outputs])
 }
 
 #[test]
