@@ -169,6 +169,7 @@ fn steps(program: &Program) -> String {
             } => {
                 format!("{parameters:?}, depthwise: {depthwise}")
             }
+            Operation::Winograd { parameters, .. } => format!("Winograd {parameters:?}"),
             Operation::FullyConnected { parameters, .. } => format!("{parameters:?}"),
             Operation::Softmax { parameters, .. } => format!("{parameters:?}"),
             Operation::Lookup { .. } => "Lookup".to_owned(),
