@@ -60,7 +60,8 @@ fn candidate(program: &Program, target: Target, blocks: &Blocks, index: usize) -
     if program.stream_of(index).is_some() {
         return None;
     }
-    let (from, to) = (program.tensor(step.inputs[0]), program.tensor(step.output));
+    let from = program.tensor(*step.inputs.first()?);
+    let to = program.tensor(step.output);
     let input = blocks.of_buffer[from.buffer.0]?;
     let output = blocks.of_buffer[to.buffer.0]?;
     let dies = blocks.all[input].lifetime.last == index + 1;

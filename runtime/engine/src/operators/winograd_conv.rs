@@ -131,42 +131,18 @@ impl Groups<'_, '_> {
                 channels: self.channels,
             };
             // The weights of what is behind the channels are 0.
-            match Patch::new(four, columns, self.padding, self.steps) {
-                Some(patch) => patch.transform(self.tiles, slot)?,
-                None => self.copied(four, columns, slot)?,
-            }
+            let (four, columns) = match columns.are_in(&four, self.padding.len()) {
+                true => (four, columns),
+                false => copied(four, columns, self.padding, self.patch)?,
+            };
+            let patch = Patch::new(four, columns, self.padding, self.steps)?;
+            patch.transform(self.tiles, slot)?;
             tx += 1;
             if tx == self.out[1].div_ceil(2) {
                 (ty, tx, rows) = (ty + 1, 0, None);
             }
         }
         Some(())
-    }
-
-    /// Transforms the inputs of a tile whose last pixel is not followed by enough bytes for
-    /// a whole number of fours of channels.
-    fn copied(&mut self, rows: [Option<&[i8]>; 4], columns: Columns, slot: usize) -> Option<()> {
-        let pixel = self.padding.len();
-        let mut pixels = self.patch.chunks_exact_mut(pixel.max(1));
-        for row in rows {
-            for (column, to) in (0..4).zip(&mut pixels) {
-                copy(to, self.padding);
-                if let Some(row) = row
-                    && columns.has(column)
-                {
-                    let start = columns.start(column);
-                    copy(to, row.get(start..start.checked_add(self.channels)?)?);
-                }
-            }
-        }
-        let columns = Columns {
-            first: 0,
-            width: 4,
-            channels: pixel,
-        };
-        let mut rows = self.patch.chunks_exact((4 * pixel).max(1));
-        let rows = [rows.next(), rows.next(), rows.next(), rows.next()];
-        Patch::new(rows, columns, self.padding, self.steps)?.transform(self.tiles, slot)
     }
 
     /// Computes the outputs of tiles.
@@ -209,4 +185,37 @@ impl Groups<'_, '_> {
         };
         block.outputs(&at, y)
     }
+}
+
+/// Copies the pixels of a tile, so that a whole number of fours of channels is there for
+/// each, as there is for `padding`.
+fn copied<'a>(
+    rows: [Option<&[i8]>; 4],
+    columns: Columns,
+    padding: &[i8],
+    to: &'a mut [i8],
+) -> Option<([Option<&'a [i8]>; 4], Columns)> {
+    let channels = padding.len();
+    let mut pixels = to.chunks_exact_mut(channels.max(1));
+    for row in rows {
+        for (column, to) in (0..4).zip(&mut pixels) {
+            copy(to, padding);
+            if let Some(row) = row
+                && columns.has(column)
+            {
+                // Where the last one ends, others go on.
+                copy(to, row.get(columns.start(column)..)?);
+            }
+        }
+    }
+    let mut rows = to.chunks_exact((4 * channels).max(1));
+    let columns = Columns {
+        first: 0,
+        width: 4,
+        channels,
+    };
+    Some((
+        [rows.next(), rows.next(), rows.next(), rows.next()],
+        columns,
+    ))
 }

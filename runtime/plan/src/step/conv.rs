@@ -100,6 +100,7 @@ impl Behind {
             stride,
             pad,
         } = self;
+        let stride = stride.max(1);
         // The input row that is read next once output row `oy` has what it needs.
         let next = |oy: u64| (oy * stride + reach).saturating_sub(pad);
         let distance = |oy: u64| match next(oy) < rows {
@@ -239,7 +240,7 @@ impl Conv {
             out_rows: out_h,
             out_row,
             reach: self.window_rows() as u64,
-            stride: u64::from(self.stride_h.max(1)),
+            stride: u64::from(self.stride_h),
             pad: u64::from(self.pad_top),
         };
         Some(behind.distance())

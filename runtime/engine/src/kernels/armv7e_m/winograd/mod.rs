@@ -57,6 +57,13 @@ impl Columns {
         last.checked_mul(self.channels)?.checked_add(len)
     }
 
+    /// Whether `len` bytes of every pixel that the image has are in its row, or behind it.
+    #[inline(always)]
+    pub(crate) fn are_in(&self, rows: &[Option<&[i8]>; 4], len: usize) -> bool {
+        self.end(len)
+            .is_some_and(|end| rows.iter().flatten().all(|row| row.len() >= end))
+    }
+
     /// Where column number `column` of the four starts in its row; modulo the size of
     /// memory where there is no such column.
     #[inline(always)]
@@ -86,8 +93,7 @@ impl<'a> Patch<'a> {
     ) -> Option<Self> {
         let len = steps.checked_mul(DEPTH)?;
         let padding = padding.get(..len)?;
-        let end = columns.end(len)?;
-        if rows.iter().flatten().any(|row| row.len() < end) {
+        if !columns.are_in(&rows, len) {
             return None;
         }
         let mut pixels = Self::pixels(rows, columns, padding);
@@ -220,8 +226,9 @@ impl Tiles<'_> {
                 ..*self
             };
             pair.pairs(&core::array::from_fn(|pixel| 2 * pixel), &mut last)?;
-            for (&at, &output) in at.iter().zip(last.iter().step_by(2)).rev() {
-                *y.get_mut(at.checked_add(paired)?)? = output;
+            for pixel in (0..at.len()).rev() {
+                let at = at.get(pixel)?.checked_add(paired)?;
+                *y.get_mut(at)? = *last.get(2 * pixel)?;
             }
         }
         Some(())
