@@ -70,6 +70,23 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             &[],
         )
     });
+    suite("compiler, plans for Cortex-M4 in the twin", &|| {
+        cargo_tests(
+            "compiler tests with the Cortex-M4's twin",
+            &root,
+            &[
+                "test",
+                "--workspace",
+                "--features",
+                "sanderling-engine/cortex-m4",
+                "--test",
+                "backend",
+                "--test",
+                "random_graphs",
+            ],
+            &[],
+        )
+    });
     suite("firmware, sensor drivers", &|| {
         let target = workspace::target()?.join("firmware");
         cargo_tests(
