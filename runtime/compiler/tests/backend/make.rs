@@ -77,7 +77,7 @@ impl Maker {
         self.step(Operation::Plain(operator), inputs, output, 0, 0)
     }
 
-    fn affine(&mut self, weights: usize, outputs: usize, terms: usize) -> Affine {
+    pub fn affine(&mut self, weights: usize, outputs: usize, terms: usize) -> Affine {
         let c = &mut self.chance;
         // Some sums must pass the ends of an `i32` and wrap.
         let wild = c.once_in(6);
@@ -106,7 +106,7 @@ impl Maker {
         }
     }
 
-    fn weight_zero_point(&mut self) -> i32 {
+    pub fn weight_zero_point(&mut self) -> i32 {
         if self.chance.once_in(3) {
             i32::from(self.chance.i8())
         } else {
@@ -169,47 +169,6 @@ impl Maker {
             0,
             macs,
         )
-    }
-
-    /// A convolution with one group, a 3×3 window, and stride 1.
-    pub fn conv_3x3(&mut self, x: TensorId) -> TensorId {
-        let [n, h, w, channels] = self.nhwc(x);
-        let c = &mut self.chance;
-        // Padding before; outputs, of which the last may read nothing but padding.
-        let mut along = |size: usize| {
-            let pad = c.size(3) - 1;
-            (pad, (size + pad + c.size(3)).saturating_sub(3).max(1))
-        };
-        let ((top, out_h), (left, out_w)) = (along(h), along(w));
-        let (outputs, terms) = (c.size(20), 9 * channels);
-        let (low, high) = c.clamp();
-        let parameters = Conv {
-            kernel_h: 3,
-            kernel_w: 3,
-            stride_h: 1,
-            stride_w: 1,
-            dilation_h: 1,
-            dilation_w: 1,
-            pad_top: top as u32,
-            pad_left: left as u32,
-            groups: 1,
-            weights: 0,
-            bias: 0,
-            multipliers: 0,
-            input_zero_point: c.zero_point(),
-            zero_point: c.zero_point(),
-            low,
-            high,
-            weight_zero_point: self.weight_zero_point(),
-        };
-        let operation = Operation::Conv {
-            parameters,
-            depthwise: false,
-            affine: self.affine(terms * outputs, outputs, terms),
-        };
-        let output = self.tensor(Dtype::I8, &[n, out_h, out_w, outputs]);
-        let macs = n * out_h * out_w * outputs * terms;
-        self.step(operation, &[x], output, 0, macs)
     }
 
     pub fn fully_connected(&mut self, x: TensorId) -> TensorId {
@@ -533,7 +492,7 @@ impl Maker {
         output
     }
 
-    fn nhwc(&self, id: TensorId) -> [usize; 4] {
+    pub fn nhwc(&self, id: TensorId) -> [usize; 4] {
         let shape = self.shape(id);
         shape.try_into().expect("images only")
     }

@@ -4,13 +4,57 @@
 use crate::make::Maker;
 use crate::run::{Aligned, assert_target_gives};
 use sanderling_compiler::memory::plan_memory;
-use sanderling_compiler::program::{Operation, Program};
+use sanderling_compiler::program::{Operation, Program, TensorId};
 use sanderling_compiler::winograd::{choose, more_flash};
 use sanderling_compiler::{emit, reference};
+use sanderling_plan::step::Conv;
 use sanderling_plan::{Dtype, Plan, Target};
 
 const SEEDS: u64 = 200;
 const TARGET: Target = Target::CortexM4;
+
+impl Maker {
+    /// A convolution with one group, a 3×3 window, and stride 1.
+    fn conv_3x3(&mut self, x: TensorId) -> TensorId {
+        let [n, h, w, channels] = self.nhwc(x);
+        let c = &mut self.chance;
+        // Padding before; outputs, of which the last may read nothing but padding.
+        let mut along = |size: usize| {
+            let pad = c.size(3) - 1;
+            (pad, (size + pad + c.size(3)).saturating_sub(3).max(1))
+        };
+        let ((top, out_h), (left, out_w)) = (along(h), along(w));
+        let (outputs, terms) = (c.size(20), 9 * channels);
+        let (low, high) = c.clamp();
+        let parameters = Conv {
+            kernel_h: 3,
+            kernel_w: 3,
+            stride_h: 1,
+            stride_w: 1,
+            dilation_h: 1,
+            dilation_w: 1,
+            pad_top: top as u32,
+            pad_left: left as u32,
+            groups: 1,
+            weights: 0,
+            bias: 0,
+            multipliers: 0,
+            input_zero_point: c.zero_point(),
+            zero_point: c.zero_point(),
+            low,
+            high,
+            weight_zero_point: self.weight_zero_point(),
+        };
+        let operation = Operation::Conv {
+            parameters,
+            depthwise: false,
+            affine: self.affine(terms * outputs, outputs, terms),
+        };
+        let output = self.tensor(Dtype::I8, &[n, out_h, out_w, outputs]);
+        let macs = n * out_h * out_w * outputs * terms;
+        self.step(operation, &[x], output, 0, macs)
+    }
+}
 
 /// Convolutions in a row, most of them with a window that the algorithm takes.
 fn network(seed: u64) -> Program {
