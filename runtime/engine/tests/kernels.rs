@@ -78,7 +78,7 @@ fn convolutions_by_winograd_agree() {
 /// The most channels, all operands at the ends of their range.
 #[test]
 fn convolutions_by_winograd_of_extremes_agree() {
-    for seed in 0..32u64 {
+    for seed in 0..u64::from(cases(32)) {
         let draw = &mut Draw::new(seed);
         let mut case = winograd_case(draw, [4, 5], 1, [128, 3]);
         let Kind::Winograd(p) = &mut case.operator else {
