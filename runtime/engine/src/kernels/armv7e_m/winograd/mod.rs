@@ -165,10 +165,11 @@ impl<'a> Patch<'a> {
     #[allow(unsafe_code, reason = "a loop in assembly")]
     fn put(&self, to: &mut [i32], stride: usize) {
         let (pixels, steps) = (self.pixels.as_flattened().as_ptr(), self.steps as u32);
-        // SAFETY: `new` has seen that rows have `steps` fours of channels for the last pixel,
-        // and so for those before it, and that padding has; it has put padding where there is no pixel; there is at least one
-        // step; `transform` that `to` has 16 positions of `steps` steps less the tiles
-        // before this one. Words `0` and `3` of each step are written.
+        // SAFETY: `new` has seen that rows have `steps` fours of channels from their last
+        // pixel on, and so from those before it, and that `padding` has, which stands for
+        // pixels that are not there; `transform`, that there is a step, and that `to` has 16
+        // positions of `steps` steps less the tiles before this one. Words 0 and 3 of each
+        // step are written.
         unsafe { input::transform(pixels, steps, to.as_mut_ptr(), (stride * 4) as u32) }
     }
 }
