@@ -3,6 +3,7 @@
 //! Everything that a restart needs is here or in the object store. Every commit is synced to the
 //! disk, because receipts are sent for what was committed.
 
+pub mod credentials;
 pub mod devices;
 pub mod events;
 pub mod groups;
