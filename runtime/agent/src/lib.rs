@@ -31,4 +31,5 @@ pub mod shared;
 pub mod source;
 pub mod status;
 pub mod system;
+pub mod tls;
 pub mod update;
