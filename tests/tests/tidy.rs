@@ -11,6 +11,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("slots", &[]),
     ("trust", &["wire"]),
+    ("delta", &[]),
     ("engine", &["plan"]),
     ("compiler", &["plan"]),
     ("executor", &["plan", "engine", "compiler"]),
