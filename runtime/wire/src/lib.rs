@@ -17,6 +17,8 @@
 //!
 //! Every message starts with one version byte; see [`encode`] and [`decode`].
 //!
+//! Between a microcontroller and the agent that speaks for it there is a serial line: [`serial`].
+//!
 //! # Rules of the conversation
 //!
 //! * A robot connects with a will on its `birth` topic ([`Presence::Gone`]) that carries the session
@@ -50,6 +52,7 @@ mod name;
 mod need;
 mod root;
 mod signed;
+pub mod serial;
 mod state;
 mod text;
 mod topic;
