@@ -97,7 +97,8 @@ pub struct Release {
 pub struct Gateway {
     owner: Option<Owner>,
     target: Name,
-    files: HashMap<Digest, Vec<u8>>,
+    /// What can be sent, by digest.
+    pub files: HashMap<Digest, Vec<u8>>,
     desired: Option<Vec<u8>>,
     decoder: Box<Decoder<MAX_FRAME>>,
     assembly: Assembly<MAX_SMALL_MESSAGE>,
@@ -197,16 +198,6 @@ impl Gateway {
         self.desired = other.desired.clone();
         self.files.extend(other.files.clone());
         self.retained()
-    }
-
-    /// Forgets a file.
-    pub fn lose(&mut self, file: &Digest) {
-        self.files.remove(file);
-    }
-
-    /// Another file's bytes under a digest.
-    pub fn forge(&mut self, file: Digest, bytes: Vec<u8>) {
-        self.files.insert(file, bytes);
     }
 
     fn retained(&mut self) -> Vec<u8> {

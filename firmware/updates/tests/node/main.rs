@@ -278,10 +278,11 @@ fn a_delta_that_is_missing_or_wrong_is_left_for_the_whole_file() {
         gateway.want(&first);
         board.turns_until(&mut gateway, |gateway| runs(gateway, &first));
         let frames = gateway.want(&second);
-        match wrong {
-            None => gateway.lose(&digest(&delta)),
-            Some(bytes) => gateway.forge(digest(&delta), bytes),
-        }
+        let right = match wrong {
+            None => gateway.files.remove(&digest(&delta)),
+            Some(bytes) => gateway.files.insert(digest(&delta), bytes),
+        };
+        assert_eq!(right, Some(delta.clone()));
         board.receive(&frames);
         board.turns_until(&mut gateway, |gateway| runs(gateway, &second));
     }
