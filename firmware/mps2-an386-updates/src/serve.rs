@@ -11,6 +11,9 @@ use crate::flash::{Psram, in_place};
 use crate::link::Link;
 use crate::{clock, uart};
 
+/// The time between two inferences in which the board does everything else, in milliseconds: a sensor's, were there one.
+const PERIOD: u64 = 50;
+
 /// What the loop works with.
 struct Serving<'a> {
     node: &'a mut Node<Psram>,
@@ -71,10 +74,13 @@ impl Serving<'_> {
                 }
             }
             let good = engine.run().is_ok();
-            self.node.ran(image, good, clock::now_ms());
-            let next = self.next();
-            if next != Task::Run(slot, *image) {
-                return next;
+            let ended = clock::now_ms();
+            self.node.ran(image, good, ended);
+            while clock::now_ms() < ended + PERIOD {
+                let next = self.next();
+                if next != Task::Run(slot, *image) {
+                    return next;
+                }
             }
         }
     }
