@@ -1,5 +1,11 @@
 //! What a desired state means for this node, and whether it is believed.
 
+#![allow(
+    clippy::large_enum_variant,
+    clippy::result_large_err,
+    reason = "one lives at a time, and there is no heap to box it on"
+)]
+
 use core::fmt::Write as _;
 
 use sanderling_slots::{Image, Label};
