@@ -18,6 +18,7 @@ pub mod boot;
 pub mod config;
 pub mod durable;
 pub mod frame;
+pub mod gateway;
 pub mod infer;
 pub mod keeper;
 pub mod latency;
