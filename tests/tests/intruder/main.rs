@@ -278,8 +278,12 @@ async fn tries(place: &Place, folder: &Path) {
     // The victim is still connected and hears its group; what it said, and what the fleet said, stands.
     assert_eq!(fleet.say(&desired, SAID).await, Seen::Acked);
     let heard = victim.heard_until(&desired).await;
-    assert!(heard.iter().all(|topic| *topic == desired), "{heard:?}");
+    assert!(
+        !heard.is_empty() && heard.iter().all(|topic| *topic == desired),
+        "{heard:?}"
+    );
     assert_eq!(victim.say(&state, SAID).await, Seen::Acked);
+    drop(fleet);
     let mut late = place
         .enter(
             "sanderling-coordinator",

@@ -133,31 +133,23 @@ impl Fleet {
     /// The same with a manifest that was changed.
     pub fn want_as(&mut self, model: &Model, version: u32, change: impl FnOnce(&mut Artifact)) {
         self.serial += 1;
-        let mut artifact = Artifact {
-            target: name(model.target),
-            digest: Digest(model.digest),
-            size: model.bytes.len() as u64,
-            arena: 64,
-            flash: model.bytes.len() as u64,
-            golden: Digest([0; 32]),
-        };
+        let mut artifact = release(model, version).artifacts[0].clone();
         change(&mut artifact);
+        artifact.flash = artifact.flash.max(artifact.size);
         self.order(Do::Have(Model {
             digest: artifact.digest.0,
             ..model.clone()
         }));
-        let manifest = Manifest {
-            model: name("test"),
-            version,
-            floor: 0,
-            expires_s: None,
-            artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
-            deltas: heapless::Vec::new(),
-            url: None,
-        };
+        let mut manifest = release(model, version);
+        manifest.artifacts[0] = artifact;
         let manifest = encoded(&manifest);
         let statement = encoded(&everybody(self.serial, Signed::unsigned(&manifest)));
         self.post("desired", encoded(&Signed::<4>::unsigned(&statement)));
+    }
+
+    /// Keeps a model's bytes to serve them.
+    pub fn have(&self, model: &Model) {
+        self.order(Do::Have(model.clone()));
     }
 
     /// Publishes a retained message on a topic of the group.
@@ -389,6 +381,27 @@ impl Speaker {
             payload: encoded(message),
             retain: false,
         });
+    }
+}
+
+/// A model as some version of the model "test", for one target.
+pub fn release(model: &Model, version: u32) -> Manifest {
+    let artifact = Artifact {
+        target: name(model.target),
+        digest: Digest(model.digest),
+        size: model.bytes.len() as u64,
+        arena: 64,
+        flash: model.bytes.len() as u64,
+        golden: Digest([0; 32]),
+    };
+    Manifest {
+        model: name("test"),
+        version,
+        floor: 0,
+        expires_s: None,
+        artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
+        deltas: heapless::Vec::new(),
+        url: None,
     }
 }
 

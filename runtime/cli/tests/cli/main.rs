@@ -6,6 +6,7 @@ mod compile;
 mod coordinator;
 mod fleet;
 mod help;
+mod keys;
 mod mixed;
 #[path = "../../../executor/tests/onnx_file/mod.rs"]
 mod onnx_file;

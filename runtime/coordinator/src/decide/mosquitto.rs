@@ -69,13 +69,13 @@ pub fn acl_file<'c>(
 pub fn configuration(folder: &str, port: u16) -> String {
     format!(
         "# Mosquitto's user must be able to read the files: chown -R mosquitto {folder}\n\
-         # A client is its user: nobody takes over another one's connection.\n\
          per_listener_settings false\n\
          allow_anonymous false\n\
-         use_username_as_clientid true\n\
          password_file {folder}/passwords\n\
          acl_file {folder}/acl\n\
          listener {port}\n\
+         # A client is its user, so nobody takes over another one's connection. It counts for the listener above.\n\
+         use_username_as_clientid true\n\
          cafile {folder}/ca.pem\n\
          certfile {folder}/server.pem\n\
          keyfile {folder}/server.key\n"

@@ -34,14 +34,14 @@ impl Fleet {
                     due.push(groups::read(message, set_ms)?);
                     self.memory.refused.remove(&group.name);
                 }
-                Some(Err(refusal)) => {
-                    if self.memory.refused.insert(group.name.clone()) {
-                        tracing::error!(
-                            "the desired state of {} cannot be signed: its release: {refusal}; push a release that is signed",
-                            group.name
-                        );
-                    }
+                // Once for each group, not with each look.
+                Some(Err(refusal)) if self.memory.refused.insert(group.name.clone()) => {
+                    tracing::error!(
+                        "the desired state of {} cannot be signed: its release: {refusal}; push a release that is signed",
+                        group.name
+                    );
                 }
+                Some(Err(_)) => {}
             }
         }
         drop(tx);
