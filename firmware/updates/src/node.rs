@@ -12,7 +12,7 @@ use sanderling_wire::{
     Digest, Failure, FailureCode, MAX_SMALL_MESSAGE, MAX_TARGETS, Name, Session, Text, encode,
 };
 
-use crate::believe::{Belief, News, Refused, Wish};
+use crate::believe::{Belief, MAX_NOTE, News, Refused, Wish};
 use crate::fetch::{Fetch, Heard, Workshop};
 use crate::report;
 use crate::retry::Retry;
@@ -115,6 +115,7 @@ pub struct Node<F> {
     said_ms: u64,
     said_chunks: u32,
     trial: Trial,
+    note: [u8; MAX_NOTE],
 }
 
 type Error<F> = FlashError<<F as embedded_storage::nor_flash::ErrorType>::Error>;
@@ -123,12 +124,16 @@ impl<F: NorFlash> Node<F> {
     /// Takes up what the slots say.
     pub fn start(
         identity: Identity,
-        belief: Belief,
+        mut belief: Belief,
         length: TrialLength,
         mut flash: Flash<F>,
         now_ms: u64,
     ) -> Result<Node<F>, Error<F>> {
         let stored = load(&mut flash)?;
+        let mut note = [0; MAX_NOTE];
+        if let Some(note) = flash.read_note(&mut note)? {
+            belief.recall(note);
+        }
         let mut node = Node {
             identity,
             belief,
@@ -156,6 +161,7 @@ impl<F: NorFlash> Node<F> {
             said_ms: 0,
             said_chunks: 0,
             trial: Trial::default(),
+            note,
         };
         node.event(Event::Started, now_ms);
         Ok(node)
@@ -382,6 +388,11 @@ impl<F: NorFlash> Node<F> {
                 self.stored = stored;
             }
             self.event(Event::Started, now_ms);
+        }
+        if let Some(note) = self.belief.note(&mut self.note)
+            && self.flash.write_note(note).is_err()
+        {
+            self.storage_failed(now_ms);
         }
         if let Some(event) = self.pending.take() {
             self.event(event, now_ms);
