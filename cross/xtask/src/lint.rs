@@ -66,7 +66,15 @@ pub fn run() -> anyhow::Result<()> {
     }
     say("clippy: firmware, updates over the UART");
     Job::cargo("clippy on the updates' firmware", &folder)
-        .args(["clippy", "-q", "--release", "-p", "mps2-an386-updates", "--target", BOARDS[0].triple])
+        .args([
+            "clippy",
+            "-q",
+            "--release",
+            "-p",
+            "mps2-an386-updates",
+            "--target",
+            BOARDS[0].triple,
+        ])
         .args(["--", "-D", "warnings"])
         .env("CARGO_TARGET_DIR", &target)
         .without("RUSTFLAGS")

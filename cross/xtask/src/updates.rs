@@ -37,7 +37,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         std::fs::create_dir(&folder)?;
         firmware::compile(&workspace::root().join(model), board.packing, &folder)
     };
-    let plans = [plan(&options.first, "first")?, plan(&options.second, "second")?];
+    let plans = [
+        plan(&options.first, "first")?,
+        plan(&options.second, "second")?,
+    ];
     let target = workspace::target()?.join("firmware");
     let cargo = |title: &str| {
         Job::cargo(title, &workspace::root().join("firmware"))
@@ -47,13 +50,31 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             .deadline(BUILD_DEADLINE)
     };
     cargo("building the agent's side of the line")
-        .args(["build", "-q", "-p", "sanderling-updates", "--example", "qemu"])
+        .args([
+            "build",
+            "-q",
+            "-p",
+            "sanderling-updates",
+            "--example",
+            "qemu",
+        ])
         .output()?;
     let program = target.join("debug/examples/qemu");
     let root = folder.path().join("root");
-    Job::new("making a root", &program).arg("--root").arg(&root).output()?;
+    Job::new("making a root", &program)
+        .arg("--root")
+        .arg(&root)
+        .output()?;
     cargo("building the firmware with that root")
-        .args(["build", "-q", "--release", "-p", IMAGE, "--target", board.triple])
+        .args([
+            "build",
+            "-q",
+            "--release",
+            "-p",
+            IMAGE,
+            "--target",
+            board.triple,
+        ])
         .env("SANDERLING_ROOT", &root)
         .output()?;
     let image = target.join(board.triple).join("release").join(IMAGE);
