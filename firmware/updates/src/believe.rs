@@ -8,9 +8,14 @@
 
 use core::fmt::Write as _;
 
+use heapless::Vec;
 use sanderling_slots::{Image, Label};
-use sanderling_trust::{Accepted, Limits, Memory, Misfit, Refusal, Trust, fit, unsigned_release};
-use sanderling_wire::{Anchor, Digest, FailureCode, MAX_DELTAS, Manifest, Text};
+use sanderling_trust::{
+    Accepted, Limits, MAX_MEMORY, Memory, Misfit, Refusal, Trust, fit, unsigned_release,
+};
+use sanderling_wire::{
+    Anchor, Digest, FailureCode, MAX_DELTAS, MAX_SMALL_MESSAGE, Manifest, Text, decode, encode,
+};
 
 use crate::node::Identity;
 
@@ -19,7 +24,18 @@ use crate::node::Identity;
 pub struct Belief {
     trust: Option<Trust>,
     memory: Memory,
+    /// The chain that led to the root, where it is not the one that was built in.
+    chain: Vec<u8, MAX_SMALL_MESSAGE>,
+    /// The memory as it was noted last.
+    noted: Memory,
+    /// Something changed that must be noted.
+    changed: bool,
 }
+
+/// The longest note of a belief, in bytes: the memory behind its length, and the chain of roots.
+pub(crate) const MAX_NOTE: usize = 2 + MAX_MEMORY + MAX_SMALL_MESSAGE;
+/// The clock is noted when it moved by so many seconds: flash wears.
+const CLOCK_STEP: u64 = 6 * 3600;
 
 /// A model that is wanted here.
 #[derive(Debug)]
@@ -28,7 +44,7 @@ pub(crate) struct Wish {
     pub(crate) serial: u64,
     pub(crate) floor: u32,
     /// Deltas to it: the plan that the node must hold, and the delta's digest.
-    pub(crate) deltas: heapless::Vec<(Digest, Digest), MAX_DELTAS>,
+    pub(crate) deltas: Vec<(Digest, Digest), MAX_DELTAS>,
 }
 
 /// What a desired state asks of this node.
@@ -83,8 +99,44 @@ impl Belief {
     pub fn rooted(chain: &[u8]) -> Result<Belief, Refusal> {
         Ok(Belief {
             trust: Some(Trust::anchor(chain)?),
-            memory: Memory::default(),
+            ..Belief::default()
         })
+    }
+
+    /// Goes on from what was noted before the start. The chain is followed like one that arrives, so that a note
+    /// that somebody wrote to the flash makes no root.
+    pub(crate) fn recall(&mut self, note: &[u8]) {
+        let Some((length, rest)) = note.split_first_chunk::<2>() else {
+            return;
+        };
+        let Some((memory, chain)) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))
+        else {
+            return;
+        };
+        if let Ok(memory) = decode::<Memory>(memory) {
+            self.noted = memory.clone();
+            self.memory = memory;
+        }
+        let _ = self.root(chain);
+        self.changed = false;
+    }
+
+    /// What is to be noted, where something changed since.
+    pub(crate) fn note<'b>(&mut self, into: &'b mut [u8]) -> Option<&'b [u8]> {
+        let (now, noted) = (&self.memory.clock, &self.noted.clock);
+        let later =
+            now.epoch != noted.epoch || now.issued_s > noted.issued_s.saturating_add(CLOCK_STEP);
+        if !self.changed && !later {
+            return None;
+        }
+        let (length, rest) = into.split_first_chunk_mut::<2>()?;
+        let memory = encode(&self.memory, rest).ok()?.len();
+        *length = (memory as u16).to_le_bytes();
+        let chain = rest.get_mut(memory..memory + self.chain.len())?;
+        chain.copy_from_slice(&self.chain);
+        self.noted = self.memory.clone();
+        self.changed = false;
+        into.get(..2 + memory + self.chain.len())
     }
 
     /// The root that is believed, if any.
@@ -98,8 +150,13 @@ impl Belief {
 
     /// Follows to a newer root.
     pub(crate) fn root(&mut self, chain: &[u8]) -> Result<(), Refused> {
-        if let Some(trust) = &mut self.trust {
-            trust.follow(chain)?;
+        if let Some(trust) = &mut self.trust
+            && trust.follow(chain)?
+        {
+            self.chain.clear();
+            // A chain that was read is no longer than a message.
+            let _ = self.chain.extend_from_slice(chain);
+            self.changed = true;
         }
         Ok(())
     }
@@ -138,7 +195,7 @@ impl Belief {
     /// A release became active: what is below its floor is refused from now on.
     pub(crate) fn raise(&mut self, wish: &Wish) {
         if let Ok(model) = sanderling_wire::Name::new(wish.image.name.as_str()) {
-            self.memory.floors.raise(&model, wish.floor);
+            self.changed |= self.memory.floors.raise(&model, wish.floor);
         }
     }
 }

@@ -198,7 +198,7 @@ impl Demonstration {
             board.carry(&mut self.gateway, how, |gateway| gateway.sent >= most)?;
             sum += self.gateway.sent;
             println!(
-                "{how}: power cut {} after {} bytes of parts",
+                "{how} {} after {} bytes of parts",
                 cut + 1,
                 self.gateway.sent
             );
@@ -244,6 +244,7 @@ fn main() -> Outcome<()> {
         plan: plan.clone(),
         bases: base.into_iter().cloned().collect(),
         arena: 1000,
+        floor: 0,
     };
     let folder = std::env::temp_dir().join(format!("sanderling-updates-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -294,13 +295,25 @@ fn main() -> Outcome<()> {
             all.gateway.sent,
             text.unwrap_or_default()
         );
+        let (next, chain) = Owner::new(SEED).with_fleet_key(50);
+        (all.gateway.owner, all.gateway.roots) = (Some(next), Some(chain));
+        all.update(&mut board, &release(5, &small, None), "another fleet key")?;
+        all.gateway.owner = Some(Owner::new(SEED));
+        all.gateway.state = None;
+        let frames = all.gateway.want(&release(6, &large, None));
+        board.line.write_all(&frames)?;
+        board.carry(&mut all.gateway, "stolen key", |gateway| {
+            failed(gateway, FailureCode::Refused)
+        })?;
+        println!("the key that was replaced: refused");
+        all.gateway.owner = Some(Owner::new(SEED).with_fleet_key(50).0);
     }
     drop(board);
 
     let other = retrained(&retrained(&drifted, false), false);
-    all.update_with_cuts(&release(5, &other, None), 4, "whole file, power cut")?;
+    all.update_with_cuts(&release(7, &other, None), 4, "whole file, power cut")?;
     let last = retrained(&other, false);
-    all.update_with_cuts(&release(6, &last, Some(&other)), 3, "delta, power cut")?;
+    all.update_with_cuts(&release(8, &last, Some(&other)), 3, "delta, power cut")?;
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

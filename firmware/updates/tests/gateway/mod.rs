@@ -30,6 +30,12 @@ fn encoded<'a, M: Message<'a>>(message: &M) -> Vec<u8> {
     encode(message, &mut buffer).expect("it fits").to_vec()
 }
 
+fn chain(links: &[Vec<u8>]) -> Vec<u8> {
+    let link = |link: &Vec<u8>| [&(link.len() as u16).to_le_bytes()[..], link].concat();
+    let chain = links.iter().flat_map(link).collect::<Vec<u8>>();
+    encoded(&Roots { chain: &chain })
+}
+
 /// The fleet's owner: one key for each role.
 pub struct Owner {
     root: SigningKey,
@@ -49,14 +55,31 @@ impl Owner {
 
     /// The chain of roots that a robot is built with.
     pub fn chain(&self) -> Vec<u8> {
+        chain(&[self.link(1)])
+    }
+
+    /// The same owner with another fleet key, and the chain from the first root to the one that says so.
+    pub fn with_fleet_key(&self, seed: u8) -> (Owner, Vec<u8>) {
+        let key = |key: &SigningKey| SigningKey::from_secret(&key.secret());
+        let next = Owner {
+            root: key(&self.root),
+            release: key(&self.release),
+            fleet: SigningKey::from_secret(&[seed; 32]),
+        };
+        let links = [self.link(1), next.link(2)];
+        (next, chain(&links))
+    }
+
+    /// A signed root; its epoch is its version.
+    fn link(&self, version: u32) -> Vec<u8> {
         let role = |index| RoleKeys {
             threshold: 1,
             keys: [index].into_iter().collect(),
         };
         let keys = [&self.root, &self.release, &self.fleet].map(SigningKey::public);
         let root = encoded(&Root {
-            version: 1,
-            epoch: 1,
+            version,
+            epoch: version,
             expires_s: None,
             keys: keys.into_iter().collect(),
             root: role(0),
@@ -64,14 +87,9 @@ impl Owner {
             fleet: role(2),
         });
         let mut signed: Signed<'_, MAX_ROOT_SIGNATURES> = Signed::unsigned(&root);
-        signed
-            .signatures
-            .push(self.root.sign(Role::Root, &root))
-            .expect("room");
-        let link = encoded(&signed);
-        let mut chain = (link.len() as u16).to_le_bytes().to_vec();
-        chain.extend(link);
-        encoded(&Roots { chain: &chain })
+        let signature = self.root.sign(Role::Root, &root);
+        signed.signatures.push(signature).expect("room");
+        encoded(&signed)
     }
 
     fn sign(&self, key: Option<&SigningKey>, role: Role, statement: &[u8]) -> Vec<u8> {
@@ -91,15 +109,20 @@ pub struct Release {
     /// Plans from which there is a delta to it.
     pub bases: Vec<Vec<u8>>,
     pub arena: u64,
+    /// The lowest version that may replace it.
+    pub floor: u32,
 }
 
 /// The agent.
 pub struct Gateway {
-    owner: Option<Owner>,
+    /// Who signs, if anybody does.
+    pub owner: Option<Owner>,
     target: Name,
     /// What can be sent, by digest.
     pub files: HashMap<Digest, Vec<u8>>,
     desired: Option<Vec<u8>>,
+    /// Roots that are said before every desired state.
+    pub roots: Option<Vec<u8>>,
     decoder: Box<Decoder<MAX_FRAME>>,
     assembly: Assembly<MAX_SMALL_MESSAGE>,
     number: u16,
@@ -121,6 +144,7 @@ impl Gateway {
             target: name(target),
             files: HashMap::new(),
             desired: None,
+            roots: None,
             decoder: Box::default(),
             assembly: Assembly::new(),
             number: 0,
@@ -160,7 +184,7 @@ impl Gateway {
         let manifest = encoded(&Manifest {
             model: name("terrain"),
             version: release.version,
-            floor: 0,
+            floor: release.floor,
             expires_s: None,
             artifacts: [artifact].into_iter().collect(),
             deltas: deltas.into_iter().collect(),
@@ -201,13 +225,18 @@ impl Gateway {
     }
 
     fn retained(&mut self) -> Vec<u8> {
-        let Some(desired) = &self.desired else {
-            return Vec::new();
-        };
-        self.number = self.number.wrapping_add(1);
-        pieces(Carried::Desired, self.number, desired)
-            .flat_map(|piece| framed(&Link::Piece(piece)))
-            .collect()
+        let messages = [
+            (Carried::Root, self.roots.clone()),
+            (Carried::Desired, self.desired.clone()),
+        ];
+        let mut frames = Vec::new();
+        for (carried, message) in messages {
+            self.number = self.number.wrapping_add(1);
+            let message = message.unwrap_or_default();
+            let pieces = pieces(carried, self.number, &message);
+            frames.extend(pieces.flat_map(|piece| framed(&Link::Piece(piece))));
+        }
+        frames
     }
 
     /// Takes a byte of the node's and gives what is sent for it.

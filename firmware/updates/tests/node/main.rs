@@ -136,6 +136,7 @@ fn release(version: u32, plan: Vec<u8>, bases: &[&Vec<u8>]) -> Release {
         plan,
         bases: bases.iter().map(|base| base.to_vec()).collect(),
         arena: 1000,
+        floor: 0,
     }
 }
 
@@ -378,4 +379,62 @@ fn what_does_not_fit_is_told_and_not_pulled() {
         failure.is_some_and(|failure| failure.code == FailureCode::TooLarge)
     });
     assert_eq!(gateway.sent, 0);
+}
+
+fn is_refused(gateway: &Gateway) -> bool {
+    let state = gateway.state.as_ref();
+    let failure = state.and_then(|state| state.failure.as_ref());
+    failure.is_some_and(|failure| failure.code == FailureCode::Refused)
+}
+
+#[test]
+fn what_was_believed_is_remembered_over_a_start() {
+    let owner = Owner::new(1);
+    let built_in = Owner::new(1);
+    let (next, chain) = owner.with_fleet_key(50);
+    let mut board = fresh(Some(&built_in));
+    let mut old = Gateway::new(Some(owner), "cortex-m4");
+    let first = release(4, plan(3, 9_000), &[]);
+    old.want(&first);
+    board.turns_until(&mut old, |gateway| runs(gateway, &first));
+
+    // The fleet key is replaced, and a release comes that nothing older may follow.
+    let mut gateway = Gateway::new(Some(next), "cortex-m4");
+    gateway.roots = Some(chain);
+    let second = Release {
+        floor: 5,
+        ..release(5, plan(4, 9_000), &[])
+    };
+    let frames = gateway.want(&second);
+    board.receive(&frames);
+    board.turns_until(&mut gateway, |gateway| runs(gateway, &second));
+    let root = |gateway: &Gateway| {
+        gateway
+            .state
+            .as_ref()
+            .and_then(|state| state.root)
+            .map(|root| root.version)
+    };
+    assert_eq!(root(&gateway), Some(2));
+    for _ in 0..10 {
+        board.turn(&mut gateway);
+    }
+
+    // After a start, an agent that keeps the new root back changes nothing.
+    gateway.roots = None;
+    gateway.state = None;
+    let mut board =
+        Board::start(board.node.into_flash(), Some(&built_in), 2).expect("a whole flash");
+    gateway.want(&release(4, plan(3, 9_000), &[]));
+    board.turns_until(&mut gateway, is_refused);
+    assert_eq!(root(&gateway), Some(2));
+    let frames = gateway.replace_desired(&old);
+    gateway.state = None;
+    board.receive(&frames);
+    board.turns_until(&mut gateway, is_refused);
+    let state = gateway.state.expect("a state");
+    assert_eq!(
+        state.running.map(|running| running.digest),
+        Some(digest(&second.plan))
+    );
 }

@@ -1,18 +1,20 @@
 //! The slots on NOR flash, through `embedded-storage`: regions with erase blocks of their own.
 //!
 //! ```text
-//!  ┌──────────┬──────────┬──────────────────┬─────────────┬─────────────┐
-//!  │ record 1 │ record 2 │ journal          │ slot A      │ slot B      │  each a whole number of erase blocks
-//!  └──────────┴──────────┴──────────────────┴─────────────┴─────────────┘
+//!  ┌──────────┬──────────┬─────────┬─────────┬──────────────┬────────┬────────┐
+//!  │ record 1 │ record 2 │ notes 1 │ notes 2 │ journal      │ slot A │ slot B │  each a whole number of erase blocks
+//!  └──────────┴──────────┴─────────┴─────────┴──────────────┴────────┴────────┘
 //! ```
 //!
-//! A record is erased and written whole, in turns with the other. The journal is erased when a download begins; a mark
+//! A record is erased and written whole, in turns with the other; so are the owner's notes ([`Flash::write_note`]),
+//! which hold what is to be remembered beside the slots. The journal is erased when a download begins; a mark
 //! is then one write to erased words. A slot is erased block by block as chunks arrive, so chunks are whole erase
 //! blocks: [`Flash::fits`] says which chunk sizes are. A chunk may come in parts, in order from its start
 //! ([`crate::Download::part`]); the part that reaches into an erase block first erases it.
 //!
 //! No word is ever written twice without an erase between, so flash with a checksum per word will do.
 
+mod notes;
 mod regions;
 
 use core::fmt;

@@ -33,6 +33,8 @@ impl Region {
 pub struct Regions {
     /// The two records.
     pub records: [Region; 2],
+    /// The owner's notes; of length 0 where there are none.
+    pub notes: [Region; 2],
     /// The download's journal.
     pub journal: Region,
     /// The two slots.
@@ -83,7 +85,7 @@ impl core::error::Error for RegionsError {}
 
 impl Regions {
     /// One region behind the other from `start` on: for flash with erase blocks of `erase` bytes, slots of at least
-    /// `slot` bytes, and downloads of up to `chunks` chunks. None where that is more than 4 GiB.
+    /// `slot` bytes, downloads of up to `chunks` chunks, and an erase block for each of the notes. None where that is more than 4 GiB.
     pub const fn lay_out(start: u32, erase: u32, slot: u32, chunks: u32) -> Option<Regions> {
         const fn region(start: Option<u32>, erase: u32, length: Option<u32>) -> Option<Region> {
             let (Some(start), Some(length)) = (start, length) else {
@@ -113,12 +115,23 @@ impl Regions {
         };
         let first = region(Some(start), erase, Some(RECORD_BYTES as u32));
         let second = region(end(first), erase, Some(RECORD_BYTES as u32));
-        let journal = region(end(second), erase, marks);
+        let note = region(end(second), erase, Some(erase));
+        let other_note = region(end(note), erase, Some(erase));
+        let journal = region(end(other_note), erase, marks);
         let a = region(end(journal), erase, Some(slot));
         let b = region(end(a), erase, Some(slot));
-        match (first, second, journal, a, b) {
-            (Some(first), Some(second), Some(journal), Some(a), Some(b)) => Some(Regions {
+        match (first, second, note, other_note, journal, a, b) {
+            (
+                Some(first),
+                Some(second),
+                Some(note),
+                Some(other_note),
+                Some(journal),
+                Some(a),
+                Some(b),
+            ) => Some(Regions {
                 records: [first, second],
+                notes: [note, other_note],
                 journal,
                 slots: [a, b],
             }),
@@ -127,12 +140,15 @@ impl Regions {
     }
 
     /// All of them, with the least that each must hold.
-    fn all(&self) -> [(Region, usize); 5] {
+    fn all(&self) -> [(Region, usize); 7] {
         let [first, second] = self.records;
+        let [note, other_note] = self.notes;
         let [a, b] = self.slots;
         [
             (first, RECORD_BYTES),
             (second, RECORD_BYTES),
+            (note, 0),
+            (other_note, 0),
             (self.journal, JOURNAL_HEADER_BYTES + MARK_BYTES),
             (a, 1),
             (b, 1),

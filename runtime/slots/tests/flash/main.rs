@@ -123,6 +123,51 @@ fn several_cuts_in_a_row_end_in_the_wanted_model() {
     }
 }
 
+#[test]
+fn a_note_that_is_cut_is_the_one_before() {
+    let regions = Regions::lay_out(0, 512, 4096, 8).expect("it fits");
+    let flash = |nor| Flash::new(nor, regions).expect("regions that fit");
+    let note = |n: u8| vec![n; 100 + usize::from(n)];
+    for tear in TEARS {
+        for left in 0..40 {
+            let mut noted = flash(Nor::<8, 512>::new(1 << 14, left as u64));
+            for n in 0..3 {
+                noted.write_note(&note(n)).expect("power stays on");
+            }
+            let mut nor = noted.into_inner();
+            (nor.left, nor.tear) = (left, tear);
+            let mut cut = flash(nor);
+            let done = cut.write_note(&note(3)).is_ok();
+            let mut nor = cut.into_inner();
+            nor.left = usize::MAX;
+            let mut again = flash(nor);
+            let mut room = [0; 400];
+            let read = again
+                .read_note(&mut room)
+                .expect("readable")
+                .expect("a note")
+                .to_vec();
+            assert!(
+                read == note(3) || read == note(2) && !done,
+                "{tear:?} {left}"
+            );
+            again.write_note(&note(4)).expect("power stays on");
+            assert_eq!(
+                again.read_note(&mut room).expect("readable"),
+                Some(&note(4)[..])
+            );
+            assert_eq!(
+                again.read_note(&mut [0; 10]),
+                Ok(None),
+                "longer than there is room"
+            );
+        }
+    }
+    let mut empty = flash(Nor::new(1 << 14, 1));
+    assert_eq!(empty.read_note(&mut [0; 10]), Ok(None));
+    assert_eq!(empty.write_note(&[0; 600]), Err(FlashError::TooLarge));
+}
+
 fn small() -> Flash<Nor<8, 512>> {
     let regions = Regions::lay_out(0, 512, 4096, 8).expect("it fits");
     Flash::new(Nor::new(1 << 14, 1), regions).expect("regions that fit")

@@ -1,29 +1,26 @@
 //! The node: what it hears, what it says, and what the board is to do next.
 
+mod say;
+
 use embedded_storage::nor_flash::NorFlash;
 use sanderling_slots::nor::{Flash, FlashError};
 use sanderling_slots::{
     self as slots, Action, Event, Fault, Image, Note, Policy, Slot, Stored, load, save, step,
 };
-use sanderling_wire::serial::{
-    Assembly, Carried, Greeting, Hello, Link, MAX_PIECE, Piece, encode_frame,
-};
+use sanderling_wire::serial::{Assembly, Carried, Greeting, Link, Piece};
 use sanderling_wire::{
-    Digest, Failure, FailureCode, MAX_SMALL_MESSAGE, MAX_TARGETS, Name, Session, Text, encode,
+    Digest, Failure, FailureCode, MAX_SMALL_MESSAGE, MAX_TARGETS, Name, Session, Text,
 };
 
-use crate::believe::{Belief, News, Refused, Wish};
+use crate::believe::{Belief, MAX_NOTE, News, Refused, Wish};
 use crate::fetch::{Fetch, Heard, Workshop};
 use crate::report;
 use crate::retry::Retry;
 use crate::verify::Verify;
+use say::Outgoing;
 
 /// What is written, marked, and made by a delta at once: a whole number of the flash's erase blocks.
 pub const CHUNK: u32 = 4096;
-/// How long a download that goes on after a start waits to hear of a delta, in milliseconds.
-const PATIENCE: u64 = 3_000;
-/// How often the state is said where nothing changes, in milliseconds.
-const HEARTBEAT: u64 = 10_000;
 /// The wait after storage failed, in milliseconds.
 const TRY_AGAIN: u64 = 5_000;
 
@@ -84,14 +81,6 @@ struct Trial {
     since_ms: u64,
 }
 
-/// A message on its way out, in pieces.
-struct Outgoing {
-    bytes: [u8; 768],
-    length: usize,
-    sent: usize,
-    number: u16,
-}
-
 /// A microcontroller's side of updates.
 pub struct Node<F> {
     identity: Identity,
@@ -115,6 +104,7 @@ pub struct Node<F> {
     said_ms: u64,
     said_chunks: u32,
     trial: Trial,
+    note: [u8; MAX_NOTE],
 }
 
 type Error<F> = FlashError<<F as embedded_storage::nor_flash::ErrorType>::Error>;
@@ -123,12 +113,16 @@ impl<F: NorFlash> Node<F> {
     /// Takes up what the slots say.
     pub fn start(
         identity: Identity,
-        belief: Belief,
+        mut belief: Belief,
         length: TrialLength,
         mut flash: Flash<F>,
         now_ms: u64,
     ) -> Result<Node<F>, Error<F>> {
         let stored = load(&mut flash)?;
+        let mut note = [0; MAX_NOTE];
+        if let Some(note) = flash.read_note(&mut note)? {
+            belief.recall(note);
+        }
         let mut node = Node {
             identity,
             belief,
@@ -146,16 +140,12 @@ impl<F: NorFlash> Node<F> {
             workshop: Workshop::new(),
             assembly: Assembly::new(),
             failure: None,
-            outgoing: Outgoing {
-                bytes: [0; 768],
-                length: 0,
-                sent: 0,
-                number: 0,
-            },
+            outgoing: Outgoing::new(),
             state_due: true,
             said_ms: 0,
             said_chunks: 0,
             trial: Trial::default(),
+            note,
         };
         node.event(Event::Started, now_ms);
         Ok(node)
@@ -383,6 +373,11 @@ impl<F: NorFlash> Node<F> {
             }
             self.event(Event::Started, now_ms);
         }
+        if let Some(note) = self.belief.note(&mut self.note)
+            && self.flash.write_note(note).is_err()
+        {
+            self.storage_failed(now_ms);
+        }
         if let Some(event) = self.pending.take() {
             self.event(event, now_ms);
         }
@@ -493,85 +488,5 @@ impl<F: NorFlash> Node<F> {
             false => Event::ActiveLost(image.digest),
         };
         self.event(event, now_ms);
-    }
-
-    /// The next frame to send, if there is one; `buffer` holds any frame with 1,200 bytes.
-    pub fn say<'b>(&mut self, now_ms: u64, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let Some((session, _, _)) = self.greeted else {
-            if !self.hello.is_due(now_ms) {
-                return None;
-            }
-            let hello = self.introduction();
-            return encode_frame(&Link::Hello(hello), buffer).ok();
-        };
-        if self.outgoing.sent == self.outgoing.length {
-            self.compose(session, now_ms);
-        }
-        if self.outgoing.sent < self.outgoing.length {
-            return self.next_piece(buffer);
-        }
-        let heard_of_wish =
-            self.wish.is_some() || now_ms.saturating_sub(self.started_ms) > PATIENCE;
-        match &mut self.job {
-            Job::Fetch(fetch) if heard_of_wish => {
-                let want = fetch.ask(now_ms)?;
-                encode_frame(&Link::Want(want), buffer).ok()
-            }
-            _ => None,
-        }
-    }
-
-    fn introduction(&self) -> Hello {
-        let identity = &self.identity;
-        Hello {
-            device: identity.device.clone(),
-            group: identity.group.clone(),
-            board: Text::cut(identity.board),
-            software: Text::cut(identity.software),
-            targets: identity.targets.clone(),
-            slot_bytes: self.slot_bytes(),
-            arena_bytes: identity.arena_bytes,
-            part_bytes: identity.part_bytes,
-            boot: identity.boot,
-        }
-    }
-
-    fn compose(&mut self, session: Session, now_ms: u64) {
-        let (held, chunks) = match &self.job {
-            Job::Fetch(fetch) => (fetch.held_bytes(), fetch.held_chunks()),
-            _ => (0, 0),
-        };
-        let further = chunks >= self.said_chunks + 8;
-        if !self.state_due && !further && now_ms.saturating_sub(self.said_ms) < HEARTBEAT {
-            return;
-        }
-        let state = report::state(
-            &self.stored.state,
-            session,
-            held,
-            self.failure.as_ref(),
-            self.belief.anchor(),
-        );
-        self.state_due = false;
-        self.said_ms = now_ms;
-        self.said_chunks = chunks;
-        let outgoing = &mut self.outgoing;
-        outgoing.sent = 0;
-        outgoing.number = outgoing.number.wrapping_add(1);
-        outgoing.length = encode(&state, &mut outgoing.bytes).map_or(0, <[u8]>::len);
-    }
-
-    fn next_piece<'b>(&mut self, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let outgoing = &mut self.outgoing;
-        let end = outgoing.length.min(outgoing.sent + MAX_PIECE);
-        let piece = Piece {
-            carried: Carried::State,
-            number: outgoing.number,
-            total: outgoing.length as u32,
-            offset: outgoing.sent as u32,
-            data: outgoing.bytes.get(outgoing.sent..end)?,
-        };
-        outgoing.sent = end;
-        encode_frame(&Link::Piece(piece), buffer).ok()
     }
 }
