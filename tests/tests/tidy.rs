@@ -11,6 +11,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("slots", &[]),
     ("trust", &["wire"]),
+    ("rollout", &[]),
     ("engine", &["plan"]),
     ("compiler", &["plan"]),
     ("executor", &["plan", "engine", "compiler"]),
@@ -23,13 +24,13 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "coordinator",
         &[
-            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
         ],
     ),
     (
         "cli",
         &[
-            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
         ],
     ),
 ];
