@@ -23,6 +23,7 @@ mod outcome;
 mod process;
 mod python;
 mod setup;
+mod sim;
 mod snapshots;
 mod terminal;
 mod test;
@@ -60,6 +61,8 @@ enum Task {
     Count(count::Options),
     /// Show the main job: two robots and a microcontroller, a model replaced over MQTT
     Demo(demo::Options),
+    /// Take a new version through a fleet in simulated time
+    Sim(sim::Options),
     /// Run clippy over the firmware, each board for its own target
     LintFirmware,
     /// Run the fuzz targets for a while
@@ -78,6 +81,7 @@ fn main() {
         Task::Bench(options) => bench::run(&options),
         Task::Count(options) => count::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::LintFirmware => lint::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Miri(options) => miri::run(&options),

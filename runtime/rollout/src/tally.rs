@@ -1,7 +1,7 @@
 //! One pass over the robots: everything that gates and people are told is counted here.
 
 use crate::arms::Version;
-use crate::device::{Device, Evidence, Fault, HISTOGRAM_BINS, Runs, Shadow};
+use crate::device::{Device, Evidence, Fault, HISTOGRAM_BINS, Phase, Runs, Shadow};
 use crate::state::State;
 use crate::strategy::StageKind;
 
@@ -10,6 +10,9 @@ use crate::strategy::StageKind;
 pub struct Cohort {
     pub members: u64,
     pub online: u64,
+    /// On their way, or settled. Failures come sooner than successes, so that while a stage runs a rate among the
+    /// settled ones would be too high.
+    pub begun: u64,
     /// Nothing more is to be expected of them in this stage.
     pub settled: u64,
     /// Of these, those that are there.
@@ -111,7 +114,7 @@ impl Tally {
         self.online += u64::from(device.online);
         self.updated += u64::from(device.updated());
         self.on_base += u64::from(device.runs == Runs::Base);
-        self.updating += u64::from(device.phase != crate::device::Phase::Resting);
+        self.updating += u64::from(device.phase != Phase::Resting);
         self.failed += u64::from(device.fault == Some(Fault::Install));
         self.fell_back += u64::from(device.fault == Some(Fault::Trial));
         self.tried += u64::from(device.tried);
@@ -152,6 +155,7 @@ impl Cohort {
     fn count(&mut self, device: &Device, settled: bool) {
         self.members += 1;
         self.online += u64::from(device.online);
+        self.begun += u64::from(settled || device.phase != Phase::Resting);
         self.settled += u64::from(settled);
         self.settled_online += u64::from(settled && device.online);
         self.failed += u64::from(settled && device.fault == Some(Fault::Install));

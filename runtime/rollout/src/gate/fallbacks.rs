@@ -4,6 +4,5 @@ use super::{Gates, Measure, among_robots};
 use crate::tally::Tally;
 
 pub(super) fn measure(gates: &Gates, tally: &Tally) -> Option<Measure> {
-    let part = |c: &crate::tally::Cohort| (c.fell_back, c.settled, c.online);
-    among_robots(gates, [part(&tally.stage), part(&tally.zone)])
+    among_robots(gates, tally, |cohort| cohort.fell_back)
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::policy::PolicyError;
 use crate::state::Head;
-use crate::tally::Tally;
+use crate::tally::{Cohort, Tally};
 
 pub use psi::psi;
 
@@ -270,22 +270,34 @@ fn surely(hits: u64, of: u64) -> f64 {
     ((middle - half) / (1.0 + z2 / n)).max(0.0)
 }
 
-/// A rate among robots: the worse of the stage's own and of all that have the new version so far.
-fn among_robots(gates: &Gates, parts: [(u64, u64, u64); 2]) -> Option<Measure> {
-    parts
-        .into_iter()
-        .filter(|(_, settled, _)| *settled > 0)
-        .map(|(hits, settled, there)| Measure {
-            value: hits as f64 / settled as f64,
-            sure: surely(hits, settled),
-            samples: settled,
-            enough: settled >= u64::from(gates.min_robots).min(there.max(1)),
-        })
-        .max_by(|a, b| {
-            (a.enough, a.value)
-                .partial_cmp(&(b.enough, b.value))
-                .unwrap_or(std::cmp::Ordering::Equal)
-        })
+/// A rate among robots: the worse of the stage's own and of all that have the new version so far. Between stages it is
+/// the part of the settled ones; while a stage runs, the part of those that have begun.
+fn among_robots(gates: &Gates, tally: &Tally, hits: impl Fn(&Cohort) -> u64) -> Option<Measure> {
+    let mut worst: Option<Measure> = None;
+    for cohort in [&tally.stage, &tally.zone] {
+        if cohort.settled == 0 {
+            continue;
+        }
+        let enough = cohort.begun >= u64::from(gates.min_robots).min(cohort.online.max(1));
+        let value = hits(cohort) as f64 / cohort.settled as f64;
+        let sure = if enough {
+            surely(hits(cohort), cohort.begun)
+        } else {
+            0.0
+        };
+        let other = worst.get_or_insert(Measure {
+            value,
+            sure,
+            samples: cohort.settled,
+            enough,
+        });
+        if value > other.value {
+            (other.value, other.samples) = (value, cohort.settled);
+        }
+        other.sure = other.sure.max(sure);
+        other.enough |= enough;
+    }
+    worst
 }
 
 #[cfg(test)]
