@@ -2,7 +2,7 @@
 
 use crate::process::sanderling;
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "compile",
     "inspect",
     "run",
@@ -11,6 +11,7 @@ const SUBCOMMANDS: [&str; 12] = [
     "sign",
     "register",
     "push",
+    "rollout",
     "devices",
     "models",
     "watch",

@@ -11,4 +11,5 @@ mod mixed;
 mod onnx_file;
 mod process;
 mod refusals;
+mod rollout;
 mod run;

@@ -328,14 +328,12 @@ impl Rollouts {
         for rollout in rollouts::under_way(tx).await? {
             let state = rollouts::state(tx, &rollout).await?;
             let release = &rollout.head.candidate;
-            let found = groups::get(tx, &rollout.group)
-                .await?
-                .and_then(|group| {
-                    let same = |m: &&Manifest| {
-                        m.model.as_str() == release.model && m.version == release.version
-                    };
-                    group.releases.iter().find(same).cloned()
-                });
+            let found = groups::get(tx, &rollout.group).await?.and_then(|group| {
+                let same = |m: &&Manifest| {
+                    m.model.as_str() == release.model && m.version == release.version
+                };
+                group.releases.iter().find(same).cloned()
+            });
             let candidate = match found {
                 Some(manifest) => manifest,
                 None => stand_in(release)?,

@@ -95,3 +95,44 @@ pub async fn get(tx: &mut AnyConnection, name: &Name) -> Result<Option<Group>, S
 }
 
 /// Groups whose desired state an older program published in another form: name, model, version.
+pub async fn outdated(tx: &mut AnyConnection) -> Result<Vec<(String, String, u32)>, StoreError> {
+    let query = "SELECT name, model, version FROM groups WHERE length(message) = 0";
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(tx).await?;
+    let version = |version| u32::try_from(version).map_err(StoreError::corrupt);
+    rows.into_iter()
+        .map(|(name, model, of)| Ok((name, model, version(of)?)))
+        .collect()
+}
+
+/// The serial for a group's next desired state. It is taken from the clock, in hundredths of a second,
+/// so that a coordinator that lost its data does not publish a serial that robots have seen already;
+/// and it grows even when the clock does not.
+pub async fn next_serial(tx: &mut AnyConnection, name: &Name) -> Result<u64, StoreError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = $1")
+        .bind(name.as_str())
+        .fetch_optional(tx)
+        .await?;
+    let next = (now_ms() / 10)
+        .max(last.unwrap_or(0).saturating_add(1))
+        .max(1);
+    Ok((next as u64).min(SERIAL_LIMIT - 1))
+}
+
+/// Sets a group's desired state.
+pub async fn set(tx: &mut AnyConnection, group: &Group) -> Result<(), StoreError> {
+    let main = group.main().map(|wanted| wanted.manifest);
+    sqlx::query(
+        "INSERT INTO groups (name, serial, model, version, message, set_ms) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (name) DO UPDATE SET
+             serial = $2, model = $3, version = $4, message = $5, set_ms = $6",
+    )
+    .bind(group.name.as_str())
+    .bind(group.serial as i64)
+    .bind(main.map_or("", |manifest| manifest.model.as_str()))
+    .bind(main.map_or(0, |manifest| i64::from(manifest.version)))
+    .bind(&group.message)
+    .bind(group.set_ms)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
