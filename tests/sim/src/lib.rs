@@ -22,7 +22,7 @@ mod robot;
 mod shelf;
 mod world;
 
-pub use figures::Figures;
+pub use figures::{Figures, Moment, Sent};
 pub use options::{Options, Part};
 pub use picture::picture;
 pub use world::run;

@@ -17,7 +17,9 @@ const ROBOT_RATE: u64 = 1_000_000;
 /// Counted messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sent {
+    /// How many, with those that were sent again.
     pub messages: u64,
+    /// How long they were together.
     pub bytes: u64,
 }
 
