@@ -12,6 +12,7 @@ const ROWS: &[(&str, &[&str])] = &[
     ("slots", &[]),
     ("delta", &[]),
     ("trust", &["wire"]),
+    ("rollout", &[]),
     ("engine", &["plan"]),
     ("compiler", &["plan"]),
     ("executor", &["plan", "engine", "compiler"]),
@@ -24,13 +25,13 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "coordinator",
         &[
-            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
         ],
     ),
     (
         "cli",
         &[
-            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
         ],
     ),
 ];

@@ -23,6 +23,7 @@ mod outcome;
 mod process;
 mod python;
 mod setup;
+mod sim;
 mod snapshots;
 mod terminal;
 mod test;
@@ -63,6 +64,8 @@ enum Task {
     Demo(demo::Options),
     /// Update a microcontroller under QEMU over its UART, and cut its power on the way
     Updates(updates::Options),
+    /// Take a new version through a fleet in simulated time
+    Sim(sim::Options),
     /// Run clippy over the firmware, each board for its own target
     LintFirmware,
     /// Run the fuzz targets for a while
@@ -82,6 +85,7 @@ fn main() {
         Task::Count(options) => count::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Updates(options) => updates::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::LintFirmware => lint::run(),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Miri(options) => miri::run(&options),

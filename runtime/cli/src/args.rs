@@ -11,6 +11,7 @@ A model's way, from a file to the fleet:
   sanderling bench terrain.onnx
   sanderling register terrain.onnx --name terrain --version 1 --targets generic,cortex-m4
   sanderling push terrain --version 1 --group all --wait 60
+  sanderling rollout start terrain --version 2 --strategy waves --waves 1%,10%,50%
   sanderling watch
 
 `sanderling COMMAND --help` shows more of each. Every command takes --json and then prints
@@ -51,6 +52,8 @@ pub enum Command {
     Register(command::register::Register),
     #[allow(missing_docs)]
     Push(command::push::Push),
+    #[allow(missing_docs)]
+    Rollout(command::rollout::Rollout),
     #[allow(missing_docs)]
     Devices(command::devices::Devices),
     #[allow(missing_docs)]

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Enroll(enroll) => enroll.run(),
         Command::Register(register) => register.run(),
         Command::Push(push) => push.run(),
+        Command::Rollout(rollout) => rollout.run(args.json),
         Command::Devices(devices) => devices.run(),
         Command::Models(models) => models.run(),
         Command::Watch(watch) => watch.run(args.json),

@@ -23,6 +23,7 @@ mod fleet;
 mod http;
 pub mod link;
 mod plan_check;
+mod rollouts;
 pub mod run;
 mod say;
 mod signer;

@@ -20,6 +20,7 @@ use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
+use crate::rollouts::Rollouts;
 use crate::signer::{KeysError, Signer};
 use crate::store::{Store, StoreError, events, models};
 use crate::supplier::Supplier;
@@ -245,6 +246,7 @@ impl Coordinator {
         let (news, _) = watch::channel(newest);
         let (stop, stopping) = watch::channel(false);
         let (requests, wanted) = mpsc::channel(1024);
+        let (orders, commands) = mpsc::channel(16);
         let supplier = Supplier {
             fleet: config.fleet.clone(),
             store: store.clone(),
@@ -259,6 +261,7 @@ impl Coordinator {
             requests,
             news: news.clone(),
             memory: Memory::default(),
+            rollouts: Rollouts::default(),
         };
         let mut connected = link.connected();
         let app = Arc::new(App {
@@ -275,10 +278,11 @@ impl Coordinator {
             broker: robots_url.to_string(),
             max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
             news,
+            orders,
             stopping: stopping.clone(),
         });
         let supplier = tokio::spawn(supplier.run(wanted));
-        let fleet = tokio::spawn(fleet.run(incoming));
+        let fleet = tokio::spawn(fleet.run(incoming, commands));
         let http = tokio::spawn(serve(listener, app, stopping));
 
         // An embedded broker is there at once. Another may be away: then the API answers already,

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod models;
 pub mod push;
 pub mod register;
+pub mod rollout;
 pub mod run;
 pub mod sign;
 pub mod watch;

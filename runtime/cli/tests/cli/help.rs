@@ -12,6 +12,7 @@ const SUBCOMMANDS: [&str; 13] = [
     "enroll",
     "register",
     "push",
+    "rollout",
     "devices",
     "models",
     "watch",

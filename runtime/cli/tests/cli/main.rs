@@ -12,4 +12,5 @@ mod mixed;
 mod onnx_file;
 mod process;
 mod refusals;
+mod rollout;
 mod run;

@@ -8,6 +8,7 @@
 
 mod compare;
 mod renew;
+mod roll;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::decide::frames::Frames;
 use crate::decide::news::news;
 use crate::decide::presence::{Known, Said, after};
 use crate::link::{Incoming, Link, LinkClosed};
+use crate::rollouts::{Command, Rollouts};
 use crate::say::{order_id, send_desired, send_order, send_roots};
 use crate::signer::Signer;
 use crate::store::events::{Note, add as note};
@@ -36,6 +38,8 @@ const BATCH: usize = 512;
 const REMEMBERED: usize = 20_000;
 /// How often what robots report is compared with what they should run.
 const COMPARE: Duration = Duration::from_secs(5);
+/// How often rollouts look at what robots report.
+const ROLL: Duration = Duration::from_secs(1);
 /// How long a robot may be behind before the desired state is published to its group again.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -56,6 +60,8 @@ pub struct Fleet {
     pub news: watch::Sender<i64>,
     /// What was read from the store and is written back to it.
     pub memory: Memory,
+    /// The rollouts that are under way.
+    pub rollouts: Rollouts,
 }
 
 /// What is kept at hand so that it is not read for every message. It is dropped whenever a
@@ -75,6 +81,7 @@ pub struct Memory {
     /// When those that were not heard since are taken for gone.
     roll_call: Option<Instant>,
     store_failures: u64,
+    roll_failures: u64,
 }
 
 impl Memory {
@@ -108,7 +115,11 @@ type Tallies = BTreeMap<(Name, Digest), results::Tally>;
 
 impl Fleet {
     /// Handles what comes until the link ends.
-    pub async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
+    pub async fn run(
+        mut self,
+        mut incoming: mpsc::Receiver<Incoming>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
         self.memory.lost_ms = now_ms();
         if let Err(error) = self.modernize().await {
             tracing::error!("{error}");
@@ -116,6 +127,8 @@ impl Fleet {
         let mut batch = Vec::with_capacity(BATCH);
         let mut compare = tokio::time::interval(COMPARE);
         compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut roll = tokio::time::interval(ROLL);
+        roll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
                 n = incoming.recv_many(&mut batch, BATCH) => {
@@ -124,6 +137,8 @@ impl Fleet {
                     }
                     self.handle(std::mem::take(&mut batch)).await
                 }
+                _ = roll.tick() => self.roll().await,
+                Some(command) = commands.recv() => self.command(command).await,
                 _ = compare.tick() => match self.renew().await {
                     Ok(()) => self.compare().await,
                     closed => closed,

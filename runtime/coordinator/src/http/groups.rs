@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
-use sanderling_wire::{DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, Name};
+use sanderling_wire::{DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, Manifest, Name};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ use crate::decide::fit::{Limits, fit};
 use crate::decide::standing::{Standing, standing};
 use crate::say::{send_desired, send_roots};
 use crate::store::events::{self, Note};
-use crate::store::{devices, groups};
+use crate::store::{devices, groups, rollouts};
 
 /// A group and how far it has come.
 #[derive(Debug, Serialize, ToSchema)]
@@ -111,6 +111,38 @@ pub struct PushedDevice {
     pub standing: Standing,
 }
 
+/// Refuses what does not fit a robot that is known, and names those that stand in the way.
+pub(super) fn fits<'m>(
+    known: &[devices::Device],
+    group: &Name,
+    wanted: impl Fn(&devices::Device) -> Option<&'m Manifest>,
+) -> Result<(), ApiError> {
+    let obstacles: Vec<Obstacle> = known
+        .iter()
+        .filter_map(|device| {
+            let limits = Limits::from(device.birth.as_ref()?);
+            let misfit = fit(wanted(device)?, &limits).err()?;
+            Some(Obstacle {
+                device: device.name.to_string(),
+                reason: misfit.to_string(),
+            })
+        })
+        .collect();
+    let Some(first) = obstacles.first() else {
+        return Ok(());
+    };
+    let what = known.iter().find_map(&wanted);
+    let what = what.map_or(String::new(), |m| format!("{} v{}", m.model, m.version));
+    let message = format!(
+        "{what} does not fit {} of {} devices in {group}; {}: {}",
+        obstacles.len(),
+        known.len(),
+        first.device,
+        first.reason
+    );
+    Err(ApiError::conflict("does_not_fit", message, obstacles))
+}
+
 /// Say what a group should run; refused when it does not fit a known device of the group
 #[utoipa::path(put, path = "/v1/groups/{group}/desired", params(("group" = String, Path, description = "The group's name")),
     request_body = Push, responses(
@@ -133,32 +165,19 @@ pub async fn push(
         let message = format!("chunk_size must be {MIN_CHUNK} to {MAX_CHUNK} bytes");
         return Err(ApiError::bad("bad_chunk_size", message));
     }
+    if let Some(id) = rollouts::of_group(&mut tx, &group).await? {
+        let message = format!(
+            "rollout {id} of group {group} is under way; wait for its end, or `sanderling rollout abort {id}`"
+        );
+        return Err(ApiError::conflict("rollout_under_way", message, Vec::new()));
+    }
     let order = Order::everybody(group.clone(), name.clone(), push.version, chunk_size);
     let composed = compose(&mut tx, &app.signer, &order).await?;
     let serial = composed.serial;
     let known = devices::list(&mut tx, Some(&group)).await?;
-    let obstacles: Vec<Obstacle> = known
-        .iter()
-        .filter_map(|device| {
-            let limits = Limits::from(device.birth.as_ref()?);
-            let misfit = fit(composed.wanted(&device.name)?.manifest, &limits).err()?;
-            Some(Obstacle {
-                device: device.name.to_string(),
-                reason: misfit.to_string(),
-            })
-        })
-        .collect();
-    if let Some(first) = obstacles.first() {
-        let message = format!(
-            "{name} v{} does not fit {} of {} devices in {group}; {}: {}",
-            push.version,
-            obstacles.len(),
-            known.len(),
-            first.device,
-            first.reason
-        );
-        return Err(ApiError::conflict("does_not_fit", message, obstacles));
-    }
+    fits(&known, &group, |device| {
+        Some(composed.wanted(&device.name)?.manifest)
+    })?;
     groups::set(&mut tx, &composed).await?;
     let text = format!("should run {name} v{} (serial {serial})", push.version);
     tracing::info!("group {group} {text}");

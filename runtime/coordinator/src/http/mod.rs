@@ -6,6 +6,7 @@
 #![allow(unused_qualifications)]
 
 mod access;
+mod audit;
 mod devices;
 mod error;
 mod events;
@@ -14,7 +15,9 @@ mod health;
 mod manifests;
 mod models;
 mod results;
+mod rollouts;
 mod root;
+mod stream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,12 +26,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use sanderling_wire::Name;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
 
 use crate::access::Access;
 use crate::files::Files;
 use crate::link::Link;
+use crate::rollouts::Command;
 use crate::signer::Signer;
 use crate::store::{Store, StoreError, events as event_store};
 
@@ -61,6 +65,8 @@ pub struct App {
     pub max_model_bytes: usize,
     /// Told the newest event's number after each commit.
     pub news: watch::Sender<i64>,
+    /// Where orders to rollouts go.
+    pub orders: mpsc::Sender<Command>,
     /// True once the process is stopping.
     pub stopping: watch::Receiver<bool>,
 }
@@ -87,6 +93,12 @@ impl App {
         models::list,
         models::register,
         manifests::put,
+        rollouts::list,
+        rollouts::start,
+        rollouts::get,
+        rollouts::order,
+        audit::list,
+        stream::stream,
         root::get,
         root::put,
         devices::list,
@@ -116,6 +128,14 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
             get(models::list).merge(post(models::register)),
         ),
         ("/v1/models/{model}/{version}/manifest", put(manifests::put)),
+        (
+            "/v1/rollouts",
+            get(rollouts::list).merge(post(rollouts::start)),
+        ),
+        ("/v1/rollouts/{rollout}", get(rollouts::get)),
+        ("/v1/rollouts/{rollout}/orders", post(rollouts::order)),
+        ("/v1/audit", get(audit::list)),
+        ("/v1/events/stream", get(stream::stream)),
         ("/v1/root", get(root::get).merge(put(root::put))),
         ("/v1/devices", get(devices::list)),
         (

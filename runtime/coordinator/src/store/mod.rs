@@ -6,12 +6,14 @@
 //! sums are cast to it, and a column that stands on both sides of an `ON CONFLICT` is named with
 //! its table: PostgreSQL asks for all three.
 
+pub mod audit;
 pub mod credentials;
 pub mod devices;
 pub mod events;
 pub mod groups;
 pub mod models;
 pub mod results;
+pub mod rollouts;
 
 use std::path::Path;
 
@@ -64,7 +66,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
-    fn corrupt(what: impl ToString) -> StoreError {
+    pub(crate) fn corrupt(what: impl ToString) -> StoreError {
         StoreError::Corrupt {
             what: what.to_string(),
         }
