@@ -70,6 +70,9 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "running": running,
         "progress": standing.progress.map(|(held, size)| json!({"held": held, "size": size})),
         "failure": standing.failure,
+        "held": standing.held,
+        "evidence": evidence(shared),
+        "shadow": shadow(shared),
         "swaps": shared.swaps.get(),
         "frames_in": shared.frames_in.get(),
         "frames_out": shared.frames_out.get(),
@@ -89,6 +92,33 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "confirmed": standings.confirmed,
         "models": models,
     })
+}
+
+fn evidence(shared: &Shared) -> Option<Value> {
+    let seen = shared.evidence().summary()?;
+    Some(json!({
+        "digest": Digest(seen.release).to_string(),
+        "inferences": seen.inferences,
+        "failures": seen.failures,
+        "p50_us": seen.times.p50_us,
+        "p99_us": seen.times.p99_us,
+        "low_confidence": seen.low_confidence,
+        "classes": seen.classes,
+        "rewards": seen.rewards,
+        "reward_milli": seen.reward_milli,
+    }))
+}
+
+fn shadow(shared: &Shared) -> Option<Value> {
+    let seen = shared.shadow.summary()?;
+    Some(json!({
+        "digest": Digest(seen.candidate).to_string(),
+        "compared": seen.compared,
+        "disagreed": seen.disagreed,
+        "failures": seen.failures,
+        "skipped": seen.skipped,
+        "p99_us": seen.times.p99_us,
+    }))
 }
 
 /// The health message's quantiles for the time since `before`, and the counts to compare with next time.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sanderling_wire::{Kind, Topic};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::broker::{BrokerError, EmbeddedBroker};
 use crate::config::{Broker, BrokerUrl, Config};
+use crate::decide::bucket::Bucket;
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
@@ -169,6 +170,7 @@ impl Coordinator {
             store: store.clone(),
             files: files.clone(),
             link: Arc::clone(&link),
+            bucket: Bucket::new(config.supply_rate, config.supply_burst, Instant::now()),
         };
         let fleet = Fleet {
             fleet: config.fleet.clone(),

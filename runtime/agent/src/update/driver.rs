@@ -192,6 +192,7 @@ impl Driver {
                 self.tell_fleet(now);
             }
             Input::Down => self.session = None,
+            Input::Conditions => {}
             Input::Report => self.tell_fleet(now),
             Input::Desired(bytes) => self.desired(&bytes),
             Input::Chunk(bytes) => self.chunk(&bytes, now),
@@ -283,7 +284,8 @@ impl Driver {
             (Action::SelfTest(slot), Some(update)) => {
                 self.start_job(jobs::Kind::SelfTest, slot, update.image)
             }
-            (Action::Fetch(_) | Action::Verify(_) | Action::SelfTest(_), None) => {}
+            (Action::Fetch(_) | Action::Verify(_) | Action::SelfTest(_), None)
+            | (Action::Shadow(_), _) => {}
         }
     }
 
@@ -291,7 +293,7 @@ impl Driver {
     fn note(&mut self, note: Note, before: &slots::State) {
         let update = before.update.map(|update| update.image);
         match note {
-            Note::Nothing | Note::Deferred => {}
+            Note::Nothing | Note::Deferred | Note::Promoted => {}
             Note::Stale => self.hush.warn(
                 AREA,
                 "stale",
@@ -507,6 +509,7 @@ impl Driver {
             executor: self.executor,
             progress: self.fetch.as_ref().map(|fetch| fetch.pull.progress()),
             failure: self.failure.as_ref().map(|failure| failure.text.clone()),
+            held: None,
         });
     }
 

@@ -37,6 +37,8 @@ pub enum Input {
     Refused(Digest, Refusal),
     /// An operator wants failed models tried again.
     Retry,
+    /// The robot said something about itself: what waited for a condition may begin.
+    Conditions,
     /// The fleet lacks this robot's state.
     Report,
     /// The inference thread changed its model.

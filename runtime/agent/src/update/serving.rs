@@ -1,9 +1,9 @@
 //! The driver's side of running models: loading and testing them, handing them to the inference thread, and judging
 //! their trial.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sanderling_slots::{Event, Fault, Image, Phase, Slot, Trial, Verdict};
+use sanderling_slots::{Event, Fault, Image, Phase, Reason, Slot, Trial, Verdict};
 
 use super::Input;
 use super::driver::{AREA, Driver, Running, TRY_AGAIN, show};
@@ -217,10 +217,18 @@ impl Driver {
             return;
         };
         let shared = &self.setup.shared;
+        let active = self.stored.state.active.map(|active| active.image.digest);
         let mut trial = Trial {
             inferences: shared.served_now.get(),
             failures: shared.failed_now.get(),
-            millis: u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX),
+            millis: millis(now.saturating_duration_since(since)),
+            p99_us: shared.evidence().times().p99_us,
+            active_p99_us: active.and_then(|digest| {
+                let samples = self.setup.config.trial.latency.samples;
+                let times = shared.evidence().times_before(digest, samples);
+                times.map(|times| times.p99_us)
+            }),
+            busy_millis: millis(shared.busy_for(now)),
         };
         // Frames that do not fit are the new model's fault where the one before takes other frames, or where nothing
         // else came all the time. Without a model to go back to they are the source's.
@@ -236,11 +244,31 @@ impl Driver {
                 self.trial_since = None;
                 self.event(Event::TrialPassed(digest));
             }
-            Verdict::Failed => {
+            Verdict::Failed(reason) => {
                 self.trial_since = None;
-                self.detail = shared.take_failure();
-                self.event(Event::Failed(digest, Fault::Trial));
+                let (fault, detail) = match reason {
+                    Reason::Failures => (Fault::Trial, shared.take_failure()),
+                    Reason::Slow { p99_us, bound_us } => (
+                        Fault::Trial,
+                        Some(format!(
+                            "99 of 100 inferences take up to {p99_us} µs, and {bound_us} µs are allowed; see --trial-p99-percent"
+                        )),
+                    ),
+                    Reason::Stuck(millis) => {
+                        self.setup.stage.restart(&self.setup.shared);
+                        (
+                            Fault::TimedOut,
+                            Some(format!("an inference gave no result for {millis} ms")),
+                        )
+                    }
+                };
+                self.detail = detail;
+                self.event(Event::Failed(digest, fault));
             }
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -395,7 +395,7 @@ fn topic(device: &str, kind: Kind) -> String {
         .to_owned()
 }
 
-fn encoded<'a, M: Message<'a>>(message: &M) -> Vec<u8> {
+pub fn encoded<'a, M: Message<'a>>(message: &M) -> Vec<u8> {
     let mut buffer = vec![0; M::MAX_LEN];
     wire::encode(message, &mut buffer)
         .expect("tests send sound messages")

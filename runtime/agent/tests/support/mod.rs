@@ -6,7 +6,9 @@
 pub mod agent;
 pub mod broker;
 pub mod fleet;
+pub mod life;
 pub mod models;
+pub mod trace;
 
 use std::time::Duration;
 

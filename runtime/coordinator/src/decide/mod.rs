@@ -1,5 +1,6 @@
 //! Decisions as functions over values: no clock, no network, no database.
 
+pub mod bucket;
 pub mod fit;
 pub mod frames;
 pub mod latency;

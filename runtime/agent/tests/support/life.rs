@@ -1,0 +1,259 @@
+//! One life of a robot inside this process: the real driver, its jobs, the real slots on files, the real inference
+//! thread, and a fleet that answers at once. Without a broker, and with a clock that the test may turn.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sanderling_agent::config::{Config, check, complete};
+use sanderling_agent::frame::Frame;
+use sanderling_agent::infer::{self, Stage};
+use sanderling_agent::queue::{FrameQueue, Policy};
+use sanderling_agent::settings::{Answer, Settings};
+use sanderling_agent::shared::Shared;
+use sanderling_agent::update::{Driver, Input, Outgoing, Setup};
+use sanderling_wire::{
+    self as wire, Artifact, Chunk, Desired, Digest, Kind, Layout, Manifest, Name, Need, Session,
+    State,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::DEADLINE;
+use super::fleet::encoded;
+use super::models::{Model, WIDTH};
+
+/// A robot and its fleet.
+pub struct Life {
+    driver: Driver,
+    inputs: Receiver<Input>,
+    line: Sender<Input>,
+    outgoing: UnboundedReceiver<Outgoing>,
+    pub shared: Arc<Shared>,
+    pub queue: Arc<FrameQueue>,
+    models: Vec<Model>,
+    /// Whether the fleet answers.
+    pub reachable: bool,
+    /// What the fleet hears.
+    pub states: Vec<State>,
+    pub needs: usize,
+    /// The clock.
+    pub now: Instant,
+    seq: u64,
+    inference: Option<JoinHandle<()>>,
+}
+
+/// The settings of a robot whose updates are short; `change` sets what the test is about.
+pub fn settings(change: impl FnOnce(&mut Settings)) -> Config {
+    let mut settings = Settings {
+        chunk: Some(wire::MIN_CHUNK),
+        credit: Some(1000),
+        trial_inferences: Some(3),
+        targets: Some(vec!["generic".into()]),
+        ..Settings::default()
+    };
+    change(&mut settings);
+    check(&complete(settings, "robot")).expect("sound settings")
+}
+
+impl Life {
+    /// A robot with its slots in `folder`, and what the fleet can send it.
+    pub fn begin(folder: &Path, config: &Config, models: &[Model]) -> Life {
+        let (line, inputs) = channel();
+        let (outgoing, outgoing_out) = unbounded_channel();
+        let shared = Arc::new(Shared::new(1));
+        let queue = Arc::new(FrameQueue::new(4, Policy::DropNewest));
+        let stage = Arc::new(Stage::default());
+        let driver = Driver::open(Setup {
+            config: config.update.clone(),
+            group: config.group.clone(),
+            folder: folder.to_path_buf(),
+            answer: Answer::default(),
+            local: None,
+            shared: shared.clone(),
+            queue: queue.clone(),
+            stage: stage.clone(),
+            outgoing,
+            line: line.clone(),
+            seed: 1,
+        })
+        .expect("the slots can be opened");
+        let inference = {
+            let (queue, shared, line) = (queue.clone(), shared.clone(), line.clone());
+            std::thread::spawn(move || {
+                // Nobody reads the answers.
+                let (answers, _unread) = sync_channel(1);
+                let swapped = |swapped| drop(line.send(Input::Swapped(swapped)));
+                infer::run(&queue, &stage, &shared, &answers, || 0, swapped);
+            })
+        };
+        let mut life = Life {
+            driver,
+            inputs,
+            line,
+            outgoing: outgoing_out,
+            shared,
+            queue,
+            models: models.to_vec(),
+            reachable: true,
+            states: Vec::new(),
+            needs: 0,
+            now: Instant::now(),
+            seq: 0,
+            inference: Some(inference),
+        };
+        life.driver.started();
+        life.connect();
+        life
+    }
+
+    /// A connection comes up.
+    pub fn connect(&mut self) {
+        self.reachable = true;
+        self.say(Input::Up(Session::new(1, 1)));
+    }
+
+    /// The connection is gone.
+    pub fn disconnect(&mut self) {
+        self.reachable = false;
+        self.say(Input::Down);
+    }
+
+    /// Gives the driver an input.
+    pub fn say(&mut self, input: Input) {
+        self.line.send(input).expect("the driver lives");
+    }
+
+    /// The fleet wants a model.
+    pub fn want(&mut self, model: &Model, version: u32, serial: u64) {
+        self.say(Input::Desired(desired(model, version, serial)));
+    }
+
+    /// The clock goes on by `time`, and everything that has a time is looked at.
+    pub fn turn(&mut self, time: Duration) {
+        self.now += time;
+        self.once(Duration::ZERO);
+    }
+
+    /// One look around: an input, the clock, the fleet, and a frame.
+    pub fn once(&mut self, patience: Duration) {
+        if let Ok(input) = self.inputs.recv_timeout(patience) {
+            self.driver.handle(input, self.now);
+        }
+        self.driver.tick(self.now);
+        while let Ok(out) = self.outgoing.try_recv() {
+            self.hear(&out);
+        }
+        if self.queue.waiting() == 0 && self.shared.input().is_some() {
+            self.seq += 1;
+            self.queue.push(Frame {
+                seq: self.seq,
+                entered: Instant::now(),
+                truth: None,
+                shape: None,
+                data: (0..WIDTH as u8).collect(),
+            });
+        }
+    }
+
+    /// Goes on in real time until `over`.
+    pub fn until(&mut self, what: &str, over: impl Fn(&Life) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        let mut last = Instant::now();
+        while !over(self) {
+            let real = Instant::now();
+            self.now += real - last;
+            last = real;
+            self.once(Duration::from_millis(1));
+            assert!(Instant::now() < end, "no {what}: {:?}", self.states.last());
+        }
+    }
+
+    /// The digest of what serves.
+    pub fn serving(&self) -> Option<[u8; 32]> {
+        self.shared.evidence().summary().map(|seen| seen.release)
+    }
+
+    /// Whether the robot rests with this model.
+    pub fn rests_with(&self, model: &Model) -> bool {
+        self.states.last().is_some_and(|state| {
+            state.phase == wire::Phase::Active
+                && state
+                    .running
+                    .as_ref()
+                    .is_some_and(|running| running.digest.0 == model.digest)
+        })
+    }
+
+    fn hear(&mut self, out: &Outgoing) {
+        match out.kind {
+            Kind::State => {
+                let state = wire::decode(&out.payload).expect("robots send sound states");
+                self.states.push(state);
+            }
+            Kind::Need => {
+                self.needs += 1;
+                if self.reachable {
+                    let need: Need = wire::decode(&out.payload).expect("a sound request");
+                    self.serve(&need);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn serve(&mut self, need: &Need) {
+        let Some(model) = self.models.iter().find(|m| m.digest == need.release.0) else {
+            return;
+        };
+        let layout =
+            Layout::new(model.bytes.len() as u64, need.chunk_size).expect("a sound layout");
+        for range in &need.ranges {
+            for index in range.first..range.first + range.count {
+                let place = layout.range(index).expect("robots ask for what there is");
+                let chunk = Chunk {
+                    release: need.release,
+                    offset: place.start,
+                    data: &model.bytes[place.start as usize..place.end as usize],
+                };
+                self.line
+                    .send(Input::Chunk(encoded(&chunk)))
+                    .expect("the driver lives");
+            }
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.shared.stop();
+        self.queue.close();
+        self.queue.nudge();
+        if let Some(thread) = self.inference.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the group's topic holds when the fleet wants a model.
+fn desired(model: &Model, version: u32, serial: u64) -> Vec<u8> {
+    let name = |text| Name::new(text).expect("tests choose names");
+    let artifact = Artifact {
+        target: name(model.target),
+        digest: Digest(model.digest),
+        size: model.bytes.len() as u64,
+        arena: 64,
+    };
+    let manifest = Manifest {
+        serial,
+        group: name("all"),
+        model: name("test"),
+        version,
+        chunk_size: wire::MIN_CHUNK,
+        expires_s: None,
+        artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
+    };
+    let manifest = encoded(&manifest);
+    encoded(&Desired::unsigned(&manifest))
+}
