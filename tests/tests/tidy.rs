@@ -10,20 +10,27 @@ const ROWS: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("wire", &[]),
     ("slots", &[]),
+    ("trust", &["wire"]),
     ("engine", &["plan"]),
     ("compiler", &["plan"]),
     ("executor", &["plan", "engine", "compiler"]),
     (
         "agent",
-        &["plan", "wire", "slots", "engine", "compiler", "executor"],
+        &[
+            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+        ],
     ),
     (
         "coordinator",
-        &["plan", "wire", "slots", "engine", "compiler", "executor"],
+        &[
+            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+        ],
     ),
     (
         "cli",
-        &["plan", "wire", "slots", "engine", "compiler", "executor"],
+        &[
+            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+        ],
     ),
 ];
 

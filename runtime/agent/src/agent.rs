@@ -89,8 +89,11 @@ pub fn run(config: Config, system: System) -> Result<()> {
     let seed = (u64::from(boot) << 32) ^ sanderling_slots::crc32(config.device.as_bytes()) as u64;
     let driver = Driver::open(Setup {
         config: config.update.clone(),
+        device: config.device.clone(),
         group: config.group.clone(),
+        root: config.root.clone(),
         folder: state_dir.join("slots"),
+        trust: state_dir.join("trust"),
         answer: config.answer,
         local: config.model.clone(),
         shared: shared.clone(),

@@ -35,6 +35,8 @@ pub struct Config {
     pub user: String,
     /// Where the password is, if there is one.
     pub password_file: Option<PathBuf>,
+    /// The file with the fleet's public keys; none: unsigned statements are taken.
+    pub root: Option<PathBuf>,
     /// The folder for everything that must survive.
     pub state_dir: PathBuf,
     /// Where the status goes.
@@ -242,6 +244,7 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
         broker: broker(s.broker.as_deref().unwrap_or_default())?,
         user: s.user.clone().unwrap_or_default(),
         password_file: s.password_file.clone(),
+        root: s.root.clone(),
         state_dir: s.state_dir.clone().unwrap_or_default(),
         status_file: s.status_file.clone(),
         health_every: seconds("health-seconds", s.health_seconds)?,

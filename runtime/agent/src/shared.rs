@@ -56,6 +56,8 @@ pub struct Standing {
     pub phase: Option<Phase>,
     /// The newest accepted wish.
     pub serial: u64,
+    /// The root that is believed; none: unsigned statements are taken.
+    pub root: Option<sanderling_wire::Anchor>,
     /// What serves.
     pub running: Option<Running>,
     /// What runs it: `engine` or `tract`.

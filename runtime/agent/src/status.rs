@@ -67,6 +67,7 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "session": standings.session,
         "phase": standing.phase.map(phase),
         "serial": standing.serial,
+        "root": standing.root.map(|root| json!({ "version": root.version, "epoch": root.epoch })),
         "running": running,
         "progress": standing.progress.map(|(held, size)| json!({"held": held, "size": size})),
         "failure": standing.failure,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
 use sanderling_wire::Name;
@@ -40,6 +41,14 @@ pub struct Options {
     /// Where registry and model files are kept [default: ./sanderling-data]
     #[arg(long, env = "SANDERLING_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// The fleet's keys: `root` and `fleet.key` of `sanderling keys init` [default: keys in the data directory]
+    #[arg(long, env = "SANDERLING_KEYS", value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+
+    /// Seconds that a signed desired state is believed; it is signed anew after half of that [default: 604800]
+    #[arg(long, env = "SANDERLING_DESIRED_LIFE", value_name = "SECONDS")]
+    pub desired_life: Option<u64>,
 
     /// Name of the fleet, the third level of every topic [default: main]
     #[arg(long, env = "SANDERLING_FLEET", value_name = "NAME")]
@@ -88,6 +97,10 @@ pub struct Options {
 pub struct Config {
     /// Where registry and model files are kept.
     pub data_dir: PathBuf,
+    /// Where the fleet's keys are; none: `keys` in the data directory.
+    pub keys: Option<PathBuf>,
+    /// How long a signed desired state is believed.
+    pub desired_life: Duration,
     /// The fleet's name.
     pub fleet: Name,
     /// Where HTTP listens.
@@ -180,6 +193,13 @@ impl Options {
                 .data_dir
                 .or(file.data_dir)
                 .unwrap_or_else(|| "sanderling-data".into()),
+            keys: self.keys.or(file.keys),
+            desired_life: Duration::from_secs(
+                self.desired_life
+                    .or(file.desired_life)
+                    .unwrap_or(7 * 24 * 3600)
+                    .max(2),
+            ),
             fleet: self.fleet.or(file.fleet).unwrap_or_else(default_fleet),
             http: self
                 .http

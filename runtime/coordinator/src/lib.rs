@@ -14,6 +14,7 @@
 
 pub mod broker;
 mod clock;
+mod compose;
 pub mod config;
 pub mod decide;
 mod files;
@@ -23,5 +24,6 @@ pub mod link;
 mod plan_check;
 pub mod run;
 mod say;
+mod signer;
 mod store;
 mod supplier;

@@ -3,6 +3,8 @@
 use sanderling_plan::{ALIGNMENT, Plan, PlanError};
 use sanderling_wire::{Digest, Name};
 
+use crate::files::sha256;
+
 /// What a plan says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanFacts {
@@ -14,6 +16,8 @@ pub struct PlanFacts {
     pub macs: u64,
     /// SHA-256 of the ONNX file it was compiled from.
     pub source: Digest,
+    /// SHA-256 of its golden vectors.
+    pub golden: Digest,
 }
 
 /// Why a file is not taken.
@@ -57,5 +61,6 @@ pub fn check(bytes: &[u8]) -> Result<PlanFacts, NotAPlan> {
         arena: plan.arena_bytes() as u64,
         macs: plan.macs(),
         source: Digest(plan.source_sha256()),
+        golden: sha256(plan.golden_section()),
     })
 }

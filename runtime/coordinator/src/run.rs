@@ -19,6 +19,7 @@ use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
+use crate::signer::{KeysError, Signer};
 use crate::store::{Store, StoreError, events, models};
 use crate::supplier::Supplier;
 
@@ -68,6 +69,9 @@ pub enum RunError {
     /// See there.
     #[error(transparent)]
     Files(#[from] FileError),
+    /// See there.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The HTTP server ended.
     #[error("the HTTP server ended: {0}")]
     Http(String),
@@ -123,6 +127,9 @@ impl Coordinator {
         let store = Store::open(&config.data_dir.join("registry.sqlite")).await?;
         let files = Files::in_directory(&config.data_dir.join("objects"))?;
         let newest = begin(&store, &files).await?;
+        let keys = config.keys.clone();
+        let keys = keys.unwrap_or_else(|| config.data_dir.join("keys"));
+        let signer = Arc::new(Signer::open(&keys, config.desired_life)?);
 
         let ports_file = config.data_dir.join("ports.json");
         let last = last_ports(&ports_file);
@@ -176,6 +183,7 @@ impl Coordinator {
             fleet: config.fleet.clone(),
             store: store.clone(),
             link: Arc::clone(&link),
+            signer: Arc::clone(&signer),
             requests,
             news: news.clone(),
             memory: Memory::default(),
@@ -186,6 +194,7 @@ impl Coordinator {
             store: store.clone(),
             files,
             link,
+            signer,
             broker: broker_url.to_string(),
             max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
             news,

@@ -4,6 +4,7 @@ use sanderling_wire::{Cmd, Kind, MAX_SMALL_MESSAGE, Name, Order, Topic, encode};
 
 use crate::clock::now_ms;
 use crate::link::{Link, LinkClosed, Outgoing};
+use crate::signer::Signer;
 
 /// Publishes a group's desired state, retained.
 pub async fn send_desired(
@@ -16,6 +17,25 @@ pub async fn send_desired(
     link.publish(Outgoing {
         topic,
         payload: message,
+        at_least_once: true,
+        retain: true,
+    })
+    .await
+}
+
+/// Publishes the roots to a group, retained, where the fleet has any.
+pub async fn send_roots(
+    link: &Link,
+    fleet: &Name,
+    group: &Name,
+    signer: &Signer,
+) -> Result<(), LinkClosed> {
+    let Some(chain) = signer.chain() else {
+        return Ok(());
+    };
+    link.publish(Outgoing {
+        topic: Topic::root(fleet, group).to_string(),
+        payload: chain,
         at_least_once: true,
         retain: true,
     })

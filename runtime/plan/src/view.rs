@@ -187,6 +187,12 @@ impl<B: AsRef<[u8]>> Plan<B> {
         u32_at(self.section(Section::Golden), 0).unwrap_or(0) as usize
     }
 
+    /// The section of golden vectors as it lies in the file; empty where there is none. Its SHA-256
+    /// names what a self-test proves.
+    pub fn golden_section(&self) -> &[u8] {
+        self.section(Section::Golden)
+    }
+
     /// All golden vectors.
     pub fn golden(&self) -> impl Iterator<Item = Golden<'_>> + '_ {
         let vector = self.golden_vector_bytes().unwrap_or(0);

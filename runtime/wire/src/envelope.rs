@@ -3,12 +3,12 @@
 //! ```text
 //! byte 0        1 ...                      end
 //!      +--------+---------------------------+
-//!      | 0x01   | postcard of the message   |
+//!      | 0x02   | postcard of the message   |
 //!      +--------+---------------------------+
 //! ```
 //!
-//! A change of any message's format takes a new version byte, so an old reader says "version 2,
-//! I read 1" instead of misreading. Bytes left over are an error: nothing may hide behind a message.
+//! A change of any message's format takes a new version byte, so an old reader says "version 3,
+//! I read 2" instead of misreading. Bytes left over are an error: nothing may hide behind a message.
 
 use core::fmt;
 
@@ -17,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::layout::MAX_CHUNK;
 
 /// The version of the format that this crate writes and reads.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// No message is longer than this many bytes, envelope included; brokers and buffers can be sized by it.
 pub const MAX_MESSAGE: usize = MAX_CHUNK as usize + 64;
 
 /// No message but a chunk or a raw result is longer than this many bytes, envelope included.
-pub const MAX_SMALL_MESSAGE: usize = 2048;
+pub const MAX_SMALL_MESSAGE: usize = 4096;
 
 /// A message that travels in an envelope. `'a` is the life of the received bytes that it may borrow.
 pub trait Message<'a>: Serialize + Deserialize<'a> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::birth::Session;
 use crate::envelope::{MAX_SMALL_MESSAGE, Message};
+use crate::evidence::Evidence;
 
 /// How a robot fares. Counters count since the boot that `session` names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +33,15 @@ pub struct Health {
     pub outbox_dropped: u64,
     /// The board's temperature in thousandths of a degree Celsius, where it has a sensor.
     pub temperature_mc: Option<i32>,
+    /// What was seen of the running release.
+    pub evidence: Option<Evidence>,
 }
 
 impl Message<'_> for Health {
     const MAX_LEN: usize = MAX_SMALL_MESSAGE;
+
+    fn is_sound(&self) -> bool {
+        let shadow = self.evidence.as_ref().and_then(|e| e.shadow.as_ref());
+        shadow.is_none_or(|shadow| shadow.disagreed <= shadow.compared)
+    }
 }

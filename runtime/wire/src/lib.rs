@@ -12,7 +12,8 @@
 //! | [`Need`] | `need` | robot → fleet | 1 | no |
 //! | [`Chunk`] | `chunk` | fleet → robot | 1 | no |
 //! | [`Cmd`] | `cmd` | fleet → robot | 1 | no |
-//! | [`Desired`] (carries a [`Manifest`]) | group topic `desired` | fleet → group | 1 | yes |
+//! | [`Signed`] around a [`Desired`] (which carries [`Manifest`]s) | group topic `desired` | fleet → group | 1 | yes |
+//! | [`Roots`] | group topic `root` | fleet → group | 1 | yes |
 //!
 //! Every message starts with one version byte; see [`encode`] and [`decode`].
 //!
@@ -27,6 +28,8 @@
 //!   chunks than the credit that the last `Need` gave.
 //! * A result is safe when the fleet says so: a robot keeps each [`Inference`] in its outbox until an
 //!   [`Order::Receipt`] covers its frame. A broker's acknowledgement alone does not remove it.
+//! * What a robot with a root installs is signed: the desired state by the fleet key, each release in it
+//!   by release keys, and the root that names them by the root before (crate `sanderling-trust`).
 //! * What a robot runs is what its [`State`] says, never what was sent to it.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -37,6 +40,7 @@ mod cmd;
 mod desired;
 mod digest;
 mod envelope;
+mod evidence;
 mod health;
 mod held;
 mod inference;
@@ -44,6 +48,8 @@ mod layout;
 mod manifest;
 mod name;
 mod need;
+mod root;
+mod signed;
 mod state;
 mod text;
 mod topic;
@@ -51,18 +57,25 @@ mod topic;
 pub use birth::{Birth, MAX_TARGETS, Presence, Session};
 pub use chunk::Chunk;
 pub use cmd::{Cmd, FrameRange, MAX_RECEIPT_RANGES, Order, Refusal};
-pub use desired::{Desired, MAX_SIGNATURES, Signature};
+pub use desired::{Arm, Desired, MAX_ARMS, MAX_DESIRED, MAX_RELEASES, SERIAL_LIMIT};
 pub use digest::{Digest, DigestError};
 pub use envelope::{
     DecodeError, EncodeError, MAX_MESSAGE, MAX_SMALL_MESSAGE, Message, VERSION, decode, encode,
 };
+pub use evidence::{Evidence, MAX_CLASSES, Shadow};
 pub use health::Health;
 pub use held::{Held, HeldError};
 pub use inference::{Dtype, FrameId, Inference, MAX_DIMS, MAX_RAW_OUTPUT, Output};
 pub use layout::{ChunkRange, DEFAULT_CHUNK, Layout, LayoutError, MAX_CHUNK, MIN_CHUNK, Misfit};
-pub use manifest::{Artifact, MAX_ARTIFACTS, MAX_MANIFEST, Manifest};
+pub use manifest::{
+    Artifact, Delta, MAX_ARTIFACTS, MAX_DELTAS, MAX_MANIFEST, MAX_URL, Manifest,
+};
 pub use name::{MAX_NAME, Name, NameError};
 pub use need::{MAX_NEED_RANGES, Need};
-pub use state::{Failure, FailureCode, Phase, Progress, Running, State};
+pub use root::{
+    MAX_EPOCH, MAX_KEYS, MAX_ROLE_KEYS, MAX_ROOT, MAX_ROOT_SIGNATURES, RoleKeys, Root, Roots,
+};
+pub use signed::{KeyId, MAX_SIGNATURES, Signature, Signed};
+pub use state::{Anchor, Failure, FailureCode, Phase, Progress, Running, State};
 pub use text::Text;
 pub use topic::{Kind, MAX_TOPIC, Topic, TopicError, TopicText};

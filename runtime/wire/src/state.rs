@@ -83,6 +83,15 @@ pub struct Failure {
     pub text: Text<160>,
 }
 
+/// Which root a robot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// The root's version.
+    pub version: u32,
+    /// The root's epoch.
+    pub epoch: u32,
+}
+
 /// The state of one robot, published whole and retained, whenever it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -92,8 +101,11 @@ pub struct State {
     pub running: Option<Running>,
     /// Where the update stands.
     pub phase: Phase,
-    /// The serial of the newest desired state that the robot has accepted, 0 when none.
+    /// The effective serial of the newest desired state that the robot has accepted, 0 when none: the
+    /// root's epoch above the lowest 40 bits, the desired state's serial in them.
     pub serial: u64,
+    /// The root that the robot believes; none: it has no root, and takes unsigned statements.
+    pub root: Option<Anchor>,
     /// How far the download is, while one goes on.
     pub progress: Option<Progress>,
     /// Why the last update failed; cleared when another begins.

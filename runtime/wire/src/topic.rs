@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sanderling/1/{fleet}/d/{device}/{birth|state|result|health|need|chunk|cmd}
-//! sanderling/1/{fleet}/g/{group}/desired
+//! sanderling/1/{fleet}/g/{group}/{desired|root}
 //! ```
 //!
 //! The `1` is the version of this tree. Names hold no `/`, `+` or `#` ([`Name`]), so a name can
@@ -93,6 +93,13 @@ pub enum Topic {
         /// The group.
         group: Name,
     },
+    /// The roots that the fleet's robots believe, retained; the same for every group.
+    Root {
+        /// The fleet the group belongs to.
+        fleet: Name,
+        /// The group.
+        group: Name,
+    },
 }
 
 /// Why a text is not a topic of ours.
@@ -112,7 +119,7 @@ impl fmt::Display for TopicError {
             TopicError::Foreign => write!(f, "the topic does not begin with {ROOT}/{TREE}/"),
             TopicError::Shape => write!(
                 f,
-                "the topic is neither {ROOT}/{TREE}/FLEET/d/DEVICE/KIND nor {ROOT}/{TREE}/FLEET/g/GROUP/desired"
+                "the topic is neither {ROOT}/{TREE}/FLEET/d/DEVICE/KIND nor {ROOT}/{TREE}/FLEET/g/GROUP/desired or root"
             ),
             TopicError::Name(e) => write!(f, "a name in the topic is wrong: {e}"),
         }
@@ -140,6 +147,14 @@ impl Topic {
     /// The topic of a group's desired state.
     pub fn desired(fleet: &Name, group: &Name) -> Topic {
         Topic::Desired {
+            fleet: fleet.clone(),
+            group: group.clone(),
+        }
+    }
+
+    /// The topic of the roots, as a group's robots read them.
+    pub fn root(fleet: &Name, group: &Name) -> Topic {
+        Topic::Root {
             fleet: fleet.clone(),
             group: group.clone(),
         }
@@ -174,6 +189,7 @@ impl fmt::Display for Topic {
                 write!(f, "{ROOT}/{TREE}/{fleet}/d/{device}/{}", kind.as_str())
             }
             Topic::Desired { fleet, group } => write!(f, "{ROOT}/{TREE}/{fleet}/g/{group}/desired"),
+            Topic::Root { fleet, group } => write!(f, "{ROOT}/{TREE}/{fleet}/g/{group}/root"),
         }
     }
 }
@@ -198,6 +214,7 @@ impl FromStr for Topic {
         let who = Name::new(who)?;
         match (what, last) {
             ("g", "desired") => Ok(Topic::Desired { fleet, group: who }),
+            ("g", "root") => Ok(Topic::Root { fleet, group: who }),
             ("d", _) => {
                 let kind = Kind::ALL.into_iter().find(|k| k.as_str() == last);
                 let kind = kind.ok_or(TopicError::Shape)?;

@@ -94,6 +94,7 @@ fn state() -> impl Strategy<Value = State> {
             running,
             phase,
             serial,
+            root: None,
             progress,
             failure,
         },
@@ -101,28 +102,70 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 fn manifest() -> impl Strategy<Value = Manifest> {
-    let artifact = (digest(), 1u64.., any::<u64>());
-    let head = (1u64.., name(), name(), any::<u32>(), MIN_CHUNK..=MAX_CHUNK);
-    (head, any::<Option<u64>>(), vec(artifact, 1..=MAX_ARTIFACTS)).prop_map(
-        |((serial, group, model, version, chunk_size), expires_s, artifacts)| Manifest {
-            serial,
-            group,
+    let artifact = (digest(), 1u64..1 << 40, any::<u64>(), digest());
+    let delta = (0..MAX_ARTIFACTS, digest(), digest(), 1u64..);
+    let head = (name(), 1u32.., any::<u32>(), any::<Option<u64>>());
+    let lists = (
+        vec(artifact, 1..=MAX_ARTIFACTS),
+        vec(delta, 0..=MAX_DELTAS),
+        proptest::option::of("https?://[a-z0-9./]{1,60}/"),
+    );
+    (head, lists).prop_map(
+        |((model, version, floor, expires_s), (artifacts, deltas, url))| Manifest {
             model,
             version,
-            chunk_size,
+            floor: floor % version,
             expires_s,
+            deltas: deltas
+                .into_iter()
+                .map(|(artifact, base, digest, size)| Delta {
+                    artifact: (artifact % artifacts.len()) as u8,
+                    base,
+                    digest,
+                    size,
+                })
+                .collect(),
             artifacts: artifacts
                 .into_iter()
                 .enumerate()
-                .map(|(i, (digest, size, arena))| Artifact {
+                .map(|(i, (digest, size, arena, golden))| Artifact {
                     target: Name::new(&format!("t{i}")).unwrap(),
                     digest,
                     size,
                     arena,
+                    flash: size + 1,
+                    golden,
                 })
                 .collect(),
+            url: url.map(|url| Text::cut(&url)),
         },
     )
+}
+
+/// A desired state around some release's bytes.
+fn desired<'a>(release: &'a [u8], serial: u64, upto: u32) -> Desired<'a> {
+    let arms = [
+        Arm {
+            upto,
+            run: Some(0),
+            shadow: None,
+        },
+        Arm {
+            upto: u32::MAX,
+            run: None,
+            shadow: Some(0),
+        },
+    ];
+    Desired {
+        group: Name::new("all").unwrap(),
+        serial,
+        issued_s: serial,
+        expires_s: None,
+        chunk_size: DEFAULT_CHUNK,
+        salt: [7; 16],
+        releases: Vec::from_slice(&[Signed::unsigned(release)]).unwrap(),
+        arms: Vec::from_slice(&arms).unwrap(),
+    }
 }
 
 proptest! {
@@ -131,7 +174,7 @@ proptest! {
         if versioned && let Some(first) = bytes.first_mut() {
             *first = VERSION;
         }
-        returns!(&bytes, Presence, State, Inference, Health, Need, Chunk, Cmd, Desired, Manifest);
+        returns!(&bytes, Presence, State, Inference, Health, Need, Chunk, Cmd, Signed, Desired, Manifest, Root, Roots);
     }
 
     /// Bytes close to a real message reach deeper than bytes at random.
@@ -140,15 +183,17 @@ proptest! {
         birth in birth(), state in state(), manifest in manifest(),
         at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>(),
     ) {
-        let mut buffers = [[0; MAX_SMALL_MESSAGE]; 3];
-        let [a, b, c] = &mut buffers;
-        for whole in [encode(&birth, a).unwrap(), encode(&state, b).unwrap(), encode(&manifest, c).unwrap()] {
+        let mut buffers = [[0; MAX_SMALL_MESSAGE]; 4];
+        let [a, b, c, d] = &mut buffers;
+        let release = encode(&manifest, c).unwrap();
+        let desired = desired(release, 9, 100);
+        for whole in [encode(&birth, a).unwrap(), encode(&state, b).unwrap(), release, encode(&desired, d).unwrap()] {
             let mut bytes = whole.to_vec();
             let at = at.index(bytes.len());
             bytes[at] = byte;
-            returns!(&bytes, Presence, State, Inference, Health, Need, Chunk, Cmd, Desired, Manifest);
+            returns!(&bytes, Presence, State, Inference, Health, Need, Chunk, Cmd, Signed, Desired, Manifest, Root, Roots);
             bytes.truncate(cut.index(bytes.len()));
-            returns!(&bytes, Presence, State, Inference, Health, Need, Chunk, Cmd, Desired, Manifest);
+            returns!(&bytes, Presence, State, Inference, Health, Need, Chunk, Cmd, Signed, Desired, Manifest, Root, Roots);
         }
     }
 
@@ -158,16 +203,26 @@ proptest! {
         prop_assert_eq!(&decode::<Presence>(encode(&birth, &mut buffer).unwrap()).unwrap(), &birth);
         prop_assert_eq!(&decode::<State>(encode(&state, &mut buffer).unwrap()).unwrap(), &state);
         let mut inner = [0; MAX_MANIFEST];
-        let desired = Desired::unsigned(encode(&manifest, &mut inner).unwrap());
-        let bytes = encode(&desired, &mut buffer).unwrap();
-        prop_assert_eq!(decode::<Desired>(bytes).unwrap().read().unwrap(), manifest);
+        let release = encode(&manifest, &mut inner).unwrap();
+        let bytes = encode(&desired(release, 9, 100), &mut buffer).unwrap();
+        let desired = decode::<Desired>(bytes).unwrap();
+        prop_assert_eq!(desired.release(0).unwrap().read::<Manifest>().unwrap(), manifest);
+    }
+
+    /// Every place has exactly one arm: the first whose end is not before it.
+    #[test]
+    fn every_place_has_an_arm(upto in 0..u32::MAX, place in any::<u32>()) {
+        let desired = desired(&[2], 1, upto);
+        let arm = desired.arm_at(place).unwrap();
+        prop_assert_eq!(arm.run.is_some(), place <= upto);
     }
 
     #[test]
-    fn topics_round_trip(fleet in name(), who in name(), kind in 0usize..8) {
+    fn topics_round_trip(fleet in name(), who in name(), kind in 0usize..9) {
         let topic = match Kind::ALL.get(kind) {
             Some(&kind) => Topic::device(&fleet, &who, kind),
-            None => Topic::desired(&fleet, &who),
+            None if kind == 7 => Topic::desired(&fleet, &who),
+            None => Topic::root(&fleet, &who),
         };
         prop_assert_eq!(topic.text().parse::<Topic>(), Ok(topic));
     }

@@ -59,7 +59,7 @@ fn birth() {
     golden(
         Presence::Born(birth),
         &format!(
-            "01 00 8280808010 03616c6c 076167656e742031 026d34
+            "02 00 8280808010 03616c6c 076167656e742031 026d34
              02 09636f727465782d6d34 0767656e65726963
              e0a712 808040 8020
              01 077465727261696e 02 {}",
@@ -70,7 +70,7 @@ fn birth() {
 
 #[test]
 fn gone() {
-    golden(Presence::Gone(Session(7)), "01 01 07");
+    golden(Presence::Gone(Session(7)), "02 01 07");
 }
 
 #[test]
@@ -81,6 +81,10 @@ fn state() {
             running: Some(running()),
             phase: Phase::Downloading,
             serial: 9,
+            root: Some(Anchor {
+                version: 3,
+                epoch: 2,
+            }),
             progress: Some(Progress {
                 release: digest(0xbb),
                 held: 32768,
@@ -93,7 +97,7 @@ fn state() {
             }),
         },
         &format!(
-            "01 07 01 077465727261696e 02 {} 02 09 01 {} 808002 818004 01 00 04 026e6f",
+            "02 07 01 077465727261696e 02 {} 02 09 010302 01 {} 808002 818004 01 00 04 026e6f",
             x32("aa"),
             x32("bb")
         ),
@@ -104,10 +108,11 @@ fn state() {
             running: None,
             phase: Phase::Empty,
             serial: 0,
+            root: None,
             progress: None,
             failure: None,
         },
-        "01 00 00 00 00 00 00",
+        "02 00 00 00 00 00 00 00",
     );
 }
 
@@ -129,10 +134,11 @@ fn phases_and_failure_codes_keep_their_numbers() {
             running: None,
             phase,
             serial: 0,
+            root: None,
             progress: None,
             failure: None,
         };
-        golden(state, &format!("01 00 00 {i:02x} 00 00 00"));
+        golden(state, &format!("02 00 00 {i:02x} 00 00 00 00"));
     }
     use FailureCode::*;
     let codes = [
@@ -149,10 +155,11 @@ fn phases_and_failure_codes_keep_their_numbers() {
             running: None,
             phase: Phase::Empty,
             serial: 0,
+            root: None,
             progress: None,
             failure,
         };
-        golden(state, &format!("01 00 00 00 00 00 01 00 {i:02x} 00"));
+        golden(state, &format!("02 00 00 00 00 00 00 01 00 {i:02x} 00"));
     }
 }
 
@@ -170,7 +177,7 @@ fn inference_with_a_class() {
                 confidence: 0.5,
             },
         },
-        &format!("01 03 ac02 {} c0843d 8001 01 04 00 02 0000003f", x32("aa")),
+        &format!("02 03 ac02 {} c0843d 8001 01 04 00 02 0000003f", x32("aa")),
     );
 }
 
@@ -190,7 +197,7 @@ fn inference_with_raw_bytes() {
             },
         },
         &format!(
-            "01 03 ac02 {} 00 01 00 01 02 02 01 02 04 01020304",
+            "02 03 ac02 {} 00 01 00 01 02 02 01 02 04 01020304",
             x32("aa")
         ),
     );
@@ -212,8 +219,41 @@ fn health() {
             outbox_depth: 5,
             outbox_dropped: 0,
             temperature_mc: Some(-2),
+            evidence: None,
         },
-        "01 07 3c 64 62 02 ac02 8407 a4b201 00 05 00 01 03",
+        "02 07 3c 64 62 02 ac02 8407 a4b201 00 05 00 01 03 00",
+    );
+}
+
+#[test]
+fn evidence() {
+    golden(
+        Health {
+            evidence: Some(Evidence {
+                release: digest(0xaa),
+                inferences: 300,
+                failures: 1,
+                p50_us: 100,
+                p99_us: 200,
+                low_confidence: 3,
+                classes: Vec::from_slice(&[290, 9]).unwrap(),
+                rewards: 2,
+                reward_milli: -1,
+                shadow: Some(Shadow {
+                    candidate: digest(0xbb),
+                    compared: 4,
+                    disagreed: 3,
+                    failures: 0,
+                    p99_us: 5,
+                }),
+            }),
+            ..Health::default()
+        },
+        &format!(
+            "02 00 00 00 00 00 00 00 00 00 00 00 00 01 {} ac02 01 64 c801 03 02 a202 09 02 01 01 {} 04 03 00 05",
+            x32("aa"),
+            x32("bb")
+        ),
     );
 }
 
@@ -231,7 +271,7 @@ fn need() {
             ])
             .unwrap(),
         },
-        &format!("01 07 {} 8020 08 02 00 02 05 06", x32("bb")),
+        &format!("02 07 {} 8020 08 02 00 02 05 06", x32("bb")),
     );
 }
 
@@ -243,18 +283,18 @@ fn chunk() {
             offset: 4096,
             data: &[9, 8, 7],
         },
-        &format!("01 {} 8020 03 090807", x32("bb")),
+        &format!("02 {} 8020 03 090807", x32("bb")),
     );
 }
 
 #[test]
 fn cmd() {
     let cmd = |id, order| Cmd { id, order };
-    golden(cmd(1, Order::Identify), "01 01 00");
-    golden(cmd(2, Order::Stop), "01 02 01");
-    golden(cmd(3, Order::Resume), "01 03 02");
-    golden(cmd(4, Order::Retry), "01 04 03");
-    golden(cmd(5, Order::Rebirth), "01 05 04");
+    golden(cmd(1, Order::Identify), "02 01 00");
+    golden(cmd(2, Order::Stop), "02 02 01");
+    golden(cmd(3, Order::Resume), "02 03 02");
+    golden(cmd(4, Order::Retry), "02 04 03");
+    golden(cmd(5, Order::Rebirth), "02 05 04");
     let range = FrameRange {
         boot: 3,
         first: 0,
@@ -262,7 +302,7 @@ fn cmd() {
     };
     golden(
         cmd(0, Order::Receipt(Vec::from_slice(&[range]).unwrap())),
-        "01 00 05 01 03 00 ab02",
+        "02 00 05 01 03 00 ab02",
     );
     for (refusal, byte) in [
         (Refusal::Unknown, "00"),
@@ -271,33 +311,44 @@ fn cmd() {
     ] {
         golden(
             cmd(0, Order::Refused(digest(0xbb), refusal)),
-            &format!("01 00 06 {} {byte}", x32("bb")),
+            &format!("02 00 06 {} {byte}", x32("bb")),
         );
     }
 }
 
 fn manifest() -> Manifest {
     Manifest {
-        serial: 9,
-        group: name("all"),
         model: name("terrain"),
         version: 2,
-        chunk_size: 32768,
-        expires_s: None,
+        floor: 1,
+        expires_s: Some(300),
         artifacts: Vec::from_slice(&[Artifact {
             target: name("generic"),
             digest: digest(0xbb),
             size: 65537,
             arena: 5000,
+            flash: 65537,
+            golden: digest(0xee),
         }])
         .unwrap(),
+        deltas: Vec::from_slice(&[Delta {
+            artifact: 0,
+            base: digest(0xab),
+            digest: digest(0xcd),
+            size: 300,
+        }])
+        .unwrap(),
+        url: Some("http://h/".into()),
     }
 }
 
 fn manifest_hex() -> String {
     format!(
-        "01 09 03616c6c 077465727261696e 02 808002 00 01 0767656e65726963 {} 818004 8827",
-        x32("bb")
+        "02 077465727261696e 02 01 01ac02 01 0767656e65726963 {} 818004 8827 818004 {} 01 00 {} {} ac02 01 09687474703a2f2f682f",
+        x32("bb"),
+        x32("ee"),
+        x32("ab"),
+        x32("cd")
     )
 }
 
@@ -306,34 +357,111 @@ fn manifest_alone() {
     golden(manifest(), &manifest_hex());
 }
 
+fn bytes<'a, M: Message<'a>>(message: &M) -> &'static [u8] {
+    let mut buffer = [0; MAX_SMALL_MESSAGE];
+    encode(message, &mut buffer).unwrap().to_vec().leak()
+}
+
+fn signature() -> Signature {
+    Signature {
+        key: [1, 2, 3, 4, 5, 6, 7, 8],
+        bytes: [[0xcc; 32], [0xdd; 32]],
+    }
+}
+
+/// A length below 2^14 as postcard writes it.
+fn length(bytes: &[u8]) -> String {
+    let n = bytes.len();
+    match n {
+        0..128 => format!("{n:02x}"),
+        _ => format!("{:02x}{:02x}", n & 127 | 128, n >> 7),
+    }
+}
+
 #[test]
 fn desired() {
-    let mut buffer = [0; MAX_MANIFEST];
-    let bytes: &'static [u8] = encode(&manifest(), &mut buffer).unwrap().to_vec().leak();
-    let length = format!("{:02x}", bytes.len());
-    golden(
-        Desired::unsigned(bytes),
-        &format!("01 {length} {} 00", manifest_hex()),
+    let release = bytes(&manifest());
+    let mut signed: Signed<'_> = Signed::unsigned(release);
+    signed.signatures.push(signature()).unwrap();
+    let arms = [
+        Arm {
+            upto: 127,
+            run: Some(0),
+            shadow: None,
+        },
+        Arm {
+            upto: u32::MAX,
+            run: None,
+            shadow: Some(0),
+        },
+    ];
+    let desired = Desired {
+        group: name("all"),
+        serial: 9,
+        issued_s: 300,
+        expires_s: Some(301),
+        chunk_size: 32768,
+        salt: [0x5a; 16],
+        releases: Vec::from_slice(&[signed]).unwrap(),
+        arms: Vec::from_slice(&arms).unwrap(),
+    };
+    let statement_hex = format!(
+        "02 03616c6c 09 ac02 01ad02 808002 {} 01 {} {} 01 0102030405060708 {} {} 02 7f 0100 00 ffffffff0f 00 0100",
+        "5a".repeat(16),
+        length(release),
+        manifest_hex(),
+        x32("cc"),
+        x32("dd")
     );
+    golden(desired.clone(), &statement_hex);
+    let statement = bytes(&desired);
+    let outer: Signed<'_> = Signed::unsigned(statement);
+    golden(
+        outer.clone(),
+        &format!("02 {} {statement_hex} 00", length(statement)),
+    );
+    assert_eq!(outer.read(), Ok(desired));
+}
 
-    let mut signed = Desired::unsigned(bytes);
-    signed
-        .signatures
-        .push(Signature {
-            key: [1, 2, 3, 4, 5, 6, 7, 8],
-            bytes: [[0xcc; 32], [0xdd; 32]],
-        })
-        .unwrap();
-    golden(
-        signed.clone(),
-        &format!(
-            "01 {length} {} 01 0102030405060708 {} {}",
-            manifest_hex(),
-            x32("cc"),
-            x32("dd")
-        ),
+#[test]
+fn roots() {
+    let role = |threshold, keys: &[u8]| RoleKeys {
+        threshold,
+        keys: Vec::from_slice(keys).unwrap(),
+    };
+    let root = Root {
+        version: 1,
+        epoch: 2,
+        expires_s: None,
+        keys: Vec::from_slice(&[[0x11; 32], [0x22; 32]]).unwrap(),
+        root: role(1, &[0]),
+        release: role(2, &[0, 1]),
+        fleet: role(1, &[1]),
+    };
+    let root_hex = format!(
+        "02 01 02 00 02 {} {} 01 01 00 02 02 00 01 01 01 01",
+        x32("11"),
+        x32("22")
     );
-    assert_eq!(signed.read(), Ok(manifest()));
+    golden(root.clone(), &root_hex);
+    let statement = bytes(&root);
+    let mut signed: Signed<'_, MAX_ROOT_SIGNATURES> = Signed::unsigned(statement);
+    signed.signatures.push(signature()).unwrap();
+    let link_hex = format!(
+        "02 {} {root_hex} 01 0102030405060708 {} {}",
+        length(statement),
+        x32("cc"),
+        x32("dd")
+    );
+    golden(signed.clone(), &link_hex);
+    let link = bytes(&signed);
+    let chain: &'static [u8] = [&(link.len() as u16).to_le_bytes()[..], link].concat().leak();
+    let roots = Roots { chain };
+    golden(
+        roots.clone(),
+        &format!("02 {} {:02x}00 {link_hex}", length(chain), link.len()),
+    );
+    assert_eq!(roots.iter().collect::<std::vec::Vec<_>>(), [link]);
 }
 
 #[test]
@@ -356,6 +484,9 @@ fn topics() {
     let topic = Topic::desired(&fleet, &name("all"));
     assert_eq!(topic.text().as_str(), "sanderling/1/lab/g/all/desired");
     assert_eq!("sanderling/1/lab/g/all/desired".parse(), Ok(topic));
+    let topic = Topic::root(&fleet, &name("all"));
+    assert_eq!(topic.text().as_str(), "sanderling/1/lab/g/all/root");
+    assert_eq!("sanderling/1/lab/g/all/root".parse(), Ok(topic));
     assert_eq!(
         Topic::every_device(&fleet, Kind::Need).as_str(),
         "sanderling/1/lab/d/+/need"

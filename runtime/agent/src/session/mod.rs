@@ -103,6 +103,7 @@ struct Topics {
     chunk: String,
     cmd: String,
     desired: String,
+    root: String,
 }
 
 impl Topics {
@@ -123,6 +124,10 @@ impl Topics {
             chunk: of(Kind::Chunk),
             cmd: of(Kind::Cmd),
             desired: Topic::desired(&config.fleet, &config.group)
+                .text()
+                .as_str()
+                .to_owned(),
+            root: Topic::root(&config.fleet, &config.group)
                 .text()
                 .as_str()
                 .to_owned(),
@@ -306,12 +311,14 @@ impl Session {
         };
         let Topics {
             desired,
+            root,
             chunk,
             cmd,
             birth,
             ..
         } = &self.topics;
-        let subscriptions = [desired.clone(), chunk.clone(), cmd.clone(), birth.clone()];
+        // The root first: what a new fleet key signed is believed only after it.
+        let subscriptions = [root, desired, chunk, cmd, birth].map(String::clone);
         self.link = Some(Link::connect(&self.address, &will, &subscriptions));
     }
 
@@ -417,6 +424,8 @@ impl Session {
     fn message(&mut self, topic: &str, payload: Vec<u8>) {
         if topic == self.topics.desired {
             self.tell_update(Input::Desired(payload));
+        } else if topic == self.topics.root {
+            self.tell_update(Input::Roots(payload));
         } else if topic == self.topics.chunk {
             self.tell_update(Input::Chunk(payload));
         } else if topic == self.topics.cmd {

@@ -3,19 +3,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use sanderling_slots::{
     self as slots, Action, Download, Event, Fault, Image, JournalHeader, Label, Note, Phase,
     Stored, Update,
 };
-use sanderling_wire::{self as wire, Desired, Digest, Kind, Message, Name, Session};
+use sanderling_wire::{self as wire, Digest, Kind, Message, Name, Session};
 use sha2::Digest as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backoff::Dice;
-use super::fit::{Wish, fit};
+use super::fit::Wish;
 use super::folder::Folder;
+use super::guard::Guard;
 use super::jobs;
 use super::pull::Pull;
 use super::report::{self, Failure};
@@ -39,10 +40,16 @@ pub(super) const TRY_AGAIN: Duration = Duration::from_secs(5);
 pub struct Setup {
     /// Limits and times.
     pub config: UpdateConfig,
+    /// This robot.
+    pub device: Name,
     /// This robot's group.
     pub group: Name,
+    /// The file with the fleet's public keys.
+    pub root: Option<PathBuf>,
     /// The folder of the slots.
     pub folder: PathBuf,
+    /// The folder of what must be remembered of signed statements.
+    pub trust: PathBuf,
     /// The form of answers.
     pub answer: Answer,
     /// A model to begin with.
@@ -93,7 +100,12 @@ pub struct Driver {
     pub(super) stored: Stored,
     pub(super) dice: Dice,
     pub(super) session: Option<Session>,
+    pub(super) guard: Guard,
     pub(super) wish: Option<Wish>,
+    /// What is to be computed beside the model that acts.
+    pub(super) shadow: Option<Wish>,
+    /// The desired state as it was heard last, for when a newer root comes.
+    pub(super) heard: Option<Vec<u8>>,
     pub(super) local: Option<Local>,
     pub(super) fetch: Option<Fetch>,
     pub(super) jobs: Vec<Running>,
@@ -123,6 +135,12 @@ pub struct Driver {
 impl Driver {
     /// Opens the slots.
     pub fn open(setup: Setup) -> io::Result<Driver> {
+        let guard = Guard::open(
+            &setup.trust,
+            setup.root.as_deref(),
+            &setup.device,
+            &setup.group,
+        )?;
         let mut folder = Folder::open(&setup.folder)?;
         let stored = slots::load(&mut folder)?;
         if stored.lost {
@@ -140,13 +158,16 @@ impl Driver {
             None => None,
         };
         let dice = Dice::new(setup.seed);
-        Ok(Driver {
+        let mut driver = Driver {
             setup,
             folder,
             stored,
             dice,
             session: None,
+            guard,
             wish: None,
+            shadow: None,
+            heard: None,
             local,
             fetch: None,
             jobs: Vec::new(),
@@ -164,7 +185,9 @@ impl Driver {
             unsaved: Vec::new(),
             told: Instant::now(),
             hush: Hush::default(),
-        })
+        };
+        driver.forget_foreign_serial()?;
+        Ok(driver)
     }
 
     /// The first event, and the local model where the fleet has said nothing yet.
@@ -194,7 +217,8 @@ impl Driver {
             Input::Down => self.session = None,
             Input::Conditions => {}
             Input::Report => self.tell_fleet(now),
-            Input::Desired(bytes) => self.desired(&bytes),
+            Input::Desired(bytes) => self.desired(bytes),
+            Input::Roots(bytes) => self.roots(&bytes),
             Input::Chunk(bytes) => self.chunk(&bytes, now),
             Input::Refused(release, refusal) => self.refused(release, refusal, now),
             Input::Retry => {
@@ -290,7 +314,7 @@ impl Driver {
     }
 
     /// Remembers and says what a step means for people.
-    fn note(&mut self, note: Note, before: &slots::State) {
+    pub(super) fn note(&mut self, note: Note, before: &slots::State) {
         let update = before.update.map(|update| update.image);
         match note {
             Note::Nothing | Note::Deferred | Note::Promoted => {}
@@ -366,6 +390,7 @@ impl Driver {
                         show(&active.image)
                     );
                 }
+                self.settle_floor();
                 self.again = Some(Instant::now());
             }
             Note::FellBack(fault) => {
@@ -411,7 +436,7 @@ impl Driver {
         }
     }
 
-    fn want(&mut self) {
+    pub(super) fn want(&mut self) {
         let Some(wish) = self.wish.clone() else {
             self.want_local();
             return;
@@ -433,50 +458,6 @@ impl Driver {
         }
     }
 
-    fn desired(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            self.wish = None;
-            self.event(Event::Unwanted);
-            return;
-        }
-        let manifest = match wire::decode::<Desired<'_>>(bytes).and_then(|desired| desired.read()) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                warn!(AREA, "the group's desired state cannot be read: {error}");
-                return;
-            }
-        };
-        if manifest.serial < self.stored.state.serial {
-            self.note(Note::Stale, &self.stored.state.clone());
-            return;
-        }
-        let now_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        match fit(&manifest, &self.setup.group, &self.setup.config, now_s) {
-            Ok(wish) => {
-                if self.wish.as_ref() != Some(&wish) {
-                    self.in_vain = 0;
-                }
-                self.wish = Some(wish);
-                self.want();
-            }
-            Err(unfit) => {
-                self.wish = None;
-                error!(AREA, "{unfit}");
-                // What was on its way before is not wanted any more either.
-                self.event(Event::Unwanted);
-                let text = unfit.text;
-                self.failure = Some(Failure {
-                    release: None,
-                    code: unfit.code,
-                    text,
-                });
-                self.tell_fleet(Instant::now());
-            }
-        }
-    }
-
     pub(super) fn tell_fleet(&mut self, now: Instant) {
         self.told = now;
         self.tell_standing();
@@ -489,6 +470,7 @@ impl Driver {
             self.serving.as_ref(),
             progress,
             failure,
+            self.guard.anchor(),
         );
         self.send(Kind::State, &message);
     }
@@ -501,10 +483,12 @@ impl Driver {
             self.serving.as_ref(),
             None,
             self.failure.as_ref(),
+            self.guard.anchor(),
         );
         self.setup.shared.set_standing(Standing {
             phase: Some(message.phase),
             serial: message.serial,
+            root: message.root,
             running: message.running,
             executor: self.executor,
             progress: self.fetch.as_ref().map(|fetch| fetch.pull.progress()),
@@ -569,5 +553,6 @@ fn local_wish(path: &Path, config: &UpdateConfig) -> io::Result<Wish> {
         image,
         serial: 0,
         chunk_size: config.chunk,
+        floor: None,
     })
 }

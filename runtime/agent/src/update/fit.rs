@@ -1,8 +1,10 @@
 //! Whether a desired model fits this robot: asked before a byte of it is pulled.
 
 use sanderling_slots::{Image, Label};
-use sanderling_wire::{Artifact, FailureCode, Manifest, Name};
+use sanderling_trust::{Limits, Misfit};
+use sanderling_wire::{FailureCode, Manifest, Name};
 
+use super::guard::Task;
 use crate::config::UpdateConfig;
 
 /// A desired model that fits.
@@ -14,6 +16,8 @@ pub struct Wish {
     pub serial: u64,
     /// The size of the chunks to ask for, in bytes.
     pub chunk_size: u32,
+    /// The model, and the lowest version that may replace this one once it is active.
+    pub floor: Option<(Name, u32)>,
 }
 
 /// Why a desired model does not fit.
@@ -26,71 +30,54 @@ pub struct Unfit {
     pub text: String,
 }
 
-/// Takes from a manifest what this robot would run. `now_s` is the time in seconds since 1970.
-pub fn fit(
-    manifest: &Manifest,
-    group: &Name,
-    config: &UpdateConfig,
-    now_s: u64,
-) -> Result<Wish, Unfit> {
-    let unfit = |code, text| Err(Unfit { code, text });
+/// Takes from a manifest what this robot would run.
+pub fn fit(manifest: &Manifest, task: &Task, config: &UpdateConfig) -> Result<Wish, Unfit> {
     let Manifest { model, version, .. } = manifest;
-    if manifest.group != *group {
-        let text = format!(
-            "the manifest is for group {}, and this robot is in {group}; it is ignored",
-            manifest.group
-        );
-        return unfit(FailureCode::Refused, text);
-    }
-    if manifest.expires_s.is_some_and(|expires| expires < now_s) {
-        let text = format!(
-            "the manifest for {model} {version} has expired; publish it again, or set this robot's clock"
-        );
-        return unfit(FailureCode::Refused, text);
-    }
-    let Some(artifact) = manifest.artifact_for(&config.targets) else {
-        let text = format!(
-            "{model} {version} is packed for {}, and this robot runs {}; compile it with --target {}",
-            list(manifest.artifacts.iter().map(|artifact| &artifact.target)),
-            list(&config.targets),
-            config.targets.last().map_or("generic", Name::as_str),
-        );
-        return unfit(FailureCode::Target, text);
+    let limits = Limits {
+        targets: &config.targets,
+        arena: config.arena_limit,
+        flash: config.model_limit,
     };
-    let Artifact {
-        size,
-        arena,
-        digest,
-        ..
-    } = artifact;
-    if *arena > config.arena_limit {
-        let text = format!(
-            "{model} {version} needs an arena of {arena} bytes, and this robot gives {}; raise --arena-limit or choose a smaller model",
+    let artifact = sanderling_trust::fit(manifest, &limits).map_err(|misfit| match misfit {
+        Misfit::Target => Unfit {
+            code: FailureCode::Target,
+            text: format!(
+                "{model} {version} is packed for {}, and this robot runs {}; compile it with --target {}",
+                list(manifest.artifacts.iter().map(|artifact| &artifact.target)),
+                list(&config.targets),
+                config.targets.last().map_or("generic", Name::as_str),
+            ),
+        },
+        Misfit::Arena { needs } => too_large(format!(
+            "{model} {version} needs an arena of {needs} bytes, and this robot gives {}; raise --arena-limit or choose a smaller model",
             config.arena_limit
-        );
-        return unfit(FailureCode::TooLarge, text);
-    }
-    let Some(size) = u32::try_from(*size)
-        .ok()
-        .filter(|&size| u64::from(size) <= config.model_limit)
-    else {
-        let text = format!(
-            "{model} {version} has {size} bytes, and this robot takes {}; raise --model-limit or choose a smaller model",
+        )),
+        Misfit::Flash { needs } => too_large(format!(
+            "{model} {version} has {needs} bytes, and this robot takes {}; raise --model-limit or choose a smaller model",
             config.model_limit
-        );
-        return unfit(FailureCode::TooLarge, text);
-    };
+        )),
+    })?;
+    let size = u32::try_from(artifact.size)
+        .map_err(|_| too_large(format!("{model} {version} has more than 4 GiB")))?;
     let image = Image {
-        digest: digest.0,
+        digest: artifact.digest.0,
         size,
         version: u64::from(*version),
         name: Label::cut(model),
     };
     Ok(Wish {
         image,
-        serial: manifest.serial,
-        chunk_size: manifest.chunk_size.min(config.chunk),
+        serial: task.serial,
+        chunk_size: task.chunk_size.min(config.chunk),
+        floor: Some((model.clone(), manifest.floor)),
     })
+}
+
+fn too_large(text: String) -> Unfit {
+    Unfit {
+        code: FailureCode::TooLarge,
+        text,
+    }
 }
 
 fn list<'n>(names: impl IntoIterator<Item = &'n Name>) -> String {
@@ -106,7 +93,7 @@ mod tests {
     use super::*;
     use crate::config::{check, complete};
     use crate::settings::Settings;
-    use sanderling_wire::Digest;
+    use sanderling_wire::{Artifact, Digest};
 
     fn name(text: &str) -> Name {
         Name::new(text).expect("a name")
@@ -118,15 +105,17 @@ mod tests {
             digest: Digest([1; 32]),
             size: 1000,
             arena: 2000,
+            flash: 1000,
+            golden: Digest([2; 32]),
         };
         let mut manifest = Manifest {
-            serial: 3,
-            group: name("all"),
             model: name("terrain"),
             version: 2,
-            chunk_size: 65536,
+            floor: 1,
             expires_s: None,
             artifacts: heapless::Vec::new(),
+            deltas: heapless::Vec::new(),
+            url: None,
         };
         change(&mut manifest, &mut artifact);
         manifest.artifacts.push(artifact).expect("room for one");
@@ -139,7 +128,13 @@ mod tests {
             ..Settings::default()
         };
         let config = check(&complete(settings, "robot")).expect("sound").update;
-        fit(manifest, &name("all"), &config, 1000).map_err(|unfit| unfit.code)
+        let task = Task {
+            serial: 3,
+            chunk_size: 65536,
+            run: None,
+            shadow: None,
+        };
+        fit(manifest, &task, &config).map_err(|unfit| unfit.code)
     }
 
     #[test]
@@ -158,12 +153,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_for_its_reason() {
         type Change = dyn Fn(&mut Manifest, &mut Artifact);
-        let cases: [(&Change, FailureCode); 5] = [
-            (&|m, _| m.group = name("others"), FailureCode::Refused),
-            (&|m, _| m.expires_s = Some(999), FailureCode::Refused),
+        let cases: [(&Change, FailureCode); 4] = [
             (&|_, a| a.target = name("cortex-m4"), FailureCode::Target),
             (&|_, a| a.arena = 1 << 40, FailureCode::TooLarge),
-            (&|_, a| a.size = u64::MAX, FailureCode::TooLarge),
+            (&|_, a| a.flash = u64::MAX, FailureCode::TooLarge),
+            (&|_, a| a.arena = u64::MAX, FailureCode::TooLarge),
         ];
         for (change, code) in cases {
             assert_eq!(verdict(&manifest(change)), Err(code));

@@ -9,10 +9,12 @@ mod download;
 mod driver;
 pub mod fit;
 pub mod folder;
+pub mod guard;
 pub mod jobs;
 pub mod pull;
 pub mod report;
 mod serving;
+mod wanting;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -31,6 +33,8 @@ pub enum Input {
     Down,
     /// A retained desired state, as received; empty where it was withdrawn.
     Desired(Vec<u8>),
+    /// The fleet's roots, as received.
+    Roots(Vec<u8>),
     /// A chunk, as received.
     Chunk(Vec<u8>),
     /// The fleet does not serve the last request.

@@ -14,13 +14,15 @@ pub struct Failure {
     pub text: String,
 }
 
-/// The message for a state of the machine. `serving` is what the inference thread really runs.
+/// The message for a state of the machine. `serving` is what the inference thread really runs,
+/// `root` the root that is believed.
 pub fn message(
     session: Session,
     state: &State,
     serving: Option<&Image>,
     progress: Option<(u64, u64)>,
     failure: Option<&Failure>,
+    root: Option<wire::Anchor>,
 ) -> wire::State {
     let progress = match (state.update, progress) {
         (Some(update), Some((held, size))) => Some(wire::Progress {
@@ -35,6 +37,7 @@ pub fn message(
         running: serving.map(running),
         phase: phase(state, serving.is_some(), failure.is_some()),
         serial: state.serial,
+        root,
         progress,
         failure: failure.map(|failure| wire::Failure {
             release: failure.release.map(Digest),

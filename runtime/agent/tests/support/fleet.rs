@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use sanderling_agent::link::{Address, Link, LinkEvent, Post};
 use sanderling_wire::{
-    self as wire, Artifact, Chunk, Cmd, Desired, Digest, FrameId, FrameRange, Inference, Kind,
-    Layout, Manifest, Message, Name, Need, Order, Presence, State, Topic,
+    self as wire, Arm, Artifact, Chunk, Cmd, Desired, Digest, FrameId, FrameRange, Inference, Kind,
+    Layout, Manifest, Message, Name, Need, Order, Presence, Signed, State, Topic,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -138,6 +138,8 @@ impl Fleet {
             digest: Digest(model.digest),
             size: model.bytes.len() as u64,
             arena: 64,
+            flash: model.bytes.len() as u64,
+            golden: Digest([0; 32]),
         };
         change(&mut artifact);
         self.order(Do::Have(Model {
@@ -145,23 +147,28 @@ impl Fleet {
             ..model.clone()
         }));
         let manifest = Manifest {
-            serial: self.serial,
-            group: name("all"),
             model: name("test"),
             version,
-            chunk_size: wire::MIN_CHUNK.max(1024),
+            floor: 0,
             expires_s: None,
             artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
+            deltas: heapless::Vec::new(),
+            url: None,
         };
         let manifest = encoded(&manifest);
-        let desired = Desired::unsigned(&manifest);
-        let topic = Topic::desired(&name("test"), &name("all"))
-            .text()
-            .as_str()
-            .to_owned();
+        let statement = encoded(&everybody(self.serial, Signed::unsigned(&manifest)));
+        self.post("desired", encoded(&Signed::<4>::unsigned(&statement)));
+    }
+
+    /// Publishes a retained message on a topic of the group.
+    pub fn post(&self, last: &str, payload: Vec<u8>) {
+        let topic = match last {
+            "root" => Topic::root(&name("test"), &name("all")),
+            _ => Topic::desired(&name("test"), &name("all")),
+        };
         self.order(Do::Post(Post {
-            topic,
-            payload: encoded(&desired),
+            topic: topic.text().as_str().to_owned(),
+            payload,
             retain: true,
         }));
     }
@@ -384,7 +391,26 @@ impl Speaker {
     }
 }
 
-fn name(text: &str) -> Name {
+/// The group's desired state where every robot runs one release.
+pub fn everybody(serial: u64, release: Signed<'_>) -> Desired<'_> {
+    let arm = Arm {
+        upto: u32::MAX,
+        run: Some(0),
+        shadow: None,
+    };
+    Desired {
+        group: name("all"),
+        serial,
+        issued_s: 0,
+        expires_s: None,
+        chunk_size: 1024,
+        salt: [0; 16],
+        releases: heapless::Vec::from_slice(&[release]).expect("room for one"),
+        arms: heapless::Vec::from_slice(&[arm]).expect("room for one"),
+    }
+}
+
+pub fn name(text: &str) -> Name {
     Name::new(text).expect("tests choose names")
 }
 

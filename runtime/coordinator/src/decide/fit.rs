@@ -82,27 +82,28 @@ impl fmt::Display for Misfit {
 
 /// The artifact that the robot would run, or why there is none.
 pub fn fit<'m>(manifest: &'m Manifest, limits: &Limits) -> Result<&'m Artifact, Misfit> {
-    let Some(artifact) = manifest.artifact_for(&limits.targets) else {
-        return Err(Misfit::Target {
+    let board = sanderling_trust::Limits {
+        targets: &limits.targets,
+        arena: limits.arena,
+        flash: limits.flash,
+    };
+    use sanderling_trust::Misfit as Why;
+    sanderling_trust::fit(manifest, &board).map_err(|why| match why {
+        Why::Target => Misfit::Target {
             runs: limits.targets.clone(),
             packed: manifest
                 .artifacts
                 .iter()
                 .map(|a| a.target.clone())
                 .collect(),
-        });
-    };
-    if artifact.arena > limits.arena {
-        return Err(Misfit::Arena {
-            need: artifact.arena,
+        },
+        Why::Arena { needs } => Misfit::Arena {
+            need: needs,
             has: limits.arena,
-        });
-    }
-    if artifact.size > limits.flash {
-        return Err(Misfit::Flash {
-            need: artifact.size,
+        },
+        Why::Flash { needs } => Misfit::Flash {
+            need: needs,
             has: limits.flash,
-        });
-    }
-    Ok(artifact)
+        },
+    })
 }

@@ -56,6 +56,7 @@ mod tests {
             }),
             phase,
             serial: 1,
+            root: None,
             progress: None,
             failure: None,
         }

@@ -2,11 +2,13 @@
 //!
 //! Only the reported digest counts; what was sent is never asked.
 
-use sanderling_wire::{Digest, Manifest, Phase, State};
+use sanderling_trust::serial;
+use sanderling_wire::{Digest, Phase, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::fit::{Limits, fit};
+use crate::store::groups::Wanted;
 
 /// The answer, one word for programs.
 #[derive(
@@ -39,9 +41,9 @@ pub struct Verdict {
     pub text: Option<String>,
 }
 
-/// Compares a group's manifest with what one robot reported.
+/// Compares what one robot should run with what it reported.
 pub fn standing(
-    desired: Option<&Manifest>,
+    desired: Option<Wanted<'_>>,
     limits: Option<&Limits>,
     state: Option<&State>,
 ) -> Verdict {
@@ -56,7 +58,7 @@ pub fn standing(
         return plain(Standing::Unknown);
     };
     let running: Option<Digest> = state.running.as_ref().map(|r| r.digest);
-    let artifact = match fit(desired, limits) {
+    let artifact = match fit(desired.manifest, limits) {
         Ok(artifact) => artifact,
         Err(misfit) => {
             return Verdict {
@@ -73,7 +75,7 @@ pub fn standing(
             Standing::InStep
         });
     }
-    if state.serial < desired.serial {
+    if serial::plain(state.serial) < desired.serial {
         return plain(Standing::Behind);
     }
     match (&state.failure, state.phase) {
@@ -90,7 +92,7 @@ pub fn standing(
 
 #[cfg(test)]
 mod tests {
-    use sanderling_wire::{Artifact, Failure, FailureCode, Name, Running, Session};
+    use sanderling_wire::{Artifact, Failure, FailureCode, Manifest, Name, Running, Session};
 
     use super::*;
 
@@ -104,14 +106,16 @@ mod tests {
             digest: Digest([byte; 32]),
             size: 1000,
             arena,
+            flash: 1000,
+            golden: Digest([0; 32]),
         };
         Manifest {
-            serial: 10,
-            group: name("all"),
             model: name("terrain"),
             version: 2,
-            chunk_size: 4096,
+            floor: 0,
             expires_s: None,
+            deltas: Default::default(),
+            url: None,
             artifacts: [artifact("generic", 1, 500), artifact("cortex-m4", 2, 400)]
                 .into_iter()
                 .collect(),
@@ -136,13 +140,23 @@ mod tests {
             }),
             phase,
             serial,
+            root: None,
             progress: None,
             failure: None,
         }
     }
 
+    fn against(limits: Option<&Limits>, state: Option<&State>) -> Verdict {
+        let manifest = &manifest();
+        let wanted = Wanted {
+            manifest,
+            serial: 10,
+        };
+        standing(Some(wanted), limits, state)
+    }
+
     fn of(limits: &Limits, state: &State) -> Standing {
-        standing(Some(&manifest()), Some(limits), Some(state)).standing
+        against(Some(limits), Some(state)).standing
     }
 
     #[test]
@@ -176,7 +190,7 @@ mod tests {
             code: FailureCode::SelfTest,
             text: "vector 3 differs".into(),
         });
-        let verdict = standing(Some(&manifest()), Some(&linux), Some(&back));
+        let verdict = against(Some(&linux), Some(&back));
         assert_eq!(verdict.standing, Standing::FellBack);
         assert_eq!(verdict.text.as_deref(), Some("vector 3 differs"));
     }
@@ -184,11 +198,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let text = |limits: &Limits| {
-            let verdict = standing(
-                Some(&manifest()),
-                Some(limits),
-                Some(&state(9, 9, Phase::Active)),
-            );
+            let verdict = against(Some(limits), Some(&state(9, 9, Phase::Active)));
             assert_eq!(verdict.standing, Standing::CannotRun);
             verdict.text.unwrap()
         };
@@ -206,7 +216,7 @@ mod tests {
             Standing::NothingDesired
         );
         assert_eq!(
-            standing(Some(&manifest()), None, None).standing,
+            against(None, None).standing,
             Standing::Unknown
         );
     }

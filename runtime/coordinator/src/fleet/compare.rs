@@ -84,15 +84,15 @@ impl Fleet {
         let mut tx = self.store.read().await?;
         let mut behind = Vec::new();
         for group in groups::list(&mut tx).await? {
-            for device in devices::list(&mut tx, Some(&group.manifest.group)).await? {
+            for device in devices::list(&mut tx, Some(&group.name)).await? {
                 let limits = device.birth.as_ref().map(Limits::from);
                 let verdict = standing(
-                    Some(&group.manifest),
+                    group.wanted(&device.name),
                     limits.as_ref(),
                     device.state.as_ref(),
                 );
                 if device.known.online && verdict.standing == Standing::Behind {
-                    behind.push((device.name, group.manifest.group.clone()));
+                    behind.push((device.name, group.name.clone()));
                 }
             }
         }

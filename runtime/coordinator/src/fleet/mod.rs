@@ -7,6 +7,7 @@
 //! ```
 
 mod compare;
+mod renew;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::decide::frames::Frames;
 use crate::decide::news::news;
 use crate::decide::presence::{Known, Said, after};
 use crate::link::{Incoming, Link, LinkClosed};
-use crate::say::{order_id, send_desired, send_order};
+use crate::say::{order_id, send_desired, send_order, send_roots};
+use crate::signer::Signer;
 use crate::store::events::{Note, add as note};
 use crate::store::{Store, StoreError, devices, events, groups, results};
 
@@ -46,6 +48,8 @@ pub struct Fleet {
     pub store: Store,
     /// The way to the robots.
     pub link: Arc<Link>,
+    /// The fleet's key.
+    pub signer: Arc<Signer>,
     /// Where requests for chunks go.
     pub requests: mpsc::Sender<(Name, Need)>,
     /// Told the newest event's number after each commit.
@@ -64,6 +68,8 @@ pub struct Memory {
     asked: HashMap<Name, Instant>,
     behind: HashMap<Name, Instant>,
     unreadable: HashMap<(Name, Kind), u64>,
+    /// Groups whose desired state cannot be signed.
+    refused: BTreeSet<Name>,
     /// Since when there was no connection: what was heard later was heard over the one that stands.
     lost_ms: i64,
     /// When those that were not heard since are taken for gone.
@@ -104,6 +110,9 @@ impl Fleet {
     /// Handles what comes until the link ends.
     pub async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>) {
         self.memory.lost_ms = now_ms();
+        if let Err(error) = self.modernize().await {
+            tracing::error!("{error}");
+        }
         let mut batch = Vec::with_capacity(BATCH);
         let mut compare = tokio::time::interval(COMPARE);
         compare.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -115,7 +124,10 @@ impl Fleet {
                     }
                     self.handle(std::mem::take(&mut batch)).await
                 }
-                _ = compare.tick() => self.compare().await,
+                _ = compare.tick() => match self.renew().await {
+                    Ok(()) => self.compare().await,
+                    closed => closed,
+                },
             };
             if done.is_err() {
                 return;
@@ -126,6 +138,7 @@ impl Fleet {
     async fn handle(&mut self, batch: Vec<Incoming>) -> Result<(), LinkClosed> {
         if batch.contains(&Incoming::Connected) {
             self.memory.roll_call = Some(Instant::now() + PATIENCE);
+            self.publish_roots().await?;
             self.publish_desired(None).await?;
         }
         let written = self.write_down(&batch).await;
@@ -474,6 +487,19 @@ impl Fleet {
         .await
     }
 
+    /// The roots come before what they vouch for.
+    async fn publish_roots(&self) -> Result<(), LinkClosed> {
+        match self.group_names().await {
+            Ok(names) => {
+                for group in names {
+                    send_roots(&self.link, &self.fleet, &group, &self.signer).await?;
+                }
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+        Ok(())
+    }
+
     async fn publish_desired(&self, only: Option<&Name>) -> Result<(), LinkClosed> {
         let groups = async {
             let mut tx = self.store.read().await?;
@@ -482,11 +508,11 @@ impl Fleet {
         match groups.await {
             Ok(groups) => {
                 for group in groups {
-                    if only.is_none_or(|name| *name == group.manifest.group) {
+                    if only.is_none_or(|name| *name == group.name) {
                         send_desired(
                             &self.link,
                             &self.fleet,
-                            &group.manifest.group,
+                            &group.name,
                             group.message,
                         )
                         .await?;

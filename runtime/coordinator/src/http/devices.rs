@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use sanderling_wire::{Cmd, Manifest, Name, Order};
+use sanderling_trust::serial;
+use sanderling_wire::{Cmd, Name, Order};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,6 +18,7 @@ use crate::decide::fit::Limits;
 use crate::decide::standing::{Standing, standing};
 use crate::say::{order_id, send_order};
 use crate::store::events::{self, Note};
+use crate::store::groups::Group;
 use crate::store::{devices, groups, results};
 
 /// A model that runs.
@@ -100,6 +102,15 @@ pub struct LastResult {
     pub at_ms: i64,
 }
 
+/// Which root a device believes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Anchor {
+    /// The root's version.
+    pub version: u32,
+    /// The root's epoch.
+    pub epoch: u32,
+}
+
 /// One device.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Device {
@@ -127,6 +138,8 @@ pub struct Device {
     pub phase: Option<&'static str>,
     /// The newest desired state it accepted.
     pub serial: Option<u64>,
+    /// The root that it believes; none: it takes what is not signed.
+    pub root: Option<Anchor>,
     /// A download under way.
     pub progress: Option<Progress>,
     /// Why its last update failed.
@@ -174,17 +187,17 @@ pub async fn list(
     let group = wanted.group.as_deref().map(Name::new).transpose()?;
     let mut tx = app.store.read().await?;
     let counted = results::coverage(&mut tx).await?;
-    let manifests: BTreeMap<Name, Manifest> = groups::list(&mut tx)
+    let groups: BTreeMap<Name, Group> = groups::list(&mut tx)
         .await?
         .into_iter()
-        .map(|g| (g.manifest.group.clone(), g.manifest))
+        .map(|g| (g.name.clone(), g))
         .collect();
     let devices = devices::list(&mut tx, group.as_ref()).await?;
     let view = |device: devices::Device| {
         let counted = counted.get(device.name.as_str()).map_or(0, |c| c.counted);
         let group = device.birth.as_ref().map(|b| &b.group);
-        let manifest = group.and_then(|g| manifests.get(g));
-        view(device, manifest, counted)
+        let group = group.and_then(|g| groups.get(g));
+        view(device, group, counted)
     };
     Ok(Json(Devices {
         devices: devices.into_iter().map(view).collect(),
@@ -210,13 +223,11 @@ pub async fn get(
         .await?
         .get(name.as_str())
         .map_or(0, |c| c.counted);
-    let manifest = match &device.birth {
-        Some(birth) => groups::get(&mut tx, &birth.group)
-            .await?
-            .map(|g| g.manifest),
+    let group = match &device.birth {
+        Some(birth) => groups::get(&mut tx, &birth.group).await?,
         None => None,
     };
-    Ok(Json(view(device, manifest.as_ref(), counted)))
+    Ok(Json(view(device, group.as_ref(), counted)))
 }
 
 fn unknown(name: &Name) -> ApiError {
@@ -351,9 +362,10 @@ pub async fn order(
     ))
 }
 
-fn view(device: devices::Device, manifest: Option<&Manifest>, results: u64) -> Device {
+fn view(device: devices::Device, group: Option<&Group>, results: u64) -> Device {
     let limits = device.birth.as_ref().map(Limits::from);
-    let verdict = standing(manifest, limits.as_ref(), device.state.as_ref());
+    let wanted = group.and_then(|group| group.wanted(&device.name));
+    let verdict = standing(wanted, limits.as_ref(), device.state.as_ref());
     let birth = device.birth.as_ref();
     let state = device.state.as_ref();
     // A birth says what runs too, for a device whose state has not come yet.
@@ -379,7 +391,11 @@ fn view(device: devices::Device, manifest: Option<&Manifest>, results: u64) -> D
             digest: r.digest.to_string(),
         }),
         phase: state.map(|s| phase_word(s.phase)),
-        serial: state.map(|s| s.serial),
+        serial: state.map(|s| serial::plain(s.serial)),
+        root: state.and_then(|s| s.root).map(|root| Anchor {
+            version: root.version,
+            epoch: root.epoch,
+        }),
         progress: state.and_then(|s| s.progress).map(|p| Progress {
             release: p.release.to_string(),
             held: p.held,

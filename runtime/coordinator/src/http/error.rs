@@ -8,6 +8,7 @@ use sanderling_wire::NameError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::compose::ComposeError;
 use crate::files::FileError;
 use crate::link::LinkClosed;
 use crate::store::StoreError;
@@ -104,6 +105,19 @@ impl From<sqlx::Error> for ApiError {
 impl From<FileError> for ApiError {
     fn from(error: FileError) -> ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "files_failed", error)
+    }
+}
+
+impl From<ComposeError> for ApiError {
+    fn from(error: ComposeError) -> ApiError {
+        match error {
+            ComposeError::NoModel { .. } => ApiError::missing("model_not_found", error),
+            ComposeError::Unsigned { .. } => {
+                ApiError::conflict("not_signed", error.to_string(), Vec::new())
+            }
+            ComposeError::Message(_) => ApiError::bad("bad_manifest", error),
+            ComposeError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
-use sanderling_wire::{
-    Artifact, DEFAULT_CHUNK, Desired, MAX_CHUNK, MAX_MANIFEST, MAX_SMALL_MESSAGE, MIN_CHUNK,
-    Manifest, Name, encode,
-};
+use sanderling_wire::{DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, Name};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,9 +14,9 @@ use super::App;
 use super::error::{ApiError, ErrorBody, Obstacle};
 use crate::decide::fit::{Limits, fit};
 use crate::decide::standing::{Standing, standing};
-use crate::say::send_desired;
+use crate::compose::{Order, compose};
+use crate::say::{send_desired, send_roots};
 use crate::store::events::{self, Note};
-use crate::store::models::{self, Model};
 use crate::store::{devices, groups};
 
 /// A group and how far it has come.
@@ -33,6 +30,8 @@ pub struct Group {
     pub model: String,
     /// Its version.
     pub version: u32,
+    /// Whether the fleet has a root, so that robots believe only what is signed.
+    pub signed: bool,
     /// When that was set, in ms since 1970.
     pub set_ms: i64,
     /// How many of its devices stand where, by standing.
@@ -53,18 +52,20 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Groups>, ApiError>
     let mut tx = app.store.read().await?;
     let mut list = Vec::new();
     for group in groups::list(&mut tx).await? {
-        let manifest = group.manifest;
         let mut standings = BTreeMap::new();
-        for device in devices::list(&mut tx, Some(&manifest.group)).await? {
+        for device in devices::list(&mut tx, Some(&group.name)).await? {
             let limits = device.birth.as_ref().map(Limits::from);
-            let verdict = standing(Some(&manifest), limits.as_ref(), device.state.as_ref());
+            let wanted = group.wanted(&device.name);
+            let verdict = standing(wanted, limits.as_ref(), device.state.as_ref());
             *standings.entry(verdict.standing).or_default() += 1;
         }
+        let main = group.main();
         list.push(Group {
-            name: manifest.group.to_string(),
-            serial: manifest.serial,
-            model: manifest.model.to_string(),
-            version: manifest.version,
+            name: group.name.to_string(),
+            serial: group.serial,
+            model: main.map_or(String::new(), |w| w.manifest.model.to_string()),
+            version: main.map_or(0, |w| w.manifest.version),
+            signed: app.signer.epoch().is_some(),
             set_ms: group.set_ms,
             standings,
         });
@@ -116,7 +117,7 @@ pub struct PushedDevice {
     (status = 200, description = "Set and published; robots pull it", body = Pushed),
     (status = 400, description = "The body is wrong", body = ErrorBody),
     (status = 404, description = "No such model", body = ErrorBody),
-    (status = 409, description = "It does not fit devices of the group, which are named", body = ErrorBody),
+    (status = 409, description = "It is not signed, or does not fit devices of the group, which are named", body = ErrorBody),
 ))]
 pub async fn push(
     State(app): State<Arc<App>>,
@@ -127,26 +128,20 @@ pub async fn push(
     let Json(push) = body?;
     let name = Name::new(&push.model)?;
     let mut tx = app.store.write().await?;
-    let model = models::get(&mut tx, &name, push.version).await?.ok_or_else(|| {
-        let message = format!(
-            "{name} v{} is not registered; `sanderling models` lists what is, `sanderling register` adds to it",
-            push.version
-        );
-        ApiError::missing("model_not_found", message)
-    })?;
-    let serial = groups::next_serial(&mut tx, &group).await?;
-    let manifest = manifest(
-        &model,
-        &name,
-        group.clone(),
-        serial,
-        push.chunk_size.unwrap_or(DEFAULT_CHUNK),
-    )?;
+    let chunk_size = push.chunk_size.unwrap_or(DEFAULT_CHUNK);
+    if !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_size) {
+        let message = format!("chunk_size must be {MIN_CHUNK} to {MAX_CHUNK} bytes");
+        return Err(ApiError::bad("bad_chunk_size", message));
+    }
+    let order = Order::everybody(group.clone(), name.clone(), push.version, chunk_size);
+    let composed = compose(&mut tx, &app.signer, &order).await?;
+    let serial = composed.serial;
     let known = devices::list(&mut tx, Some(&group)).await?;
     let obstacles: Vec<Obstacle> = known
         .iter()
         .filter_map(|device| {
-            let misfit = fit(&manifest, &Limits::from(device.birth.as_ref()?)).err()?;
+            let limits = Limits::from(device.birth.as_ref()?);
+            let misfit = fit(composed.wanted(&device.name)?.manifest, &limits).err()?;
             Some(Obstacle {
                 device: device.name.to_string(),
                 reason: misfit.to_string(),
@@ -164,8 +159,7 @@ pub async fn push(
         );
         return Err(ApiError::conflict("does_not_fit", message, obstacles));
     }
-    let message = message(&manifest)?;
-    groups::set(&mut tx, &manifest, &message).await?;
+    groups::set(&mut tx, &composed).await?;
     let text = format!("should run {name} v{} (serial {serial})", push.version);
     tracing::info!("group {group} {text}");
     events::add(
@@ -181,6 +175,8 @@ pub async fn push(
     tx.commit().await?;
     app.tell().await?;
     // From here it is set: a publish that is lost is made good at the next connection.
+    send_roots(&app.link, &app.fleet, &group, &app.signer).await?;
+    let message = composed.message.clone();
     send_desired(&app.link, &app.fleet, &group, message).await?;
     let devices = known
         .into_iter()
@@ -189,8 +185,12 @@ pub async fn push(
             PushedDevice {
                 name: device.name.to_string(),
                 online: device.known.online,
-                standing: standing(Some(&manifest), limits.as_ref(), device.state.as_ref())
-                    .standing,
+                standing: standing(
+                    composed.wanted(&device.name),
+                    limits.as_ref(),
+                    device.state.as_ref(),
+                )
+                .standing,
             }
         })
         .collect();
@@ -201,53 +201,4 @@ pub async fn push(
         version: push.version,
         devices,
     }))
-}
-
-fn manifest(
-    model: &Model,
-    name: &Name,
-    group: Name,
-    serial: u64,
-    chunk_size: u32,
-) -> Result<Manifest, ApiError> {
-    if !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_size) {
-        let message = format!("chunk_size must be {MIN_CHUNK} to {MAX_CHUNK} bytes");
-        return Err(ApiError::bad("bad_chunk_size", message));
-    }
-    let mut artifacts = heapless::Vec::new();
-    for plan in &model.artifacts {
-        let artifact = Artifact {
-            target: Name::new(&plan.target)?,
-            digest: plan
-                .digest
-                .parse()
-                .map_err(|e| ApiError::bad("bad_digest", e))?,
-            size: plan.size,
-            arena: plan.arena,
-        };
-        if artifacts.push(artifact).is_err() {
-            let message = format!(
-                "{name} v{} has more packing targets than a manifest holds",
-                model.version
-            );
-            return Err(ApiError::bad("too_many_targets", message));
-        }
-    }
-    Ok(Manifest {
-        serial,
-        group,
-        model: name.clone(),
-        version: model.version,
-        chunk_size,
-        expires_s: None,
-        artifacts,
-    })
-}
-
-fn message(manifest: &Manifest) -> Result<Vec<u8>, ApiError> {
-    let wrong = |e| ApiError::bad("bad_manifest", e);
-    let mut inner = [0; MAX_MANIFEST];
-    let mut outer = [0; MAX_SMALL_MESSAGE];
-    let desired = Desired::unsigned(encode(manifest, &mut inner).map_err(wrong)?);
-    Ok(encode(&desired, &mut outer).map_err(wrong)?.to_vec())
 }

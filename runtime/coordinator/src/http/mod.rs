@@ -10,8 +10,10 @@ mod error;
 mod events;
 mod groups;
 mod health;
+mod manifests;
 mod models;
 mod results;
+mod root;
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use utoipa::OpenApi;
 
 use crate::files::Files;
 use crate::link::Link;
+use crate::signer::Signer;
 use crate::store::{Store, StoreError, events as event_store};
 
 /// What handlers work with.
@@ -37,6 +40,8 @@ pub struct App {
     pub files: Files,
     /// The way to the robots.
     pub link: Arc<Link>,
+    /// The fleet's key.
+    pub signer: Arc<Signer>,
     /// Where the broker is, for people.
     pub broker: String,
     /// The largest body of an upload, in bytes.
@@ -68,6 +73,9 @@ impl App {
     paths(
         models::list,
         models::register,
+        manifests::put,
+        root::get,
+        root::put,
         devices::list,
         devices::get,
         devices::forget,
@@ -90,6 +98,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
             "/v1/models",
             get(models::list).merge(post(models::register)),
         ),
+        (
+            "/v1/models/{model}/{version}/manifest",
+            put(manifests::put),
+        ),
+        ("/v1/root", get(root::get).merge(put(root::put))),
         ("/v1/devices", get(devices::list)),
         (
             "/v1/devices/{device}",

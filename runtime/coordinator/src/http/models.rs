@@ -112,6 +112,7 @@ pub async fn register(
         target: facts.target.to_string(),
         digest: digest.to_string(),
         source: facts.source.to_string(),
+        golden: facts.golden.to_string(),
         size: body.len() as u64,
         arena: facts.arena,
         macs: facts.macs,

@@ -65,6 +65,16 @@ pub async fn list(
     rows.iter().map(device).collect()
 }
 
+/// Every group that a robot named.
+pub async fn groups(tx: &mut SqliteConnection) -> Result<Vec<Name>, StoreError> {
+    let query = "SELECT DISTINCT grp FROM devices WHERE grp IS NOT NULL";
+    let names: Vec<String> = sqlx::query_scalar(query).fetch_all(tx).await?;
+    let names = names.iter().map(|name| Name::new(name));
+    names
+        .collect::<Result<_, _>>()
+        .map_err(StoreError::corrupt)
+}
+
 /// One robot.
 pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Device>, StoreError> {
     let row = sqlx::query(

@@ -1,6 +1,7 @@
 //! The desired state of each group, with the exact bytes that are published for it.
 
-use sanderling_wire::{Desired, Manifest, Name, decode};
+use sanderling_trust::place;
+use sanderling_wire::{Arm, Desired, Manifest, Name, SERIAL_LIMIT, Signed, decode};
 use sqlx::{Row, SqliteConnection};
 
 use super::StoreError;
@@ -9,72 +10,124 @@ use crate::clock::now_ms;
 /// A group's desired state.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The manifest.
-    pub manifest: Manifest,
+    /// The group.
+    pub name: Name,
+    /// The serial, without an epoch.
+    pub serial: u64,
+    /// What robots' places are made of.
+    pub salt: [u8; 16],
+    /// Who does what.
+    pub arms: Vec<Arm>,
+    /// The releases that arms name.
+    pub releases: Vec<Manifest>,
     /// The whole message, as it stands retained on the broker.
     pub message: Vec<u8>,
     /// When it was set, in ms since 1970.
     pub set_ms: i64,
 }
 
-fn group(row: &sqlx::sqlite::SqliteRow) -> Result<Group, StoreError> {
-    let message: Vec<u8> = row.try_get(0)?;
-    let manifest = decode::<Desired>(&message)
-        .and_then(|d| d.read())
-        .map_err(StoreError::corrupt)?;
+/// What a robot should run, and since which serial.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'g> {
+    /// The release.
+    pub manifest: &'g Manifest,
+    /// The serial, without an epoch.
+    pub serial: u64,
+}
+
+impl Group {
+    /// What this robot's arm gives it to run; none: it keeps what it has.
+    pub fn wanted(&self, device: &Name) -> Option<Wanted<'_>> {
+        let place = place(&self.salt, device);
+        let arm = self.arms.iter().find(|arm| place <= arm.upto)?;
+        self.of_index(arm.run?)
+    }
+
+    /// The release that the first arm that runs one runs.
+    pub fn main(&self) -> Option<Wanted<'_>> {
+        let index = self.arms.iter().find_map(|arm| arm.run)?;
+        self.of_index(index)
+    }
+
+    fn of_index(&self, index: u8) -> Option<Wanted<'_>> {
+        Some(Wanted {
+            manifest: self.releases.get(usize::from(index))?,
+            serial: self.serial,
+        })
+    }
+}
+
+/// What a message says, read for the coordinator's own use: it wrote it itself.
+pub fn read(message: Vec<u8>, set_ms: i64) -> Result<Group, StoreError> {
+    let signed: Signed<'_> = decode(&message).map_err(StoreError::corrupt)?;
+    let desired: Desired<'_> = signed.read().map_err(StoreError::corrupt)?;
+    let releases = desired.releases.iter().map(|release| release.read());
+    let releases: Result<Vec<Manifest>, _> = releases.collect();
     Ok(Group {
-        manifest,
-        message,
-        set_ms: row.try_get(1)?,
+        name: desired.group.clone(),
+        serial: desired.serial,
+        salt: desired.salt,
+        arms: desired.arms.to_vec(),
+        releases: releases.map_err(StoreError::corrupt)?,
+        set_ms,
+        message: message.clone(),
     })
 }
 
 /// Every group that has a desired state.
 pub async fn list(tx: &mut SqliteConnection) -> Result<Vec<Group>, StoreError> {
-    let rows = sqlx::query("SELECT manifest, set_ms FROM groups ORDER BY name")
-        .fetch_all(tx)
-        .await?;
-    rows.iter().map(group).collect()
+    let query = "SELECT message, set_ms FROM groups WHERE message <> x'' ORDER BY name";
+    let rows = sqlx::query(query).fetch_all(tx).await?;
+    rows.iter()
+        .map(|row| read(row.try_get(0)?, row.try_get(1)?))
+        .collect()
 }
 
 /// One group.
 pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Group>, StoreError> {
-    let row = sqlx::query("SELECT manifest, set_ms FROM groups WHERE name = ?")
+    let query = "SELECT message, set_ms FROM groups WHERE name = ? AND message <> x''";
+    let row = sqlx::query(query)
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
-    row.as_ref().map(group).transpose()
+    row.map(|row| read(row.try_get(0)?, row.try_get(1)?))
+        .transpose()
 }
 
-/// The serial for a group's next desired state. It is taken from the clock, so that a coordinator
-/// that lost its data does not publish a serial that robots have seen already; and it grows even
-/// when the clock does not.
+/// Groups whose desired state an older program published in another form: name, model, version.
+pub async fn outdated(
+    tx: &mut SqliteConnection,
+) -> Result<Vec<(String, String, u32)>, StoreError> {
+    let query = "SELECT name, model, version FROM groups WHERE message = x''";
+    Ok(sqlx::query_as(query).fetch_all(tx).await?)
+}
+
+/// The serial for a group's next desired state. It is taken from the clock, in hundredths of a second,
+/// so that a coordinator that lost its data does not publish a serial that robots have seen already;
+/// and it grows even when the clock does not.
 pub async fn next_serial(tx: &mut SqliteConnection, name: &Name) -> Result<u64, StoreError> {
     let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = ?")
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
-    let next = now_ms().max(last.unwrap_or(0).saturating_add(1)).max(1);
-    Ok(next as u64)
+    let next = (now_ms() / 10).max(last.unwrap_or(0).saturating_add(1)).max(1);
+    Ok((next as u64).min(SERIAL_LIMIT - 1))
 }
 
 /// Sets a group's desired state.
-pub async fn set(
-    tx: &mut SqliteConnection,
-    manifest: &Manifest,
-    message: &[u8],
-) -> Result<(), StoreError> {
+pub async fn set(tx: &mut SqliteConnection, group: &Group) -> Result<(), StoreError> {
+    let main = group.main().map(|wanted| wanted.manifest);
     sqlx::query(
-        "INSERT INTO groups (name, serial, model, version, manifest, set_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO groups (name, serial, model, version, message, set_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (name) DO UPDATE SET
-             serial = ?2, model = ?3, version = ?4, manifest = ?5, set_ms = ?6",
+             serial = ?2, model = ?3, version = ?4, message = ?5, set_ms = ?6",
     )
-    .bind(manifest.group.as_str())
-    .bind(manifest.serial as i64)
-    .bind(manifest.model.as_str())
-    .bind(manifest.version)
-    .bind(message)
-    .bind(now_ms())
+    .bind(group.name.as_str())
+    .bind(group.serial as i64)
+    .bind(main.map_or("", |manifest| manifest.model.as_str()))
+    .bind(main.map_or(0, |manifest| manifest.version))
+    .bind(&group.message)
+    .bind(group.set_ms)
     .execute(tx)
     .await?;
     Ok(())

@@ -29,6 +29,8 @@ pub struct Model {
     pub provenance: Map<String, Value>,
     /// When it was registered, in ms since 1970.
     pub created_ms: i64,
+    /// Whether release keys signed it: a fleet with a root runs nothing else.
+    pub signed: bool,
     /// Its plans, one for each packing target.
     pub artifacts: Vec<Plan>,
 }
@@ -42,6 +44,8 @@ pub struct Plan {
     pub digest: String,
     /// SHA-256 of the ONNX file it was compiled from, in hex.
     pub source: String,
+    /// SHA-256 of its golden vectors, in hex; empty where it was registered by an older program.
+    pub golden: String,
     /// The file's size in bytes.
     pub size: u64,
     /// The arena it needs, in bytes.
@@ -121,13 +125,14 @@ pub async fn add(
         None => {}
     }
     sqlx::query(
-        "INSERT INTO artifacts (model_id, target, digest, source, size, arena, macs, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO artifacts (model_id, target, digest, source, golden, size, arena, macs, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(id)
     .bind(&plan.target)
     .bind(&plan.digest)
     .bind(&plan.source)
+    .bind(&plan.golden)
     .bind(plan.size as i64)
     .bind(plan.arena as i64)
     .bind(plan.macs as i64)
@@ -144,7 +149,7 @@ pub async fn list(
 ) -> Result<Vec<Model>, StoreError> {
     let rows = sqlx::query(
         "SELECT m.name, m.version, m.stage, m.labels, m.metrics, m.provenance, m.created_ms,
-                a.target, a.digest, a.source, a.size, a.arena, a.macs
+                a.target, a.digest, a.source, a.size, a.arena, a.macs, a.golden, m.manifest IS NOT NULL
          FROM models m JOIN artifacts a ON a.model_id = m.id
          WHERE ?1 IS NULL OR m.name = ?1
          ORDER BY m.name, m.version, a.target",
@@ -160,6 +165,7 @@ pub async fn list(
             target: row.try_get(7)?,
             digest: row.try_get(8)?,
             source: row.try_get(9)?,
+            golden: row.try_get(13)?,
             size: row.try_get::<i64, _>(10)? as u64,
             arena: row.try_get::<i64, _>(11)? as u64,
             macs: row.try_get::<i64, _>(12)? as u64,
@@ -174,6 +180,7 @@ pub async fn list(
                 metrics: object(row.try_get(4)?)?,
                 provenance: object(row.try_get(5)?)?,
                 created_ms: row.try_get(6)?,
+                signed: row.try_get(14)?,
                 artifacts: vec![plan],
             }),
         }
@@ -195,6 +202,37 @@ pub async fn get(
         .await?
         .into_iter()
         .find(|m| m.version == version))
+}
+
+/// The signed manifest of a version, if there is one, as it was registered.
+pub async fn manifest(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    version: u32,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let found: Option<Option<Vec<u8>>> =
+        sqlx::query_scalar("SELECT manifest FROM models WHERE name = ? AND version = ?")
+            .bind(name.as_str())
+            .bind(version)
+            .fetch_optional(tx)
+            .await?;
+    Ok(found.flatten())
+}
+
+/// Keeps a version's signed manifest.
+pub async fn set_manifest(
+    tx: &mut SqliteConnection,
+    name: &Name,
+    version: u32,
+    manifest: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE models SET manifest = ? WHERE name = ? AND version = ?")
+        .bind(manifest)
+        .bind(name.as_str())
+        .bind(version)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// The size of the registered file with this digest, in bytes.

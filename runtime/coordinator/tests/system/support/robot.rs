@@ -7,7 +7,8 @@ use std::time::Duration;
 use sanderling_coordinator::link::{Incoming, Link, LinkOptions, Outgoing};
 use sanderling_wire::{
     Birth, Chunk, Cmd, Desired, Digest, FrameId, Held, Inference, Kind, Layout, MAX_MESSAGE,
-    Message, Name, Need, Order, Output, Phase, Presence, Progress, Running, Session, State, Topic,
+    Manifest, Message, Name, Need, Order, Output, Phase, Presence, Progress, Running, Session, Signed, State,
+    Topic,
     decode, encode,
 };
 use sha2::{Digest as _, Sha256};
@@ -302,6 +303,7 @@ impl Robot {
             running: self.running.clone(),
             phase: self.phase,
             serial: self.serial,
+            root: None,
             progress,
             failure: None,
         };
@@ -309,15 +311,21 @@ impl Robot {
     }
 
     async fn desired(&mut self, payload: &[u8]) {
-        let manifest = decode::<Desired>(payload).unwrap().read().unwrap();
-        if manifest.serial <= self.serial || !self.setup.follows {
+        let signed = decode::<Signed>(payload).unwrap();
+        let desired: Desired<'_> = signed.read().unwrap();
+        let place = sanderling_trust::place(&desired.salt, &self.device);
+        let Some(run) = desired.arm_at(place).and_then(|arm| arm.run) else {
+            return;
+        };
+        let manifest: Manifest = desired.release(run).unwrap().read().unwrap();
+        if desired.serial <= self.serial || !self.setup.follows {
             return;
         }
         let targets: Vec<Name> = self.setup.targets.iter().map(|t| name(t)).collect();
         let Some(artifact) = manifest.artifact_for(&targets) else {
             return;
         };
-        self.serial = manifest.serial;
+        self.serial = desired.serial;
         if self
             .running
             .as_ref()
@@ -325,7 +333,7 @@ impl Robot {
         {
             return self.state().await;
         }
-        let layout = Layout::new(artifact.size, manifest.chunk_size).unwrap();
+        let layout = Layout::new(artifact.size, desired.chunk_size).unwrap();
         let bits = vec![0; Held::bytes_for(&layout)];
         self.pull = Some(Pull {
             running: Running {
@@ -336,7 +344,7 @@ impl Robot {
             held: Held::new(bits, &layout).unwrap(),
             file: vec![0; artifact.size as usize],
             came: 0,
-            chunk_size: manifest.chunk_size,
+            chunk_size: desired.chunk_size,
             layout,
         });
         self.phase = Phase::Downloading;

@@ -1,0 +1,174 @@
+//! From registered models to a group's desired state.
+
+use sanderling_wire::{
+    Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed, decode,
+    encode,
+};
+use sqlx::SqliteConnection;
+
+use crate::clock::now_ms;
+use crate::signer::Signer;
+use crate::store::groups::{self, Group};
+use crate::store::models::{self, Model};
+use crate::store::StoreError;
+
+/// Why there is no desired state.
+#[derive(Debug, thiserror::Error)]
+pub enum ComposeError {
+    /// Not registered.
+    #[error(
+        "{name} v{version} is not registered; `sanderling models` lists what is, `sanderling register` adds to it"
+    )]
+    NoModel {
+        /// The model.
+        name: Name,
+        /// The version.
+        version: u32,
+    },
+    /// The fleet has a root, and no release key signed this.
+    #[error(
+        "{name} v{version} has no manifest that this fleet's release keys signed ({why}); `sanderling sign {name} --version {version} --key release.key` signs it"
+    )]
+    Unsigned {
+        /// The model.
+        name: Name,
+        /// The version.
+        version: u32,
+        /// Why.
+        why: String,
+    },
+    /// It is no message.
+    #[error("{0}")]
+    Message(String),
+    /// See there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a group should do, by name.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The group.
+    pub group: Name,
+    /// The size of a chunk, in bytes.
+    pub chunk_size: u32,
+    /// What robots' places are made of.
+    pub salt: [u8; 16],
+    /// Models and versions.
+    pub releases: Vec<(Name, u32)>,
+    /// Who does what with them.
+    pub arms: Vec<Arm>,
+}
+
+impl Order {
+    /// Everybody runs one release.
+    pub fn everybody(group: Name, model: Name, version: u32, chunk_size: u32) -> Order {
+        Order {
+            group,
+            chunk_size,
+            salt: [0; 16],
+            releases: vec![(model, version)],
+            arms: vec![Arm {
+                upto: u32::MAX,
+                run: Some(0),
+                shadow: None,
+            }],
+        }
+    }
+}
+
+/// Makes the group's next desired state, signed where the fleet has a root. Nothing is stored.
+pub async fn compose(
+    tx: &mut SqliteConnection,
+    signer: &Signer,
+    order: &Order,
+) -> Result<Group, ComposeError> {
+    let message = |error: &dyn std::fmt::Display| ComposeError::Message(error.to_string());
+    let mut releases = Vec::new();
+    for (name, version) in &order.releases {
+        releases.push(release(tx, signer, name, *version).await?);
+    }
+    let signed: Result<_, _> = releases.iter().map(|bytes| decode(bytes)).collect();
+    let full = || ComposeError::Message("a desired state holds 2 releases and 4 arms".to_owned());
+    let signed: Vec<Signed<'_>> = signed.map_err(|error| message(&error))?;
+    let desired = Desired {
+        group: order.group.clone(),
+        serial: groups::next_serial(tx, &order.group).await?,
+        issued_s: 0,
+        expires_s: None,
+        chunk_size: order.chunk_size,
+        salt: order.salt,
+        releases: heapless::Vec::from_slice(&signed).map_err(|_| full())?,
+        arms: heapless::Vec::from_slice(&order.arms).map_err(|_| full())?,
+    };
+    let bytes = signer.message(&desired).map_err(|error| message(&error))?;
+    Ok(groups::read(bytes, now_ms())?)
+}
+
+/// A release's manifest with its signatures, as a message.
+async fn release(
+    tx: &mut SqliteConnection,
+    signer: &Signer,
+    name: &Name,
+    version: u32,
+) -> Result<Vec<u8>, ComposeError> {
+    let unsigned = |why: String| ComposeError::Unsigned {
+        name: name.clone(),
+        version,
+        why,
+    };
+    let Some(model) = models::get(tx, name, version).await? else {
+        let name = name.clone();
+        return Err(ComposeError::NoModel { name, version });
+    };
+    match models::manifest(tx, name, version).await? {
+        Some(bytes) => {
+            let signed: Signed<'_> =
+                decode(&bytes).map_err(|error| ComposeError::Message(error.to_string()))?;
+            signer
+                .check_release(&signed)
+                .map_err(|refusal| unsigned(refusal.to_string()))?;
+            Ok(bytes)
+        }
+        None if signer.epoch().is_some() => Err(unsigned("it was registered without one".into())),
+        None => unsigned_manifest(&model, name),
+    }
+}
+
+/// The manifest of a version as it is registered, without signatures.
+fn unsigned_manifest(model: &Model, name: &Name) -> Result<Vec<u8>, ComposeError> {
+    let wrong = |error: &dyn std::fmt::Display| ComposeError::Message(error.to_string());
+    let mut artifacts = heapless::Vec::new();
+    for plan in &model.artifacts {
+        let artifact = Artifact {
+            target: Name::new(&plan.target).map_err(|error| wrong(&error))?,
+            digest: plan.digest.parse().map_err(|error| wrong(&error))?,
+            size: plan.size,
+            arena: plan.arena,
+            flash: plan.size,
+            golden: plan.golden.parse().unwrap_or(Digest([0; 32])),
+        };
+        if artifacts.push(artifact).is_err() {
+            let text = format!(
+                "{name} v{} has more packing targets than a manifest holds",
+                model.version
+            );
+            return Err(ComposeError::Message(text));
+        }
+    }
+    let manifest = Manifest {
+        model: name.clone(),
+        version: model.version,
+        floor: 0,
+        expires_s: None,
+        artifacts,
+        deltas: heapless::Vec::new(),
+        url: None,
+    };
+    let mut inner = [0; MAX_MANIFEST];
+    let mut outer = [0; MAX_SMALL_MESSAGE];
+    let statement = encode(&manifest, &mut inner).map_err(|error| wrong(&error))?;
+    let signed: Signed<'_> = Signed::unsigned(statement);
+    let bytes = encode(&signed, &mut outer).map_err(|error| wrong(&error))?;
+    Ok(bytes.to_vec())
+}
