@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sanderling_wire::{Digest, Phase};
+use sanderling_wire::{Digest, Evidence, Phase, Shadow};
 use serde_json::{Value, json};
 
 use crate::latency::{Quantiles, between};
@@ -92,6 +92,30 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "outbox_dropped": standings.outbox_dropped + shared.results_lost.get(),
         "confirmed": standings.confirmed,
         "models": models,
+    })
+}
+
+/// What was seen of the release that serves, and of the candidate beside it, for the health message.
+pub fn evidence_message(shared: &Shared) -> Option<Evidence> {
+    let seen = shared.evidence().summary()?;
+    let shadow = shared.shadow.summary().map(|seen| Shadow {
+        candidate: Digest(seen.candidate),
+        compared: seen.compared,
+        disagreed: seen.disagreed,
+        failures: seen.failures,
+        p99_us: seen.times.p99_us,
+    });
+    Some(Evidence {
+        release: Digest(seen.release),
+        inferences: seen.inferences,
+        failures: seen.failures,
+        p50_us: seen.times.p50_us,
+        p99_us: seen.times.p99_us,
+        low_confidence: seen.low_confidence,
+        classes: seen.classes.into_iter().collect(),
+        rewards: seen.rewards,
+        reward_milli: seen.reward_milli,
+        shadow,
     })
 }
 

@@ -85,7 +85,12 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("writable");
     for entry in std::fs::read_dir(from).expect("readable") {
         let entry = entry.expect("readable");
-        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("writable");
+        let beside = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &beside);
+        } else {
+            std::fs::copy(entry.path(), beside).expect("writable");
+        }
     }
 }
 

@@ -1,16 +1,16 @@
 //! From registered models to a group's desired state.
 
 use sanderling_wire::{
-    Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed, decode,
-    encode,
+    Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed,
+    decode, encode,
 };
 use sqlx::SqliteConnection;
 
 use crate::clock::now_ms;
 use crate::signer::Signer;
+use crate::store::StoreError;
 use crate::store::groups::{self, Group};
 use crate::store::models::{self, Model};
-use crate::store::StoreError;
 
 /// Why there is no desired state.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,8 @@
 //! | beside the active model | without a limit: nothing waits for it, and nothing acts on its answers | |
 //!
 //! A trial that goes well ends long before its limit by [`crate::TrialLimits`]; the limit here is for a driver that
-//! cannot judge. A robot without a network downloads nothing and is not in a hurry: that time does not count.
+//! cannot judge. A robot without a network downloads nothing and is not in a hurry: that time does not count, and neither does time in
+//! which the robot's own conditions hold an update up.
 //!
 //! A driver asks [`Watch::overdue`] as often as it likes; the event it gives is to be taken like any other.
 
@@ -90,6 +91,8 @@ pub struct Seen {
     pub progress: u64,
     /// Whether the update's model is what serves input.
     pub serving: bool,
+    /// Whether the update waits for the robot's own conditions (docked, charged): that time does not count.
+    pub held: bool,
 }
 
 /// A state that lasted too long.
@@ -138,7 +141,7 @@ impl Watch {
             return None;
         }
         let (digest, _, stretch) = subject?;
-        if stretch != Stretch::Downloading || seen.reachable {
+        if !seen.held && (stretch != Stretch::Downloading || seen.reachable) {
             self.spent = self.spent.saturating_add(passed);
             self.idle = self.idle.saturating_add(passed);
         }

@@ -18,6 +18,7 @@ const REACHABLE: Seen = Seen {
     reachable: true,
     progress: 0,
     serving: false,
+    held: false,
 };
 
 /// A robot with a first model that pulls a second one, brought to `phase`.
@@ -149,6 +150,17 @@ fn time_without_a_network_does_not_count_against_a_download() {
             .overdue(&state, REACHABLE, month + 40, &LIMITS)
             .is_some()
     );
+}
+
+#[test]
+fn time_in_which_an_update_is_held_does_not_count() {
+    for phase in [Phase::Downloading, Phase::SelfTesting] {
+        let held = Seen {
+            held: true,
+            ..REACHABLE
+        };
+        assert_eq!(ends(phase, held, 5000), None, "{phase:?}");
+    }
 }
 
 #[test]

@@ -32,7 +32,9 @@ pub enum Misfit {
 
 /// The artifact for the board's best target. Its signed size is the most that may ever be pulled.
 pub fn fit<'m>(manifest: &'m Manifest, limits: &Limits<'_>) -> Result<&'m Artifact, Misfit> {
-    let artifact = manifest.artifact_for(limits.targets).ok_or(Misfit::Target)?;
+    let artifact = manifest
+        .artifact_for(limits.targets)
+        .ok_or(Misfit::Target)?;
     if artifact.arena > limits.arena {
         let needs = artifact.arena;
         return Err(Misfit::Arena { needs });

@@ -46,13 +46,13 @@ pub use desired::Accepted;
 pub use fit::{Limits, Misfit, fit};
 pub use floor::{Floors, MAX_FLOORS};
 pub use key::id;
-pub use memory::{MAX_MEMORY, Memory};
-pub use place::place;
-pub use release::unsigned_release;
-pub use refusal::{Refusal, Statement};
-pub use role::{Role, check};
-pub use root::Trust;
 #[cfg(feature = "sign")]
 pub use key_file::{KeyFile, KeyFileError};
+pub use memory::{MAX_MEMORY, Memory};
+pub use place::place;
+pub use refusal::{Refusal, Statement};
+pub use release::unsigned_release;
+pub use role::{Role, check};
+pub use root::Trust;
 #[cfg(feature = "sign")]
 pub use sign::SigningKey;

@@ -91,11 +91,21 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Unreadable(what, why) => write!(f, "{what} cannot be read: {why}"),
-            Refusal::Signatures { role, good: 0, threshold, root } => write!(
+            Refusal::Signatures {
+                role,
+                good: 0,
+                threshold,
+                root,
+            } => write!(
                 f,
                 "no {role} key of root {root} signed it, and {threshold} must; sign it with such a key, or give this robot the newer root"
             ),
-            Refusal::Signatures { role, good, threshold, .. } => write!(
+            Refusal::Signatures {
+                role,
+                good,
+                threshold,
+                ..
+            } => write!(
                 f,
                 "{good} {role} keys signed it, and {threshold} different ones must; add the missing signatures"
             ),
@@ -103,7 +113,11 @@ impl fmt::Display for Refusal {
                 f,
                 "the desired state is for group {named}; check who publishes on this group's topic"
             ),
-            Refusal::Expired { what, expired_s, now_s } => write!(
+            Refusal::Expired {
+                what,
+                expired_s,
+                now_s,
+            } => write!(
                 f,
                 "{what} expired at {expired_s}, and it is {now_s} (seconds since 1970); sign it anew, or set this robot's clock"
             ),

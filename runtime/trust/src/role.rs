@@ -57,7 +57,11 @@ impl fmt::Display for Role {
 }
 
 /// Whether the threshold of a role's keys signed. At most one signature of each key is looked at.
-pub fn check<const N: usize>(root: &Root, role: Role, signed: &Signed<'_, N>) -> Result<(), Refusal> {
+pub fn check<const N: usize>(
+    root: &Root,
+    role: Role,
+    signed: &Signed<'_, N>,
+) -> Result<(), Refusal> {
     let wanted = role.keys_in(root);
     let message = key::message(role, signed.statement);
     let mut good = 0;

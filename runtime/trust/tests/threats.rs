@@ -59,7 +59,14 @@ fn arbitrary_install() {
         NOW,
     );
     assert!(
-        matches!(refused, Err(Refusal::Signatures { role: Role::Release, good: 0, .. })),
+        matches!(
+            refused,
+            Err(Refusal::Signatures {
+                role: Role::Release,
+                good: 0,
+                ..
+            })
+        ),
         "{refused:?}"
     );
 }
@@ -79,7 +86,12 @@ fn a_key_of_one_role_signs_nothing_for_another() {
     }
     let by_fleet = sign(Role::Fleet, &[&fleet.fleet_key], &encoded(&manifest()));
     let signed: Signed<'_> = decode(&by_fleet).unwrap();
-    assert!(fleet.trust.release(&signed, &Floors::default(), NOW).is_err());
+    assert!(
+        fleet
+            .trust
+            .release(&signed, &Floors::default(), NOW)
+            .is_err()
+    );
 }
 
 #[test]
@@ -170,7 +182,13 @@ fn freeze_by_showing_the_same_for_ever() {
     let bytes = fleet.desired(&wish(5));
     let refused = fleet.ask(&bytes, 0, NOW + WEEK + 1).unwrap_err();
     assert!(
-        matches!(refused, Refusal::Expired { what: Statement::Desired, .. }),
+        matches!(
+            refused,
+            Refusal::Expired {
+                what: Statement::Desired,
+                ..
+            }
+        ),
         "{refused:?}"
     );
     assert!(fleet.ask(&bytes, 0, NOW + WEEK).is_ok());
@@ -218,13 +236,22 @@ fn an_expired_release_and_an_expired_root_start_nothing() {
     let refused = fleet.trust.release(&signed, &Floors::default(), NOW);
     assert!(matches!(
         refused,
-        Err(Refusal::Expired { what: Statement::Manifest, .. })
+        Err(Refusal::Expired {
+            what: Statement::Manifest,
+            ..
+        })
     ));
     let mut fleet = Party::new(1);
     fleet.root.expires_s = Some(NOW - 1);
     fleet.trust = Trust::anchor(&fleet.chain()).unwrap();
     let refused = fleet.ask(&fleet.desired(&wish(5)), 0, NOW).unwrap_err();
-    assert!(matches!(refused, Refusal::Expired { what: Statement::Root, .. }));
+    assert!(matches!(
+        refused,
+        Refusal::Expired {
+            what: Statement::Root,
+            ..
+        }
+    ));
     // An expired root still hands over to the next one.
     let next = fleet.rotated_fleet_key(99);
     assert_eq!(fleet.trust.follow(&next.chain()), Ok(true));
@@ -250,7 +277,12 @@ fn endless_data() {
     // And what is pulled ends where the signed size ends, whatever is sent.
     let layout = Layout::new(artifact.size, 1024).unwrap();
     assert_eq!(layout.count(), 65);
-    for offset in [artifact.size, artifact.size + 1023, 65 * 1024, u64::MAX - 1023] {
+    for offset in [
+        artifact.size,
+        artifact.size + 1023,
+        65 * 1024,
+        u64::MAX - 1023,
+    ] {
         assert!(layout.place(offset, 1024).is_err(), "{offset}");
     }
     assert!(layout.place(64 * 1024, 1024).is_err());
@@ -306,7 +338,10 @@ fn a_root_of_another_chain() {
     let next = stranger.rotated_fleet_key(99);
     assert!(matches!(
         trust.follow(&next.chain()),
-        Err(Refusal::Signatures { role: Role::Root, .. })
+        Err(Refusal::Signatures {
+            role: Role::Root,
+            ..
+        })
     ));
     assert_eq!(trust, fleet.trust);
     // A root that the old keys signed and its own did not: nobody could follow it.
@@ -314,11 +349,15 @@ fn a_root_of_another_chain() {
     alone.root_keys = stranger.root_keys.clone();
     alone.root.keys[0] = stranger.root_keys[0].public();
     alone.links.pop();
-    alone.links.push(signed_root(&alone.root, &[&fleet.root_keys[0]]));
+    alone
+        .links
+        .push(signed_root(&alone.root, &[&fleet.root_keys[0]]));
     assert!(trust.follow(&alone.chain()).is_err());
     // And one that only its own keys signed.
     alone.links.pop();
-    alone.links.push(signed_root(&alone.root, &[&stranger.root_keys[0]]));
+    alone
+        .links
+        .push(signed_root(&alone.root, &[&stranger.root_keys[0]]));
     assert!(trust.follow(&alone.chain()).is_err());
     assert_eq!(trust, fleet.trust);
 }
@@ -354,7 +393,8 @@ fn a_new_fleet_key_needs_a_new_epoch() {
         let mut next = fleet.rotated_fleet_key(99);
         next.root.epoch = 1 + epoch;
         next.links.pop();
-        next.links.push(signed_root(&next.root, &[&fleet.root_keys[0]]));
+        next.links
+            .push(signed_root(&next.root, &[&fleet.root_keys[0]]));
         let followed = fleet.trust.clone().follow(&next.chain());
         assert_eq!(followed.is_ok(), epoch == 1, "{followed:?}");
     }
@@ -363,10 +403,7 @@ fn a_new_fleet_key_needs_a_new_epoch() {
 #[test]
 fn wrong_board() {
     let manifest = manifest();
-    for (target, misfit) in [
-        ("generic", None),
-        ("cortex-m55", Some(Misfit::Target)),
-    ] {
+    for (target, misfit) in [("generic", None), ("cortex-m55", Some(Misfit::Target))] {
         let board = [name(target)];
         let limits = Limits {
             targets: &board,
@@ -424,7 +461,11 @@ fn a_stolen_release_key_and_its_rotation() {
     let stolen: Signed<'_> = decode(&by_thief).unwrap();
     assert!(matches!(
         trust.release(&stolen, &Floors::default(), NOW),
-        Err(Refusal::Signatures { role: Role::Release, good: 0, .. })
+        Err(Refusal::Signatures {
+            role: Role::Release,
+            good: 0,
+            ..
+        })
     ));
     let fresh = next.release(&manifest());
     let fresh: Signed<'_> = decode(&fresh).unwrap();
@@ -433,7 +474,11 @@ fn a_stolen_release_key_and_its_rotation() {
     assert_eq!(trust.root().epoch, 1);
     let mut clock = Clock::default();
     let bytes = fleet.desired(&wish(5));
-    assert!(trust.desired(&bytes, &name("all"), 0, NOW, &mut clock).is_ok());
+    assert!(
+        trust
+            .desired(&bytes, &name("all"), 0, NOW, &mut clock)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -485,7 +530,10 @@ fn floors_forget_only_the_oldest() {
     let longest = "n".repeat(48);
     let mut floors = Floors::default();
     for i in 0..sanderling_trust::MAX_FLOORS {
-        floors.raise(&Name::new(&format!("{i}{}", &longest[1..])).unwrap(), u32::MAX);
+        floors.raise(
+            &Name::new(&format!("{i}{}", &longest[1..])).unwrap(),
+            u32::MAX,
+        );
     }
     let memory = sanderling_trust::Memory {
         clock: Clock {

@@ -67,9 +67,7 @@ pub use health::Health;
 pub use held::{Held, HeldError};
 pub use inference::{Dtype, FrameId, Inference, MAX_DIMS, MAX_RAW_OUTPUT, Output};
 pub use layout::{ChunkRange, DEFAULT_CHUNK, Layout, LayoutError, MAX_CHUNK, MIN_CHUNK, Misfit};
-pub use manifest::{
-    Artifact, Delta, MAX_ARTIFACTS, MAX_DELTAS, MAX_MANIFEST, MAX_URL, Manifest,
-};
+pub use manifest::{Artifact, Delta, MAX_ARTIFACTS, MAX_DELTAS, MAX_MANIFEST, MAX_URL, Manifest};
 pub use name::{MAX_NAME, Name, NameError};
 pub use need::{MAX_NEED_RANGES, Need};
 pub use root::{

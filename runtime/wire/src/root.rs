@@ -60,7 +60,8 @@ impl Message<'_> for Root {
         let different = |i: usize, key: &[u8; 32]| self.keys.iter().skip(i + 1).all(|k| k != key);
         let role = |role: &RoleKeys| {
             let distinct = role.keys.iter().enumerate().all(|(i, key)| {
-                usize::from(*key) < self.keys.len() && !role.keys.iter().skip(i + 1).any(|k| k == key)
+                usize::from(*key) < self.keys.len()
+                    && !role.keys.iter().skip(i + 1).any(|k| k == key)
             });
             role.threshold > 0 && usize::from(role.threshold) <= role.keys.len() && distinct
         };

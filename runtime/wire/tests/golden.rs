@@ -455,7 +455,9 @@ fn roots() {
     );
     golden(signed.clone(), &link_hex);
     let link = bytes(&signed);
-    let chain: &'static [u8] = [&(link.len() as u16).to_le_bytes()[..], link].concat().leak();
+    let chain: &'static [u8] = [&(link.len() as u16).to_le_bytes()[..], link]
+        .concat()
+        .leak();
     let roots = Roots { chain };
     golden(
         roots.clone(),

@@ -44,10 +44,10 @@ impl Driver {
             }
             return;
         }
-        let Some(chunk_size) = self
-            .wish
-            .as_ref()
-            .filter(|wish| wish.image.digest == digest)
+        let wishes = [&self.wish, &self.shadow].into_iter().flatten();
+        let Some(chunk_size) = wishes
+            .into_iter()
+            .find(|wish| wish.image.digest == digest)
             .map(|wish| wish.chunk_size)
         else {
             return;
@@ -75,11 +75,7 @@ impl Driver {
                     info!(AREA, "{held} of {size} bytes are here already");
                 }
                 let complete = pull.is_complete();
-                self.fetch = Some(Fetch {
-                    download,
-                    pull,
-                    since: Instant::now(),
-                });
+                self.fetch = Some(Fetch { download, pull });
                 if complete {
                     self.event(Event::Downloaded(digest));
                     self.fetch = None;
@@ -198,7 +194,7 @@ impl Driver {
     pub(super) fn put_off(&mut self, code: FailureCode, digest: [u8; 32], why: String) {
         let wait = backoff::wait(self.in_vain, TRY_AGAIN, TRY_AGAIN_MAX, self.dice.roll());
         self.in_vain = self.in_vain.saturating_add(1);
-        self.again = Some(Instant::now() + wait);
+        self.again = Some(self.now + wait);
         self.hush.warn(
             AREA,
             &why,
@@ -214,13 +210,10 @@ impl Driver {
 
     pub(super) fn watch_download(&mut self, now: Instant) {
         let Some(session) = self.session else { return };
-        let Some(fetch) = &mut self.fetch else { return };
-        let digest = fetch.pull.release().0;
-        let limit = self.setup.config.download_limit;
-        if now.duration_since(fetch.since) > limit {
-            let why = format!("it took longer than {} s", limit.as_secs());
-            return self.put_off(FailureCode::Transfer, digest, why);
+        if self.held.is_some() {
+            return;
         }
+        let Some(fetch) = &mut self.fetch else { return };
         let Some(ranges) = fetch.pull.ask(now, &mut self.dice) else {
             return;
         };

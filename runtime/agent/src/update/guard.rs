@@ -156,9 +156,7 @@ impl Guard {
         let arm = accepted.arm_for(&self.device);
         let release = |index: Option<u8>| {
             let signed = index.and_then(|index| accepted.desired.release(index));
-            signed
-                .map(|signed| self.release(signed, own_s))
-                .transpose()
+            signed.map(|signed| self.release(signed, own_s)).transpose()
         };
         Ok(Task {
             serial: accepted.serial,

@@ -5,12 +5,14 @@
 //! time limit. Inference does not notice any of it until a tested model is put on the stage.
 
 pub mod backoff;
+mod beside;
 mod download;
 mod driver;
 pub mod fit;
 pub mod folder;
 pub mod guard;
 pub mod jobs;
+mod limits;
 pub mod pull;
 pub mod report;
 mod serving;

@@ -34,7 +34,7 @@ impl Driver {
             // The agent ends when nobody listens any more.
             let _ = line.send(Input::Job(id, done));
         });
-        let until = Instant::now() + self.setup.config.check_limit;
+        let until = self.now + self.setup.config.check_limit;
         self.jobs.push(Running {
             id,
             image,
@@ -48,8 +48,7 @@ impl Driver {
                 TRY_AGAIN.as_secs()
             );
             self.jobs.pop();
-            self.unsaved
-                .push((Event::Started, Instant::now() + TRY_AGAIN));
+            self.unsaved.push((Event::Started, self.now + TRY_AGAIN));
         }
     }
 
@@ -74,8 +73,12 @@ impl Driver {
                     .is_some_and(|update| update.image.digest == digest)
                 {
                     self.hand.push(*candidate);
-                    self.event(Event::SelfTested(digest));
+                    self.proved = Some(digest);
+                    self.begin_trial();
                 }
+            }
+            (jobs::Kind::Load, Done::Ready(candidate)) if self.is_beside(digest) => {
+                self.setup.shared.shadow.set(Some(candidate));
             }
             (jobs::Kind::Load, Done::Ready(candidate)) => {
                 // It may have been loaded for a state that is over.
@@ -110,8 +113,11 @@ impl Driver {
         }
     }
 
+    /// A model that is loaded to serve and comes to no end. The states of an update have limits of their own.
     pub(super) fn watch_job(&mut self, now: Instant) {
-        if let Some(index) = self.jobs.iter().position(|job| job.until <= now) {
+        let update = self.stored.state.update.map(|update| update.image.digest);
+        let late = |job: &Running| job.until <= now && Some(job.image.digest) != update;
+        if let Some(index) = self.jobs.iter().position(late) {
             let job = self.jobs.swap_remove(index);
             let why = format!(
                 "checking it took longer than {} s",
@@ -153,7 +159,7 @@ impl Driver {
             self.hand.push(*never_taken);
         }
         self.setup.queue.nudge();
-        self.staged = Some((image, Instant::now() + self.setup.config.check_limit));
+        self.staged = Some((image, self.now + self.setup.config.check_limit));
     }
 
     pub(super) fn swapped(&mut self, swapped: Swapped, now: Instant) {
@@ -198,17 +204,21 @@ impl Driver {
         self.tell_fleet(now);
     }
 
+    /// A model that is to serve and is not taken up: the inference thread is stuck in the one before, and another
+    /// thread takes its place. What is on trial has a limit of its own.
     pub(super) fn watch_stage(&mut self, now: Instant) {
         let Some((Some(image), until)) = self.staged else {
             return;
         };
-        if until <= now {
-            self.staged = None;
-            self.detail = Some(
-                "the inference thread did not take it up; the model before is stuck in a frame"
-                    .into(),
+        let update = self.stored.state.update.map(|update| update.image.digest);
+        if until <= now && Some(image.digest) != update {
+            error!(
+                AREA,
+                "the inference thread does not take up {}; another one takes its place",
+                show(&image)
             );
-            self.event(Event::Failed(image.digest, Fault::TimedOut));
+            self.setup.stage.restart(&self.setup.shared);
+            self.staged = Some((Some(image), now + self.setup.config.check_limit));
         }
     }
 
@@ -216,6 +226,9 @@ impl Driver {
         let (Some(since), Some(update)) = (self.trial_since, self.stored.state.update) else {
             return;
         };
+        if update.phase != Phase::Trial {
+            return;
+        }
         let shared = &self.setup.shared;
         let active = self.stored.state.active.map(|active| active.image.digest);
         let mut trial = Trial {

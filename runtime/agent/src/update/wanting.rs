@@ -1,7 +1,5 @@
 //! From a group's desired state to what this robot wants: believed, of its arm, and fit for it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
 use sanderling_slots::{self as slots, Event, Note};
 use sanderling_trust::Refusal;
 use sanderling_wire::FailureCode;
@@ -41,7 +39,7 @@ impl Driver {
                 if let Some(bytes) = self.heard.take() {
                     self.desired(bytes);
                 }
-                self.tell_fleet(Instant::now());
+                self.tell_fleet(self.now);
             }
             Err(text) => self.disbelieve(text),
         }
@@ -62,9 +60,7 @@ impl Driver {
             self.event(Event::Unwanted);
             return;
         }
-        let now_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now_s = self.now_s();
         match self.guard.task(&bytes, self.stored.state.serial, now_s) {
             Ok(task) => self.take(&task),
             Err(Refusal::Stale { .. }) => self.note(Note::Stale, &self.stored.state.clone()),
@@ -129,7 +125,7 @@ impl Driver {
         };
         if self.failure.as_ref() != Some(&failure) {
             self.failure = Some(failure);
-            self.tell_fleet(Instant::now());
+            self.tell_fleet(self.now);
         }
     }
 

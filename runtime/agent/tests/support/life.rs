@@ -15,13 +15,13 @@ use sanderling_agent::settings::{Answer, Settings};
 use sanderling_agent::shared::Shared;
 use sanderling_agent::update::{Driver, Input, Outgoing, Setup};
 use sanderling_wire::{
-    self as wire, Artifact, Chunk, Desired, Digest, Kind, Layout, Manifest, Name, Need, Session,
-    State,
+    self as wire, Arm, Artifact, Chunk, Desired, Digest, Kind, Layout, Manifest, Need, Session,
+    Signed, State,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::DEADLINE;
-use super::fleet::encoded;
+use super::fleet::{encoded, name};
 use super::models::{Model, WIDTH};
 
 /// A robot and its fleet.
@@ -68,7 +68,10 @@ impl Life {
         let driver = Driver::open(Setup {
             config: config.update.clone(),
             group: config.group.clone(),
-            folder: folder.to_path_buf(),
+            folder: folder.join("slots"),
+            trust: folder.join("trust"),
+            root: None,
+            device: name("robot"),
             answer: Answer::default(),
             local: None,
             shared: shared.clone(),
@@ -127,7 +130,22 @@ impl Life {
 
     /// The fleet wants a model.
     pub fn want(&mut self, model: &Model, version: u32, serial: u64) {
-        self.say(Input::Desired(desired(model, version, serial)));
+        let arm = Arm {
+            upto: u32::MAX,
+            run: Some(0),
+            shadow: None,
+        };
+        self.say(Input::Desired(desired(&[(model, version)], arm, serial)));
+    }
+
+    /// The fleet wants a model to run beside the active one.
+    pub fn want_beside(&mut self, model: &Model, version: u32, serial: u64) {
+        let arm = Arm {
+            upto: u32::MAX,
+            run: None,
+            shadow: Some(0),
+        };
+        self.say(Input::Desired(desired(&[(model, version)], arm, serial)));
     }
 
     /// The clock goes on by `time`, and everything that has a time is looked at.
@@ -236,24 +254,42 @@ impl Drop for Life {
     }
 }
 
-/// What the group's topic holds when the fleet wants a model.
-fn desired(model: &Model, version: u32, serial: u64) -> Vec<u8> {
-    let name = |text| Name::new(text).expect("tests choose names");
-    let artifact = Artifact {
-        target: name(model.target),
-        digest: Digest(model.digest),
-        size: model.bytes.len() as u64,
-        arena: 64,
-    };
-    let manifest = Manifest {
-        serial,
+/// What the group's topic holds when the fleet wants these models: the first is to run, the second beside it.
+pub fn desired(models: &[(&Model, u32)], arm: Arm, serial: u64) -> Vec<u8> {
+    let releases: Vec<Vec<u8>> = models
+        .iter()
+        .map(|(model, version)| {
+            let artifact = Artifact {
+                target: name(model.target),
+                digest: Digest(model.digest),
+                size: model.bytes.len() as u64,
+                arena: 64,
+                flash: model.bytes.len() as u64,
+                golden: Digest([0; 32]),
+            };
+            encoded(&Manifest {
+                model: name("test"),
+                version: *version,
+                floor: 0,
+                expires_s: None,
+                artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
+                deltas: heapless::Vec::new(),
+                url: None,
+            })
+        })
+        .collect();
+    let desired = Desired {
         group: name("all"),
-        model: name("test"),
-        version,
-        chunk_size: wire::MIN_CHUNK,
+        serial,
+        issued_s: 0,
         expires_s: None,
-        artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
+        chunk_size: wire::MIN_CHUNK,
+        salt: [0; 16],
+        releases: releases
+            .iter()
+            .map(|release| Signed::unsigned(release))
+            .collect(),
+        arms: heapless::Vec::from_slice(&[arm]).expect("room for one"),
     };
-    let manifest = encoded(&manifest);
-    encoded(&Desired::unsigned(&manifest))
+    encoded(&Signed::<4>::unsigned(&encoded(&desired)))
 }

@@ -509,13 +509,7 @@ impl Fleet {
             Ok(groups) => {
                 for group in groups {
                     if only.is_none_or(|name| *name == group.name) {
-                        send_desired(
-                            &self.link,
-                            &self.fleet,
-                            &group.name,
-                            group.message,
-                        )
-                        .await?;
+                        send_desired(&self.link, &self.fleet, &group.name, group.message).await?;
                     }
                 }
             }

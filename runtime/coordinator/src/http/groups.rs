@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ApiError, ErrorBody, Obstacle};
+use crate::compose::{Order, compose};
 use crate::decide::fit::{Limits, fit};
 use crate::decide::standing::{Standing, standing};
-use crate::compose::{Order, compose};
 use crate::say::{send_desired, send_roots};
 use crate::store::events::{self, Note};
 use crate::store::{devices, groups};

@@ -102,6 +102,10 @@ pub async fn put(
         version,
         floor: manifest.floor,
         signatures: signed.signatures.len(),
-        targets: manifest.artifacts.iter().map(|a| a.target.to_string()).collect(),
+        targets: manifest
+            .artifacts
+            .iter()
+            .map(|a| a.target.to_string())
+            .collect(),
     }))
 }

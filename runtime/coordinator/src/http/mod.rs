@@ -98,10 +98,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
             "/v1/models",
             get(models::list).merge(post(models::register)),
         ),
-        (
-            "/v1/models/{model}/{version}/manifest",
-            put(manifests::put),
-        ),
+        ("/v1/models/{model}/{version}/manifest", put(manifests::put)),
         ("/v1/root", get(root::get).merge(put(root::put))),
         ("/v1/devices", get(devices::list)),
         (

@@ -70,9 +70,7 @@ pub async fn groups(tx: &mut SqliteConnection) -> Result<Vec<Name>, StoreError> 
     let query = "SELECT DISTINCT grp FROM devices WHERE grp IS NOT NULL";
     let names: Vec<String> = sqlx::query_scalar(query).fetch_all(tx).await?;
     let names = names.iter().map(|name| Name::new(name));
-    names
-        .collect::<Result<_, _>>()
-        .map_err(StoreError::corrupt)
+    names.collect::<Result<_, _>>().map_err(StoreError::corrupt)
 }
 
 /// One robot.

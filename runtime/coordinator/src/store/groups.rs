@@ -95,9 +95,7 @@ pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Group>
 }
 
 /// Groups whose desired state an older program published in another form: name, model, version.
-pub async fn outdated(
-    tx: &mut SqliteConnection,
-) -> Result<Vec<(String, String, u32)>, StoreError> {
+pub async fn outdated(tx: &mut SqliteConnection) -> Result<Vec<(String, String, u32)>, StoreError> {
     let query = "SELECT name, model, version FROM groups WHERE message = x''";
     Ok(sqlx::query_as(query).fetch_all(tx).await?)
 }
@@ -110,7 +108,9 @@ pub async fn next_serial(tx: &mut SqliteConnection, name: &Name) -> Result<u64, 
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
-    let next = (now_ms() / 10).max(last.unwrap_or(0).saturating_add(1)).max(1);
+    let next = (now_ms() / 10)
+        .max(last.unwrap_or(0).saturating_add(1))
+        .max(1);
     Ok((next as u64).min(SERIAL_LIMIT - 1))
 }
 

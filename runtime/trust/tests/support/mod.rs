@@ -138,7 +138,8 @@ impl Party {
     fn next(&self, change: impl FnOnce(&mut Party)) -> Party {
         let mut next = self.clone();
         if next.links.is_empty() {
-            next.links.push(signed_root(&self.root, &[&self.root_keys[0]]));
+            next.links
+                .push(signed_root(&self.root, &[&self.root_keys[0]]));
         }
         next.root.version += 1;
         change(&mut next);

@@ -7,9 +7,8 @@ use std::time::Duration;
 use sanderling_coordinator::link::{Incoming, Link, LinkOptions, Outgoing};
 use sanderling_wire::{
     Birth, Chunk, Cmd, Desired, Digest, FrameId, Held, Inference, Kind, Layout, MAX_MESSAGE,
-    Manifest, Message, Name, Need, Order, Output, Phase, Presence, Progress, Running, Session, Signed, State,
-    Topic,
-    decode, encode,
+    Manifest, Message, Name, Need, Order, Output, Phase, Presence, Progress, Running, Session,
+    Signed, State, Topic, decode, encode,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
