@@ -231,16 +231,16 @@ impl Driver {
         }
         let shared = &self.setup.shared;
         let active = self.stored.state.active.map(|active| active.image.digest);
+        // One lock at a time: a guard lives to the end of its statement.
+        let p99_us = shared.evidence().times().p99_us;
+        let samples = self.setup.config.trial.latency.samples;
+        let before = active.and_then(|digest| shared.evidence().times_before(digest, samples));
         let mut trial = Trial {
             inferences: shared.served_now.get(),
             failures: shared.failed_now.get(),
             millis: millis(now.saturating_duration_since(since)),
-            p99_us: shared.evidence().times().p99_us,
-            active_p99_us: active.and_then(|digest| {
-                let samples = self.setup.config.trial.latency.samples;
-                let times = shared.evidence().times_before(digest, samples);
-                times.map(|times| times.p99_us)
-            }),
+            p99_us,
+            active_p99_us: before.map(|times| times.p99_us),
             busy_millis: millis(shared.busy_for(now)),
         };
         // Frames that do not fit are the new model's fault where the one before takes other frames, or where nothing
