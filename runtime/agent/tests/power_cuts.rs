@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use support::life::{Life, settings};
 use support::models::{self, Model};
-use support::trace::{self, Unsynced};
+use support::trace::{self, Site, Unsynced};
 
 /// Names the folder of a life that is led in another process.
 const FOLDER: &str = "SANDERLING_LIFE";
-/// Calls that each life makes first, so that no other thread comes as far as the update's own.
-const AHEAD: usize = 200;
+/// A file that nobody else looks at: what follows it in a record is the life.
+const MARKER: &str = "/a-life-begins";
 /// Cut points that are tried where nothing else is asked, and how long that may take.
 const A_FEW: usize = 160;
 const TIME: Duration = Duration::from_secs(45);
@@ -56,9 +56,7 @@ fn one_life() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
     };
-    for _ in 0..AHEAD {
-        let _ = std::fs::metadata("/dev/null");
-    }
+    let _ = std::fs::metadata(MARKER);
     live(Path::new(&folder));
 }
 
@@ -136,8 +134,8 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
         );
         return;
     }
-    let (calls, _) = trace::count(&std::fs::read_to_string(&log).expect("a record"));
-    let points = calls - AHEAD;
+    let calls = trace::sites(&std::fs::read_to_string(&log).expect("a record"), MARKER);
+    let points = calls.len();
     assert!(points > 2000, "only {points} calls in an update");
 
     let seed = std::env::var("SANDERLING_SEED")
@@ -161,13 +159,10 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
     let mut dice = seed;
     let sites: Vec<usize> = (0..points)
         .step_by(stride)
-        .map(|from| from + splitmix(&mut dice) as usize % stride)
+        .map(|from| (from + splitmix(&mut dice) as usize % stride).min(points - 1))
         .collect();
-    let (next, done, torn) = (
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-    );
+    let count = || AtomicUsize::new(0);
+    let (next, done, killed, torn) = (count(), count(), count(), count());
     let end = Instant::now() + time;
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -176,46 +171,56 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
                     if Instant::now() > end {
                         return;
                     }
-                    torn.fetch_add(
-                        cut_at(&strace, folder.path(), &before, site, seed),
-                        Ordering::Relaxed,
-                    );
+                    let cut = cut_at(&strace, folder.path(), &before, site, &calls[site], seed);
                     done.fetch_add(1, Ordering::Relaxed);
+                    if let Some(some) = cut {
+                        killed.fetch_add(1, Ordering::Relaxed);
+                        torn.fetch_add(some, Ordering::Relaxed);
+                    }
                 }
             });
         }
     });
-    let (done, torn) = (done.into_inner(), torn.into_inner());
+    let (done, killed, torn) = (done.into_inner(), killed.into_inner(), torn.into_inner());
     println!(
-        "{done} cut points of {points}, {torn} unsynced writes and names torn: a working model and a completed update after each"
+        "{killed} processes killed at {done} of {points} calls, {torn} unsynced writes and names torn: \
+         a working model and a completed update after each"
     );
     assert!(
         done >= sites.len().min(20),
         "too slow: only {done} cut points in {time:?}"
     );
+    // Timing decides a few calls at the end of a trial.
+    assert!(
+        killed * 20 >= done * 19,
+        "only {killed} of {done} were killed"
+    );
 }
 
-/// Cuts one life at a call and leads another to its end; gives how much was torn in between.
-fn cut_at(strace: &Path, scratch: &Path, before: &Path, site: usize, seed: u64) -> usize {
-    let folder = scratch.join(format!("cut-{site}"));
+/// Cuts one life at a call and leads another to its end; gives how much was torn in between, none where the process
+/// never came to that call.
+fn cut_at(
+    strace: &Path,
+    scratch: &Path,
+    before: &Path,
+    number: usize,
+    site: &Site,
+    seed: u64,
+) -> Option<usize> {
+    let folder = scratch.join(format!("cut-{number}"));
     copy(before, &folder);
-    let log = scratch.join(format!("cut-{site}.log"));
-    let command = trace::killed_at(strace, Some(AHEAD + site + 1), &log);
-    let whole = life_under(command, &folder);
+    let log = scratch.join(format!("cut-{number}.log"));
+    let ended = life_under(trace::killed_at(strace, Some(site), &log), &folder);
     let record = std::fs::read_to_string(&log).expect("a record");
-    let mut state = seed ^ (site as u64) << 20;
-    let torn = match whole {
-        // Timing decides a few calls at the very end.
-        true => 0,
-        false => {
-            assert!(
-                record.contains("killed by SIGKILL"),
-                "cut {site}: the process ended by itself: {}",
-                record.lines().last().unwrap_or_default()
-            );
-            Unsynced::of(&record, &folder).tear(&folder, before, || splitmix(&mut state))
-        }
-    };
+    let mut state = seed ^ (number as u64) << 20;
+    let torn = (!ended).then(|| {
+        assert!(
+            record.contains("killed by SIGKILL"),
+            "{site:?}: the process ended by itself: {}",
+            record.lines().last().unwrap_or_default()
+        );
+        Unsynced::of(&record, &folder).tear(&folder, before, || splitmix(&mut state))
+    });
     live(&folder);
     std::fs::remove_dir_all(&folder).expect("the test owns it");
     std::fs::remove_file(&log).expect("the test owns it");

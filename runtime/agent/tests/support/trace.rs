@@ -24,17 +24,25 @@ pub fn program() -> Option<PathBuf> {
     found
 }
 
-/// A command whose process is killed as one of its threads begins its `at`th call to the file system; never, where
-/// there is no such call. `log` takes the record.
-pub fn killed_at(strace: &Path, at: Option<usize>, log: &Path) -> Command {
+/// A call of one thread: its name, and the how manieth of this name it is in that thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub call: String,
+    pub nth: usize,
+}
+
+/// A command whose process is killed as one of its threads begins the call at `site`; never, where there is none.
+/// `log` takes the record.
+pub fn killed_at(strace: &Path, site: Option<&Site>, log: &Path) -> Command {
     let mut command = Command::new(strace);
     command
-        .args(["-f", "-qq", "-y", "-s", "0", "--seccomp-bpf"])
+        // Not with --seccomp-bpf: with it version 6.1 injects nothing.
+        .args(["-f", "-qq", "-y", "-s", "0"])
         .arg("-o")
         .arg(log)
-        .args(["-e", &format!("trace={CALLS}"), "-e", "signal=none"]);
-    if let Some(at) = at {
-        command.args(["-e", &format!("inject={CALLS}:signal=KILL:when={at}")]);
+        .args(["-e", &format!("trace={CALLS}")]);
+    if let Some(Site { call, nth }) = site {
+        command.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
@@ -79,14 +87,24 @@ impl<'t> Call<'t> {
     }
 }
 
-/// How many calls the busiest thread made, and how many there were in all.
-pub fn count(log: &str) -> (usize, usize) {
-    let mut threads: HashMap<u32, usize> = HashMap::new();
-    for (thread, _) in log.lines().filter_map(Call::of) {
-        *threads.entry(thread).or_default() += 1;
+/// The calls that a thread made after it had looked at `marker`.
+pub fn sites(log: &str, marker: &str) -> Vec<Site> {
+    let mut counts: HashMap<(u32, &str), usize> = HashMap::new();
+    let mut marked = None;
+    let mut sites = Vec::new();
+    for (thread, call) in log.lines().filter_map(Call::of) {
+        let nth = counts.entry((thread, call.name)).or_default();
+        *nth += 1;
+        if marked == Some(thread) {
+            sites.push(Site {
+                call: call.name.to_owned(),
+                nth: *nth,
+            });
+        } else if call.quoted().any(|path| path == marker) {
+            marked = Some(thread);
+        }
     }
-    let most = threads.values().copied().max().unwrap_or_default();
-    (most, threads.values().sum())
+    sites
 }
 
 /// What had not reached the medium when the process was killed.
