@@ -155,15 +155,12 @@ impl Driver {
         if self.held == held {
             return;
         }
-        // A clock that goes on, or a battery that fills, is not worth a line each time.
+        // A battery that fills is not worth a line each time.
         if let (None, Some(why)) = (&self.held, &held) {
             info!(AREA, "an update is {why}");
         }
-        let tell = self.held.is_some() != held.is_some();
         self.held = held;
-        if tell {
-            self.tell_fleet(self.now);
-        }
+        self.tell_fleet(self.now);
     }
 }
 

@@ -86,7 +86,10 @@ impl Driver {
                 self.want();
                 self.settle_floor();
             }
-            Ok(None) => self.keep(task.serial),
+            Ok(None) => {
+                self.keep(task.serial);
+                self.want_beside();
+            }
             Err(unfit) => self.unfit(unfit),
         }
     }

@@ -2,8 +2,8 @@
 //! thread, and a fleet that answers at once. Without a broker, and with a clock that the test may turn.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,13 @@ pub struct Life {
     /// The clock.
     pub now: Instant,
     seq: u64,
-    inference: Option<JoinHandle<()>>,
+    /// Whether frames come.
+    pub feeding: bool,
+    threads: Threads,
 }
+
+/// The inference thread, and those that took the place of one that was stuck.
+type Threads = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 /// The settings of a robot whose updates are short; `change` sets what the test is about.
 pub fn settings(change: impl FnOnce(&mut Settings)) -> Config {
@@ -82,15 +87,32 @@ impl Life {
             seed: 1,
         })
         .expect("the slots can be opened");
-        let inference = {
+        let threads = Threads::default();
+        let start = {
             let (queue, shared, line) = (queue.clone(), shared.clone(), line.clone());
-            std::thread::spawn(move || {
-                // Nobody reads the answers.
-                let (answers, _unread) = sync_channel(1);
-                let swapped = |swapped| drop(line.send(Input::Swapped(swapped)));
-                infer::run(&queue, &stage, &shared, &answers, || 0, swapped);
-            })
+            let (stage, threads) = (stage.clone(), threads.clone());
+            move || {
+                let (queue, shared, line) = (queue.clone(), shared.clone(), line.clone());
+                let stage = stage.clone();
+                let thread = std::thread::spawn(move || {
+                    // Nobody reads the answers.
+                    let (answers, unread) = sync_channel(1);
+                    drop(unread);
+                    let swapped = |swapped| drop(line.send(Input::Swapped(swapped)));
+                    infer::run(&queue, &stage, &shared, &answers, || 0, swapped);
+                });
+                threads.lock().expect("no thread panics").push(thread);
+            }
         };
+        start();
+        stage.set_restart(Box::new(start));
+        shared.shadow.configure(100, 0.0);
+        {
+            let shared = shared.clone();
+            let shadow = move || shared.shadow.run(|| shared.is_stopping());
+            let thread = std::thread::spawn(shadow);
+            threads.lock().expect("no thread panics").push(thread);
+        }
         let mut life = Life {
             driver,
             inputs,
@@ -104,7 +126,8 @@ impl Life {
             needs: 0,
             now: Instant::now(),
             seq: 0,
-            inference: Some(inference),
+            feeding: true,
+            threads,
         };
         life.driver.started();
         life.connect();
@@ -121,6 +144,15 @@ impl Life {
     pub fn disconnect(&mut self) {
         self.reachable = false;
         self.say(Input::Down);
+        self.settle();
+    }
+
+    /// Everything that was said is taken in.
+    pub fn settle(&mut self) {
+        while let Ok(input) = self.inputs.try_recv() {
+            self.driver.handle(input, self.now);
+        }
+        self.once(Duration::ZERO);
     }
 
     /// Gives the driver an input.
@@ -163,7 +195,7 @@ impl Life {
         while let Ok(out) = self.outgoing.try_recv() {
             self.hear(&out);
         }
-        if self.queue.waiting() == 0 && self.shared.input().is_some() {
+        if self.feeding && self.queue.waiting() == 0 && self.shared.input().is_some() {
             self.seq += 1;
             self.queue.push(Frame {
                 seq: self.seq,
@@ -186,6 +218,18 @@ impl Life {
             self.once(Duration::from_millis(1));
             assert!(Instant::now() < end, "no {what}: {:?}", self.states.last());
         }
+    }
+
+    /// What was told last about an update that went wrong or waits.
+    pub fn failure(&self) -> Option<&wire::Failure> {
+        self.states.last()?.failure.as_ref()
+    }
+
+    /// The robot says something about itself.
+    pub fn tell(&mut self, words: &str) {
+        let line = self.line.clone();
+        sanderling_agent::local::take(words, &self.shared, &line)
+            .expect("words that say something");
     }
 
     /// The digest of what serves.
@@ -248,7 +292,8 @@ impl Drop for Life {
         self.shared.stop();
         self.queue.close();
         self.queue.nudge();
-        if let Some(thread) = self.inference.take() {
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no thread panics"));
+        for thread in threads {
             let _ = thread.join();
         }
     }
