@@ -8,6 +8,7 @@ pub mod broker;
 pub mod fleet;
 pub mod life;
 pub mod models;
+pub mod proxy;
 pub mod trace;
 
 use std::time::Duration;
