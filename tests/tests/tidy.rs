@@ -58,6 +58,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ),
     ("runtime/cli/src/pool.rs", "the trait for allocators"),
     ("runtime/agent/src/heap.rs", "the trait for allocators"),
+    ("runtime/agent/src/sys.rs", "the scheduling of a thread"),
     ("firmware/app/src", "the stack's ends and the fault handler"),
     ("firmware/count/src", "marks around what is counted"),
     ("firmware/image/src", "the name of a section"),

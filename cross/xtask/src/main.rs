@@ -16,6 +16,7 @@ mod firmware;
 mod frames;
 mod fuzz;
 mod lint;
+mod miri;
 mod npz;
 mod oracle;
 mod outcome;
@@ -63,6 +64,8 @@ enum Task {
     LintFirmware,
     /// Run the fuzz targets for a while
     Fuzz(fuzz::Options),
+    /// Run the engine's tests under Miri (needs the nightly toolchain with its component miri)
+    Miri(miri::Options),
 }
 
 fn main() {
@@ -77,6 +80,7 @@ fn main() {
         Task::Demo(options) => demo::run(&options),
         Task::LintFirmware => lint::run(),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Miri(options) => miri::run(&options),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");

@@ -42,6 +42,10 @@ pub enum Command {
     #[allow(missing_docs)]
     Bench(command::bench::Bench),
     #[allow(missing_docs)]
+    Keys(command::keys::Keys),
+    #[allow(missing_docs)]
+    Sign(command::sign::Sign),
+    #[allow(missing_docs)]
     Register(command::register::Register),
     #[allow(missing_docs)]
     Push(command::push::Push),

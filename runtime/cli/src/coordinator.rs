@@ -184,6 +184,15 @@ impl Coordinator {
         )
     }
 
+    /// Sends a file by PUT.
+    pub fn put_file(&self, path: &str, file: &[u8]) -> anyhow::Result<Value> {
+        let request = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .content_type("application/octet-stream");
+        self.answer(request.send(file))
+    }
+
     /// Sends a file by POST.
     pub fn post(&self, path: &str, query: &[(&str, &str)], file: &[u8]) -> anyhow::Result<Value> {
         let request = self

@@ -9,6 +9,7 @@ mod args;
 mod command;
 mod coordinator;
 mod pool;
+mod signing;
 mod steps;
 mod table;
 mod text;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Sign(sign) => sign.run(),
         Command::Register(register) => register.run(),
         Command::Push(push) => push.run(),
         Command::Devices(devices) => devices.run(),

@@ -4,7 +4,7 @@ use sanderling_wire::{
     Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed,
     decode, encode,
 };
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use crate::clock::now_ms;
 use crate::signer::Signer;
@@ -79,7 +79,7 @@ impl Order {
 
 /// Makes the group's next desired state, signed where the fleet has a root. Nothing is stored.
 pub async fn compose(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     signer: &Signer,
     order: &Order,
 ) -> Result<Group, ComposeError> {
@@ -107,7 +107,7 @@ pub async fn compose(
 
 /// A release's manifest with its signatures, as a message.
 async fn release(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     signer: &Signer,
     name: &Name,
     version: u32,

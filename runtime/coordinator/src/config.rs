@@ -71,6 +71,15 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_BROKER_URL", value_name = "URL")]
     pub broker_url: Option<String>,
 
+    /// Keep the registry in this PostgreSQL database, which several coordinators may share:
+    /// postgres://USER:PASSWORD@HOST/DATABASE. They share a broker too [default: a file in the data directory]
+    #[arg(long, env = "SANDERLING_DATABASE", value_name = "URL")]
+    pub database: Option<String>,
+
+    /// Where model files are kept; a folder that coordinators with one database share [default: objects in the data directory]
+    #[arg(long, env = "SANDERLING_OBJECTS", value_name = "DIR")]
+    pub objects: Option<PathBuf>,
+
     /// Largest model file that is taken, in bytes [default: 67108864]
     #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
     pub max_model_bytes: Option<u64>,
@@ -107,6 +116,10 @@ pub struct Config {
     pub http: SocketAddr,
     /// Which broker is used.
     pub broker: Broker,
+    /// The PostgreSQL database, where there is one.
+    pub database: Option<String>,
+    /// Where model files are kept.
+    pub objects: PathBuf,
     /// The largest model file, in bytes.
     pub max_model_bytes: u64,
     /// Bytes of models per second; 0: no limit.
@@ -188,11 +201,13 @@ impl Options {
                 }
             },
         };
+        let data_dir = self.data_dir.or(file.data_dir);
+        let data_dir = data_dir.unwrap_or_else(|| "sanderling-data".into());
+        let objects = self.objects.or(file.objects);
         Ok(Config {
-            data_dir: self
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| "sanderling-data".into()),
+            database: self.database.or(file.database),
+            objects: objects.unwrap_or_else(|| data_dir.join("objects")),
+            data_dir,
             keys: self.keys.or(file.keys),
             desired_life: Duration::from_secs(
                 self.desired_life

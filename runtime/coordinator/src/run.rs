@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sanderling_wire::{Kind, Topic};
+use sanderling_wire::{Kind, Name, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::broker::{BrokerError, EmbeddedBroker};
+use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::decide::bucket::Bucket;
 use crate::files::{FileError, Files};
@@ -124,8 +125,11 @@ impl Coordinator {
         };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
         let lock = lock(&config.data_dir)?;
-        let store = Store::open(&config.data_dir.join("registry.sqlite")).await?;
-        let files = Files::in_directory(&config.data_dir.join("objects"))?;
+        let store = match &config.database {
+            Some(url) => Store::at(url).await?,
+            None => Store::open(&config.data_dir.join("registry.sqlite")).await?,
+        };
+        let files = Files::in_directory(&config.objects)?;
         let newest = begin(&store, &files).await?;
         let keys = config.keys.clone();
         let keys = keys.unwrap_or_else(|| config.data_dir.join("keys"));
@@ -153,19 +157,16 @@ impl Coordinator {
         let text = serde_json::to_string(&ports).unwrap_or_default();
         std::fs::write(&ports_file, text).map_err(data_dir)?;
 
-        let kinds = [
-            Kind::Birth,
-            Kind::State,
-            Kind::Result,
-            Kind::Health,
-            Kind::Need,
-        ];
-        let filters =
-            kinds.map(|kind| Topic::every_device(&config.fleet, kind).as_str().to_owned());
+        let filters = filters(&config.fleet, store.is_shared());
+        let mut client_id = format!("sanderling-coordinator-{}", config.fleet);
+        if store.is_shared() {
+            // Two clients with one id throw each other out.
+            client_id.push_str(&format!("-{:x}-{:x}", std::process::id(), now_ms()));
+        }
         let (link, incoming) = Link::start(LinkOptions {
             broker: broker_url.clone(),
-            client_id: format!("sanderling-coordinator-{}", config.fleet),
-            filters: filters.to_vec(),
+            client_id,
+            filters,
             will: None,
         });
         let link = Arc::new(link);
@@ -279,6 +280,28 @@ impl Coordinator {
         }
         let _ = tokio::time::timeout(Duration::from_secs(5), self.store.close()).await;
     }
+}
+
+/// What the coordinator listens to. Coordinators that share a database share the work that
+/// robots ask for again when one of them dies: results, requests for chunks, health. What robots
+/// say once goes to each of them, and the first one writes it down.
+fn filters(fleet: &Name, shared: bool) -> Vec<String> {
+    let filter = |kind, together: bool| {
+        let filter = Topic::every_device(fleet, kind);
+        match together {
+            true => format!("$share/sanderling-coordinator/{}", filter.as_str()),
+            false => filter.as_str().to_owned(),
+        }
+    };
+    [
+        (Kind::Birth, false),
+        (Kind::State, false),
+        (Kind::Result, shared),
+        (Kind::Health, shared),
+        (Kind::Need, shared),
+    ]
+    .map(|(kind, together)| filter(kind, together))
+    .to_vec()
 }
 
 /// Checks what a restart finds, and says what is missing. Gives the newest event's number.

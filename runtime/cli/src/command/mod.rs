@@ -6,10 +6,12 @@ pub mod compile;
 pub mod completions;
 pub mod devices;
 pub mod inspect;
+pub mod keys;
 pub mod models;
 pub mod push;
 pub mod register;
 pub mod run;
+pub mod sign;
 pub mod watch;
 
 use clap::ValueEnum;

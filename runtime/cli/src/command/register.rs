@@ -1,12 +1,14 @@
 //! `sanderling register`: compiles a model and gives its plans to the coordinator.
 
 use crate::answer::Answer;
-use crate::coordinator::{At, Coordinator, field};
+use crate::coordinator::{At, Coordinator, field, segment};
+use crate::signing::{key, release};
 use crate::text;
 use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_executor::is_plan;
 use sanderling_plan::Target;
+use sanderling_trust::Role;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,9 @@ Examples:
   sanderling register terrain.onnx --name terrain --version 2 --targets generic,cortex-m4 \\
       --label floor=hall-2 --metric accuracy=0.981
   sanderling register terrain-m4.plan --name terrain --version 2
-      adds a plan that was compiled before";
+      adds a plan that was compiled before
+  sanderling register terrain.onnx --name terrain --key keys/release.key
+      signs it too, for a fleet whose robots have a root";
 
 /// Compile a model and register it with the coordinator
 #[derive(Debug, Args)]
@@ -49,6 +53,14 @@ pub struct Register {
     /// How it was measured; may be given several times
     #[arg(long = "metric", value_name = "KEY=NUMBER", value_parser = pair)]
     metrics: Vec<(String, String)>,
+    /// Sign it with this release key; may be given several times
+    #[arg(long = "key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    #[command(flatten)]
+    terms: release::Terms,
+    /// What `sanderling sign` wrote for this version
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
+    manifest: Option<PathBuf>,
 }
 
 /// A plan to upload, with what to say about it.
@@ -64,6 +76,12 @@ impl Register {
         let coordinator = Coordinator::at(&self.at)?;
         let about = self.about()?;
         let uploads = self.uploads()?;
+        let signers: Vec<_> = self
+            .keys
+            .iter()
+            .map(|path| key::read(path, Role::Release))
+            .collect::<Result<_, _>>()?;
+        let plans_sent: Vec<Vec<u8>> = uploads.iter().map(|upload| upload.plan.clone()).collect();
         let mut version = self.version;
         let mut text = String::new();
         let mut plans = Vec::new();
@@ -95,7 +113,26 @@ impl Register {
             plans
                 .push(json!({ "artifact": artifact, "created": created, "report": upload.report }));
         }
-        let json = json!({ "model": model, "plans": plans });
+        let signed = match (&self.manifest, version) {
+            (Some(path), _) => {
+                Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
+            }
+            (None, Some(version)) if !signers.is_empty() => {
+                let manifest = release::manifest(&self.name, version, &plans_sent, &self.terms)?;
+                let statement = release::statement(&manifest)?;
+                Some(release::signed(&statement, &[], &signers)?)
+            }
+            _ => None,
+        };
+        let mut attached = Value::Null;
+        if let (Some(signed), Some(version)) = (signed, version) {
+            let path = format!("/v1/models/{}/{version}/manifest", segment(&self.name));
+            coordinator.put_file(&path, &signed)?;
+            let (words, json) = release::describe(&signed)?;
+            text.push_str(&words);
+            attached = json;
+        }
+        let json = json!({ "model": model, "plans": plans, "manifest": attached });
         Ok(Answer::new(text, json))
     }
 

@@ -2,11 +2,13 @@
 
 use crate::process::sanderling;
 
-const SUBCOMMANDS: [&str; 10] = [
+const SUBCOMMANDS: [&str; 12] = [
     "compile",
     "inspect",
     "run",
     "bench",
+    "keys",
+    "sign",
     "register",
     "push",
     "devices",

@@ -127,7 +127,7 @@ impl<'a> Matcher<'a> {
         let parameters = step::Add {
             ratio_a,
             ratio_b,
-            fixed: to.zero_point as f32 - (ratio_a * zero_a + ratio_b * zero_b),
+            fixed: fixed([ratio_a, ratio_b], [zero_a, zero_b], to.zero_point as f32),
             bias_a: a.quantization.bias(),
             bias_b: b.quantization.bias(),
             bias_y: to.bias(),
@@ -340,5 +340,26 @@ fn power(base: f32, exponent: f32) -> f32 {
         2.0 => base * base,
         3.0 => base * base * base,
         _ => base.powf(exponent),
+    }
+}
+
+/// What Add adds to both scaled operands: the zero point of the result less those of the
+/// operands, scaled. ONNX Runtime's build fuses the first product into the sum; 418 of
+/// 4,325,376 sums with scales chosen for ties differ where it is rounded by itself.
+fn fixed(ratios: [f32; 2], zeros: [f32; 2], zero: f32) -> f32 {
+    zero - ratios[0].mul_add(zeros[0], ratios[1] * zeros[1])
+}
+
+#[cfg(test)]
+mod tests {
+    /// The scales and zero points of a graph on which ONNX Runtime 1.32 gave 9 for 5 and 13.
+    #[test]
+    fn the_fixed_part_of_a_sum_is_fused() {
+        let [a, b, y] = [0.063_099_21_f32, 0.101_196_855, 0.164_296_06];
+        let ratios = [a / y, b / y];
+        let fixed = super::fixed(ratios, [51.0, 128.0], 98.0);
+        assert_eq!(fixed, -0.427_543_64);
+        let real = 5_f32.mul_add(ratios[0], 13_f32.mul_add(ratios[1], fixed));
+        assert_eq!(real.round_ties_even(), 9.0);
     }
 }

@@ -25,6 +25,9 @@ impl Fleet {
                 Err(error) => tracing::error!("{error}"),
             }
         }
+        if let Err(error) = self.news().await {
+            tracing::error!("{error}");
+        }
         let behind = match self.behind().await {
             Ok(behind) => behind,
             Err(error) => {
@@ -58,6 +61,9 @@ impl Fleet {
     /// are gone.
     async fn call_roll(&mut self) -> Result<(), StoreError> {
         let mut tx = self.store.write().await?;
+        if self.store.is_shared() {
+            self.memory.known.clear();
+        }
         for device in devices::silent_since(&mut tx, self.memory.lost_ms).await? {
             let known = Known {
                 online: false,
@@ -78,6 +84,16 @@ impl Fleet {
     pub(super) fn tell(&self, newest: i64) {
         self.news
             .send_if_modified(|known| std::mem::replace(known, newest) != newest);
+    }
+
+    /// What other coordinators wrote down, for those who wait here.
+    async fn news(&self) -> Result<(), StoreError> {
+        if self.store.is_shared() {
+            let mut tx = self.store.read().await?;
+            let newest = events::newest(&mut tx).await?;
+            self.tell(newest);
+        }
+        Ok(())
     }
 
     async fn behind(&self) -> Result<Vec<(Name, Name)>, StoreError> {

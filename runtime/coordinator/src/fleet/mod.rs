@@ -17,7 +17,7 @@ use sanderling_wire::{
     Birth, Cmd, Digest, FrameId, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES, Name,
     Need, Order, Output, Presence, State, Topic, decode,
 };
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{day, now_ms};
@@ -188,6 +188,11 @@ impl Fleet {
 
     async fn write_down(&mut self, batch: &[Incoming]) -> Result<After, StoreError> {
         let mut tx = self.store.write().await?;
+        if self.store.is_shared() {
+            // Another coordinator may have written since.
+            self.memory.known.clear();
+            self.memory.frames.clear();
+        }
         let mut after = After::default();
         let mut tallies = Tallies::new();
         let mut last: BTreeMap<Name, String> = BTreeMap::new();
@@ -295,7 +300,7 @@ impl Fleet {
 
     async fn known(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
     ) -> Result<Option<Known>, StoreError> {
         if let Some(known) = self.memory.known.get(device) {
@@ -308,7 +313,7 @@ impl Fleet {
 
     async fn heard(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
         said: Said,
     ) -> Result<(), StoreError> {
@@ -321,7 +326,7 @@ impl Fleet {
 
     async fn change(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
         next: Known,
     ) -> Result<(), StoreError> {
@@ -342,7 +347,7 @@ impl Fleet {
 
     async fn presence(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         device: &Name,
         presence: &Presence,
         payload: &[u8],
@@ -372,7 +377,7 @@ impl Fleet {
     /// A message that names its connection: a robot that is not known is asked who it is.
     async fn alive(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         after: &mut After,
         device: &Name,
         said: Said,
@@ -393,7 +398,7 @@ impl Fleet {
 
     async fn state(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         after: &mut After,
         device: &Name,
         state: &State,
@@ -421,7 +426,7 @@ impl Fleet {
     /// Counts a frame; true when it was not counted before. Either way the robot gets a receipt.
     async fn count(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut AnyConnection,
         after: &mut After,
         device: &Name,
         frame: FrameId,

@@ -1,8 +1,8 @@
 //! The device table: what each robot said last, as it said it.
 
 use sanderling_wire::{Birth, Health, Name, Presence, Session, State, decode};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::StoreError;
 use crate::clock::now_ms;
@@ -27,7 +27,7 @@ pub struct Device {
     pub seen_ms: i64,
 }
 
-fn device(row: &SqliteRow) -> Result<Device, StoreError> {
+fn device(row: &AnyRow) -> Result<Device, StoreError> {
     let name: &str = row.try_get(0)?;
     let birth: Option<&[u8]> = row.try_get(3)?;
     let state: Option<&[u8]> = row.try_get(4)?;
@@ -37,7 +37,7 @@ fn device(row: &SqliteRow) -> Result<Device, StoreError> {
         name: Name::new(name).map_err(StoreError::corrupt)?,
         known: Known {
             session: Session(row.try_get::<i64, _>(1)? as u64),
-            online: row.try_get(2)?,
+            online: row.try_get::<i64, _>(2)? != 0,
         },
         birth: birth.and_then(|b| match decode::<Presence>(b) {
             Ok(Presence::Born(birth)) => Some(birth),
@@ -51,13 +51,10 @@ fn device(row: &SqliteRow) -> Result<Device, StoreError> {
 }
 
 /// Every robot, or those of one group.
-pub async fn list(
-    tx: &mut SqliteConnection,
-    group: Option<&Name>,
-) -> Result<Vec<Device>, StoreError> {
+pub async fn list(tx: &mut AnyConnection, group: Option<&Name>) -> Result<Vec<Device>, StoreError> {
     let rows = sqlx::query(
         "SELECT name, session, online, birth, state, health, last_result, seen_ms
-         FROM devices WHERE ?1 IS NULL OR grp = ?1 ORDER BY name",
+         FROM devices WHERE $1 IS NULL OR grp = $1 ORDER BY name",
     )
     .bind(group.map(Name::as_str))
     .fetch_all(tx)
@@ -66,7 +63,7 @@ pub async fn list(
 }
 
 /// Every group that a robot named.
-pub async fn groups(tx: &mut SqliteConnection) -> Result<Vec<Name>, StoreError> {
+pub async fn groups(tx: &mut AnyConnection) -> Result<Vec<Name>, StoreError> {
     let query = "SELECT DISTINCT grp FROM devices WHERE grp IS NOT NULL";
     let names: Vec<String> = sqlx::query_scalar(query).fetch_all(tx).await?;
     let names = names.iter().map(|name| Name::new(name));
@@ -74,10 +71,10 @@ pub async fn groups(tx: &mut SqliteConnection) -> Result<Vec<Name>, StoreError> 
 }
 
 /// One robot.
-pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Device>, StoreError> {
+pub async fn get(tx: &mut AnyConnection, name: &Name) -> Result<Option<Device>, StoreError> {
     let row = sqlx::query(
         "SELECT name, session, online, birth, state, health, last_result, seen_ms
-         FROM devices WHERE name = ?",
+         FROM devices WHERE name = $1",
     )
     .bind(name.as_str())
     .fetch_optional(tx)
@@ -87,18 +84,18 @@ pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Device
 
 /// Writes down whether a robot is there, and makes its row. That it is gone is not a sign of life.
 pub async fn set_known(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     known: Known,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO devices (name, session, online, seen_ms) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO devices (name, session, online, seen_ms) VALUES ($1, $2, $3, $4)
          ON CONFLICT (name) DO UPDATE SET
-             session = ?2, online = ?3, seen_ms = CASE WHEN ?3 THEN ?4 ELSE seen_ms END",
+             session = $2, online = $3, seen_ms = CASE WHEN $3 = 1 THEN $4 ELSE devices.seen_ms END",
     )
     .bind(name.as_str())
     .bind(known.session.0 as i64)
-    .bind(known.online)
+    .bind(i64::from(known.online))
     .bind(now_ms())
     .execute(tx)
     .await?;
@@ -107,12 +104,12 @@ pub async fn set_known(
 
 /// Writes a birth down, as it was received, for a robot that has a row.
 pub async fn set_birth(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     group: &Name,
     message: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET grp = ?, birth = ?, seen_ms = ? WHERE name = ?")
+    sqlx::query("UPDATE devices SET grp = $1, birth = $2, seen_ms = $3 WHERE name = $4")
         .bind(group.as_str())
         .bind(message)
         .bind(now_ms())
@@ -124,11 +121,11 @@ pub async fn set_birth(
 
 /// Writes a state down, as it was received.
 pub async fn set_state(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     message: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET state = ?, seen_ms = ? WHERE name = ?")
+    sqlx::query("UPDATE devices SET state = $1, seen_ms = $2 WHERE name = $3")
         .bind(message)
         .bind(now_ms())
         .bind(name.as_str())
@@ -139,11 +136,11 @@ pub async fn set_state(
 
 /// Writes a health report down, as it was received.
 pub async fn set_health(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     message: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET health = ?, seen_ms = ? WHERE name = ?")
+    sqlx::query("UPDATE devices SET health = $1, seen_ms = $2 WHERE name = $3")
         .bind(message)
         .bind(now_ms())
         .bind(name.as_str())
@@ -154,11 +151,11 @@ pub async fn set_health(
 
 /// Writes the newest result down, a JSON object.
 pub async fn set_last_result(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     json: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET last_result = ?, seen_ms = ? WHERE name = ?")
+    sqlx::query("UPDATE devices SET last_result = $1, seen_ms = $2 WHERE name = $3")
         .bind(json)
         .bind(now_ms())
         .bind(name.as_str())
@@ -168,10 +165,10 @@ pub async fn set_last_result(
 }
 
 /// The robots that count as there though nothing was heard of them since `ms`.
-pub async fn silent_since(tx: &mut SqliteConnection, ms: i64) -> Result<Vec<Device>, StoreError> {
+pub async fn silent_since(tx: &mut AnyConnection, ms: i64) -> Result<Vec<Device>, StoreError> {
     let rows = sqlx::query(
         "SELECT name, session, online, birth, state, health, last_result, seen_ms
-         FROM devices WHERE online AND seen_ms < ? ORDER BY name",
+         FROM devices WHERE online = 1 AND seen_ms < $1 ORDER BY name",
     )
     .bind(ms)
     .fetch_all(tx)
@@ -180,8 +177,8 @@ pub async fn silent_since(tx: &mut SqliteConnection, ms: i64) -> Result<Vec<Devi
 }
 
 /// Forgets a robot; its counted results stay. True when there was one.
-pub async fn forget(tx: &mut SqliteConnection, name: &Name) -> Result<bool, StoreError> {
-    let done = sqlx::query("DELETE FROM devices WHERE name = ?")
+pub async fn forget(tx: &mut AnyConnection, name: &Name) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM devices WHERE name = $1")
         .bind(name.as_str())
         .execute(tx)
         .await?;

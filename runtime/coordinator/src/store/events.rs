@@ -1,7 +1,7 @@
 //! What happened, in order, for people and for `watch`.
 
 use serde::Serialize;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 use utoipa::ToSchema;
 
 use super::StoreError;
@@ -41,19 +41,17 @@ pub struct Note<'a> {
 }
 
 /// Writes an event down.
-pub async fn add(tx: &mut SqliteConnection, note: Note<'_>) -> Result<(), StoreError> {
-    let done =
-        sqlx::query("INSERT INTO events (at_ms, kind, device, grp, text) VALUES (?, ?, ?, ?, ?)")
+pub async fn add(tx: &mut AnyConnection, note: Note<'_>) -> Result<(), StoreError> {
+    let id: i64 = sqlx::query_scalar("INSERT INTO events (at_ms, kind, device, grp, text) VALUES ($1, $2, $3, $4, $5) RETURNING id")
             .bind(now_ms())
             .bind(note.kind)
             .bind(note.device)
             .bind(note.group)
             .bind(note.text)
-            .execute(&mut *tx)
+            .fetch_one(&mut *tx)
             .await?;
-    let id = done.last_insert_rowid();
     if id % 256 == 0 {
-        sqlx::query("DELETE FROM events WHERE id <= ?")
+        sqlx::query("DELETE FROM events WHERE id <= $1")
             .bind(id - KEPT)
             .execute(tx)
             .await?;
@@ -62,13 +60,9 @@ pub async fn add(tx: &mut SqliteConnection, note: Note<'_>) -> Result<(), StoreE
 }
 
 /// The events after `id`, oldest first, at most `limit`.
-pub async fn after(
-    tx: &mut SqliteConnection,
-    id: i64,
-    limit: i64,
-) -> Result<Vec<Event>, StoreError> {
+pub async fn after(tx: &mut AnyConnection, id: i64, limit: i64) -> Result<Vec<Event>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, at_ms, kind, device, grp, text FROM events WHERE id > ? ORDER BY id LIMIT ?",
+        "SELECT id, at_ms, kind, device, grp, text FROM events WHERE id > $1 ORDER BY id LIMIT $2",
     )
     .bind(id)
     .bind(limit)
@@ -89,7 +83,7 @@ pub async fn after(
 }
 
 /// The newest event's number, 0 when there is none.
-pub async fn newest(tx: &mut SqliteConnection) -> Result<i64, StoreError> {
+pub async fn newest(tx: &mut AnyConnection) -> Result<i64, StoreError> {
     let id: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM events")
         .fetch_one(tx)
         .await?;

@@ -2,7 +2,7 @@
 
 use sanderling_trust::place;
 use sanderling_wire::{Arm, Desired, Manifest, Name, SERIAL_LIMIT, Signed, decode};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 
 use super::StoreError;
 use crate::clock::now_ms;
@@ -75,8 +75,8 @@ pub fn read(message: Vec<u8>, set_ms: i64) -> Result<Group, StoreError> {
 }
 
 /// Every group that has a desired state.
-pub async fn list(tx: &mut SqliteConnection) -> Result<Vec<Group>, StoreError> {
-    let query = "SELECT message, set_ms FROM groups WHERE message <> x'' ORDER BY name";
+pub async fn list(tx: &mut AnyConnection) -> Result<Vec<Group>, StoreError> {
+    let query = "SELECT message, set_ms FROM groups WHERE length(message) > 0 ORDER BY name";
     let rows = sqlx::query(query).fetch_all(tx).await?;
     rows.iter()
         .map(|row| read(row.try_get(0)?, row.try_get(1)?))
@@ -84,8 +84,8 @@ pub async fn list(tx: &mut SqliteConnection) -> Result<Vec<Group>, StoreError> {
 }
 
 /// One group.
-pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Group>, StoreError> {
-    let query = "SELECT message, set_ms FROM groups WHERE name = ? AND message <> x''";
+pub async fn get(tx: &mut AnyConnection, name: &Name) -> Result<Option<Group>, StoreError> {
+    let query = "SELECT message, set_ms FROM groups WHERE name = $1 AND length(message) > 0";
     let row = sqlx::query(query)
         .bind(name.as_str())
         .fetch_optional(tx)
@@ -95,16 +95,20 @@ pub async fn get(tx: &mut SqliteConnection, name: &Name) -> Result<Option<Group>
 }
 
 /// Groups whose desired state an older program published in another form: name, model, version.
-pub async fn outdated(tx: &mut SqliteConnection) -> Result<Vec<(String, String, u32)>, StoreError> {
-    let query = "SELECT name, model, version FROM groups WHERE message = x''";
-    Ok(sqlx::query_as(query).fetch_all(tx).await?)
+pub async fn outdated(tx: &mut AnyConnection) -> Result<Vec<(String, String, u32)>, StoreError> {
+    let query = "SELECT name, model, version FROM groups WHERE length(message) = 0";
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(query).fetch_all(tx).await?;
+    let version = |version| u32::try_from(version).map_err(StoreError::corrupt);
+    rows.into_iter()
+        .map(|(name, model, of)| Ok((name, model, version(of)?)))
+        .collect()
 }
 
 /// The serial for a group's next desired state. It is taken from the clock, in hundredths of a second,
 /// so that a coordinator that lost its data does not publish a serial that robots have seen already;
 /// and it grows even when the clock does not.
-pub async fn next_serial(tx: &mut SqliteConnection, name: &Name) -> Result<u64, StoreError> {
-    let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = ?")
+pub async fn next_serial(tx: &mut AnyConnection, name: &Name) -> Result<u64, StoreError> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = $1")
         .bind(name.as_str())
         .fetch_optional(tx)
         .await?;
@@ -115,17 +119,17 @@ pub async fn next_serial(tx: &mut SqliteConnection, name: &Name) -> Result<u64, 
 }
 
 /// Sets a group's desired state.
-pub async fn set(tx: &mut SqliteConnection, group: &Group) -> Result<(), StoreError> {
+pub async fn set(tx: &mut AnyConnection, group: &Group) -> Result<(), StoreError> {
     let main = group.main().map(|wanted| wanted.manifest);
     sqlx::query(
-        "INSERT INTO groups (name, serial, model, version, message, set_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO groups (name, serial, model, version, message, set_ms) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (name) DO UPDATE SET
-             serial = ?2, model = ?3, version = ?4, message = ?5, set_ms = ?6",
+             serial = $2, model = $3, version = $4, message = $5, set_ms = $6",
     )
     .bind(group.name.as_str())
     .bind(group.serial as i64)
     .bind(main.map_or("", |manifest| manifest.model.as_str()))
-    .bind(main.map_or(0, |manifest| manifest.version))
+    .bind(main.map_or(0, |manifest| i64::from(manifest.version)))
     .bind(&group.message)
     .bind(group.set_ms)
     .execute(tx)

@@ -1,7 +1,10 @@
-//! The registry and the fleet's memory: one SQLite file, changed only by the SQL in this folder.
+//! The registry and the fleet's memory: one SQLite file, or a PostgreSQL database that several
+//! coordinators share; changed only by the SQL in this folder, which both understand.
 //!
 //! Everything that a restart needs is here or in the object store. Every commit is synced to the
-//! disk, because receipts are sent for what was committed.
+//! disk, because receipts are sent for what was committed. Numbers are `BIGINT` (`i64`) throughout,
+//! sums are cast to it, and a column that stands on both sides of an `ON CONFLICT` is named with
+//! its table: PostgreSQL asks for all three.
 
 pub mod devices;
 pub mod events;
@@ -10,21 +13,27 @@ pub mod models;
 pub mod results;
 
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::SqlitePool;
+use sqlx::AnyPool;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+
+/// Connections of one coordinator to its database.
+const CONNECTIONS: u32 = 4;
+/// What a transaction that writes takes first in PostgreSQL, so that coordinators write by
+/// turns: any number, as long as nobody else uses it in this database.
+const WRITERS: i64 = 0x5A4D;
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// SQLite said no.
     #[error(
-        "the registry's database failed: {0}; check free space and rights in the data directory"
+        "the registry's database failed: {0}; check free space and rights in the data directory, or the server of --database"
     )]
     Sql(sqlx::Error),
     /// The file is of another version of this program, or damaged.
@@ -61,48 +70,120 @@ impl StoreError {
     }
 }
 
+/// Where the registry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// A file of one coordinator.
+    Sqlite,
+    /// A server that several coordinators share.
+    Postgres,
+}
+
 /// The open database.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    pool: AnyPool,
+    dialect: Dialect,
 }
 
 /// A connection inside a transaction.
-pub type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
+pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
 
 impl Store {
     /// Opens or makes the file, and brings its tables up to date.
     pub async fn open(path: &Path) -> Result<Store, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options)
-            .await?;
-        // The first statement that reads the file comes before the migrations, which would hide why
-        // it cannot be read.
-        sqlx::query("PRAGMA schema_version").execute(&pool).await?;
-        MIGRATIONS.run(&pool).await?;
-        Ok(Store { pool })
+        let path = path.display().to_string();
+        let url = format!("sqlite://{}?mode=rwc", escaped(&path));
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Neither reads the file, so that a damaged one is found below. That every commit
+                    // is synced (`synchronous = FULL`) is SQLite's default.
+                    let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON";
+                    sqlx::raw_sql(pragmas).execute(connection).await?;
+                    Ok(())
+                })
+            });
+        Store::connect(pool, &url, Dialect::Sqlite).await
+    }
+
+    /// Connects to a PostgreSQL database, and brings its tables up to date.
+    pub async fn at(url: &str) -> Result<Store, StoreError> {
+        let pool = AnyPoolOptions::new().max_connections(CONNECTIONS);
+        Store::connect(pool, url, Dialect::Postgres).await
+    }
+
+    async fn connect(
+        pool: AnyPoolOptions,
+        url: &str,
+        dialect: Dialect,
+    ) -> Result<Store, StoreError> {
+        sqlx::any::install_default_drivers();
+        let options: AnyConnectOptions = url.parse()?;
+        let pool = pool.connect_with(options).await?;
+        match dialect {
+            Dialect::Sqlite => {
+                // The first statement that reads the file comes before the migrations, which
+                // would hide why it cannot be read.
+                sqlx::query("PRAGMA schema_version").execute(&pool).await?;
+                sqlx::query("PRAGMA journal_mode = WAL")
+                    .execute(&pool)
+                    .await?;
+                SQLITE.run(&pool).await?;
+            }
+            Dialect::Postgres => POSTGRES.run(&pool).await?,
+        }
+        Ok(Store { pool, dialect })
+    }
+
+    /// Whether other coordinators write to it too, so that nothing that was read stays true.
+    pub fn is_shared(&self) -> bool {
+        self.dialect == Dialect::Postgres
     }
 
     /// Begins a transaction that writes. Writers wait for each other here, not in the middle.
     pub async fn write(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+        match self.dialect {
+            Dialect::Sqlite => Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?),
+            Dialect::Postgres => {
+                let mut tx = self.pool.begin().await?;
+                sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                    .bind(WRITERS)
+                    .execute(&mut *tx)
+                    .await?;
+                Ok(tx)
+            }
+        }
     }
 
     /// Begins a transaction that reads one moment.
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        match self.dialect {
+            Dialect::Sqlite => Ok(self.pool.begin().await?),
+            Dialect::Postgres => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Ok(self.pool.begin_with(begin).await?)
+            }
+        }
     }
 
     /// Waits for what is under way and closes the file.
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// A path as a part of a URL.
+fn escaped(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                escaped.push(char::from(byte));
+            }
+            byte => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }

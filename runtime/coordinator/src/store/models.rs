@@ -3,7 +3,7 @@
 use sanderling_wire::{Digest, Name};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 use utoipa::ToSchema;
 
 use super::StoreError;
@@ -79,8 +79,8 @@ pub enum Added {
 }
 
 /// The version after the newest of a model.
-pub async fn next_version(tx: &mut SqliteConnection, name: &Name) -> Result<u32, StoreError> {
-    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM models WHERE name = ?")
+pub async fn next_version(tx: &mut AnyConnection, name: &Name) -> Result<u32, StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM models WHERE name = $1")
         .bind(name.as_str())
         .fetch_one(tx)
         .await?;
@@ -89,7 +89,7 @@ pub async fn next_version(tx: &mut SqliteConnection, name: &Name) -> Result<u32,
 
 /// Adds a plan to a version, and makes the version when it is new.
 pub async fn add(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     version: u32,
     about: &About,
@@ -98,14 +98,14 @@ pub async fn add(
     let json = |map: &Option<Map<String, Value>>| map.clone().map(|m| Value::Object(m).to_string());
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO models (name, version, stage, labels, metrics, provenance, created_ms)
-         VALUES (?1, ?2, coalesce(?3, 'staging'), coalesce(?4, '{}'), coalesce(?5, '{}'), coalesce(?6, '{}'), ?7)
+         VALUES ($1, $2, coalesce($3, 'staging'), coalesce($4, '{}'), coalesce($5, '{}'), coalesce($6, '{}'), $7)
          ON CONFLICT (name, version) DO UPDATE SET
-             stage = coalesce(?3, stage), labels = coalesce(?4, labels),
-             metrics = coalesce(?5, metrics), provenance = coalesce(?6, provenance)
+             stage = coalesce($3, models.stage), labels = coalesce($4, models.labels),
+             metrics = coalesce($5, models.metrics), provenance = coalesce($6, models.provenance)
          RETURNING id",
     )
     .bind(name.as_str())
-    .bind(version)
+    .bind(i64::from(version))
     .bind(&about.stage)
     .bind(json(&about.labels))
     .bind(json(&about.metrics))
@@ -114,7 +114,7 @@ pub async fn add(
     .fetch_one(&mut *tx)
     .await?;
     let there: Option<String> =
-        sqlx::query_scalar("SELECT digest FROM artifacts WHERE model_id = ? AND target = ?")
+        sqlx::query_scalar("SELECT digest FROM artifacts WHERE model_id = $1 AND target = $2")
             .bind(id)
             .bind(&plan.target)
             .fetch_optional(&mut *tx)
@@ -126,7 +126,7 @@ pub async fn add(
     }
     sqlx::query(
         "INSERT INTO artifacts (model_id, target, digest, source, golden, size, arena, macs, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(id)
     .bind(&plan.target)
@@ -143,15 +143,13 @@ pub async fn add(
 }
 
 /// Every version of every model, or of one.
-pub async fn list(
-    tx: &mut SqliteConnection,
-    name: Option<&Name>,
-) -> Result<Vec<Model>, StoreError> {
+pub async fn list(tx: &mut AnyConnection, name: Option<&Name>) -> Result<Vec<Model>, StoreError> {
     let rows = sqlx::query(
         "SELECT m.name, m.version, m.stage, m.labels, m.metrics, m.provenance, m.created_ms,
-                a.target, a.digest, a.source, a.size, a.arena, a.macs, a.golden, m.manifest IS NOT NULL
+                a.target, a.digest, a.source, a.size, a.arena, a.macs, a.golden,
+                CASE WHEN m.manifest IS NULL THEN 0 ELSE 1 END
          FROM models m JOIN artifacts a ON a.model_id = m.id
-         WHERE ?1 IS NULL OR m.name = ?1
+         WHERE $1 IS NULL OR m.name = $1
          ORDER BY m.name, m.version, a.target",
     )
     .bind(name.map(Name::as_str))
@@ -160,7 +158,8 @@ pub async fn list(
     let mut models: Vec<Model> = Vec::new();
     for row in &rows {
         let name: String = row.try_get(0)?;
-        let version: u32 = row.try_get(1)?;
+        let version = row.try_get::<i64, _>(1)?;
+        let version = u32::try_from(version).map_err(StoreError::corrupt)?;
         let plan = Plan {
             target: row.try_get(7)?,
             digest: row.try_get(8)?,
@@ -180,7 +179,7 @@ pub async fn list(
                 metrics: object(row.try_get(4)?)?,
                 provenance: object(row.try_get(5)?)?,
                 created_ms: row.try_get(6)?,
-                signed: row.try_get(14)?,
+                signed: row.try_get::<i64, _>(14)? != 0,
                 artifacts: vec![plan],
             }),
         }
@@ -194,7 +193,7 @@ fn object(text: &str) -> Result<Map<String, Value>, StoreError> {
 
 /// One version of a model.
 pub async fn get(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     version: u32,
 ) -> Result<Option<Model>, StoreError> {
@@ -206,14 +205,14 @@ pub async fn get(
 
 /// The signed manifest of a version, if there is one, as it was registered.
 pub async fn manifest(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     version: u32,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let found: Option<Option<Vec<u8>>> =
-        sqlx::query_scalar("SELECT manifest FROM models WHERE name = ? AND version = ?")
+        sqlx::query_scalar("SELECT manifest FROM models WHERE name = $1 AND version = $2")
             .bind(name.as_str())
-            .bind(version)
+            .bind(i64::from(version))
             .fetch_optional(tx)
             .await?;
     Ok(found.flatten())
@@ -221,27 +220,24 @@ pub async fn manifest(
 
 /// Keeps a version's signed manifest.
 pub async fn set_manifest(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     name: &Name,
     version: u32,
     manifest: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE models SET manifest = ? WHERE name = ? AND version = ?")
+    sqlx::query("UPDATE models SET manifest = $1 WHERE name = $2 AND version = $3")
         .bind(manifest)
         .bind(name.as_str())
-        .bind(version)
+        .bind(i64::from(version))
         .execute(tx)
         .await?;
     Ok(())
 }
 
 /// The size of the registered file with this digest, in bytes.
-pub async fn size_of(
-    tx: &mut SqliteConnection,
-    digest: &Digest,
-) -> Result<Option<u64>, StoreError> {
+pub async fn size_of(tx: &mut AnyConnection, digest: &Digest) -> Result<Option<u64>, StoreError> {
     let size: Option<i64> =
-        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = ? LIMIT 1")
+        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = $1 LIMIT 1")
             .bind(digest.to_string())
             .fetch_optional(tx)
             .await?;
@@ -249,7 +245,7 @@ pub async fn size_of(
 }
 
 /// Every digest that a file must stand for, with its size.
-pub async fn digests(tx: &mut SqliteConnection) -> Result<Vec<(Digest, u64)>, StoreError> {
+pub async fn digests(tx: &mut AnyConnection) -> Result<Vec<(Digest, u64)>, StoreError> {
     let rows: Vec<(String, i64)> = sqlx::query_as("SELECT DISTINCT digest, size FROM artifacts")
         .fetch_all(tx)
         .await?;

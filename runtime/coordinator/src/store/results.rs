@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sanderling_wire::{Digest, Inference, Name, Output};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 
 use super::StoreError;
 use crate::decide::frames::{Changes, Frames};
@@ -11,14 +11,14 @@ use crate::decide::latency::bucket;
 
 /// The frames of one boot of one robot that were counted.
 pub async fn frames(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     device: &Name,
     boot: u32,
 ) -> Result<Frames, StoreError> {
     let rows: Vec<(i64, i64)> =
-        sqlx::query_as("SELECT first, last FROM result_frames WHERE device = ? AND boot = ?")
+        sqlx::query_as("SELECT first, last FROM result_frames WHERE device = $1 AND boot = $2")
             .bind(device.as_str())
-            .bind(boot)
+            .bind(i64::from(boot))
             .fetch_all(tx)
             .await?;
     Ok(Frames::from_ranges(
@@ -29,26 +29,26 @@ pub async fn frames(
 
 /// Writes down what changed in the counted frames.
 pub async fn set_frames(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     device: &Name,
     boot: u32,
     changes: &Changes,
 ) -> Result<(), StoreError> {
     for first in &changes.removed {
-        sqlx::query("DELETE FROM result_frames WHERE device = ? AND boot = ? AND first = ?")
+        sqlx::query("DELETE FROM result_frames WHERE device = $1 AND boot = $2 AND first = $3")
             .bind(device.as_str())
-            .bind(boot)
+            .bind(i64::from(boot))
             .bind(*first as i64)
             .execute(&mut *tx)
             .await?;
     }
     for (first, last) in &changes.written {
         sqlx::query(
-            "INSERT INTO result_frames (device, boot, first, last) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (device, boot, first) DO UPDATE SET last = ?4",
+            "INSERT INTO result_frames (device, boot, first, last) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (device, boot, first) DO UPDATE SET last = $4",
         )
         .bind(device.as_str())
-        .bind(boot)
+        .bind(i64::from(boot))
         .bind(*first as i64)
         .bind(*last as i64)
         .execute(&mut *tx)
@@ -98,7 +98,7 @@ impl Tally {
 
 /// Adds a tally to the totals.
 pub async fn add(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     device: &Name,
     model: &Digest,
     day: i64,
@@ -107,10 +107,10 @@ pub async fn add(
     let model = model.to_string();
     sqlx::query(
         "INSERT INTO result_counts (device, model, day, frames, labelled, correct, latency_us)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (device, model, day) DO UPDATE SET
-             frames = frames + ?4, labelled = labelled + ?5, correct = correct + ?6,
-             latency_us = latency_us + ?7",
+             frames = result_counts.frames + $4, labelled = result_counts.labelled + $5,
+             correct = result_counts.correct + $6, latency_us = result_counts.latency_us + $7",
     )
     .bind(device.as_str())
     .bind(&model)
@@ -123,12 +123,12 @@ pub async fn add(
     .await?;
     for (bucket, frames) in &tally.buckets {
         sqlx::query(
-            "INSERT INTO result_latency (device, model, bucket, frames) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (device, model, bucket) DO UPDATE SET frames = frames + ?4",
+            "INSERT INTO result_latency (device, model, bucket, frames) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (device, model, bucket) DO UPDATE SET frames = result_latency.frames + $4",
         )
         .bind(device.as_str())
         .bind(&model)
-        .bind(*bucket)
+        .bind(i64::from(*bucket))
         .bind(*frames as i64)
         .execute(&mut *tx)
         .await?;
@@ -151,24 +151,25 @@ pub struct Total {
 
 /// The totals, of one robot or of all.
 pub async fn totals(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     device: Option<&Name>,
 ) -> Result<Vec<Total>, StoreError> {
     let device = device.map(Name::as_str);
     let rows = sqlx::query(
-        "SELECT c.device, c.model, sum(c.frames), sum(c.labelled), sum(c.correct), sum(c.latency_us),
+        "SELECT c.device, c.model, CAST(sum(c.frames) AS BIGINT), CAST(sum(c.labelled) AS BIGINT),
+                CAST(sum(c.correct) AS BIGINT), CAST(sum(c.latency_us) AS BIGINT),
                 (SELECT m.name FROM artifacts a JOIN models m ON m.id = a.model_id
                  WHERE a.digest = c.model ORDER BY m.id DESC LIMIT 1),
                 (SELECT m.version FROM artifacts a JOIN models m ON m.id = a.model_id
                  WHERE a.digest = c.model ORDER BY m.id DESC LIMIT 1)
-         FROM result_counts c WHERE ?1 IS NULL OR c.device = ?1
+         FROM result_counts c WHERE $1 IS NULL OR c.device = $1
          GROUP BY c.device, c.model ORDER BY c.device, min(c.day), c.model",
     )
     .bind(device)
     .fetch_all(&mut *tx)
     .await?;
-    let buckets: Vec<(String, String, u16, i64)> = sqlx::query_as(
-        "SELECT device, model, bucket, frames FROM result_latency WHERE ?1 IS NULL OR device = ?1",
+    let buckets: Vec<(String, String, i64, i64)> = sqlx::query_as(
+        "SELECT device, model, bucket, frames FROM result_latency WHERE $1 IS NULL OR device = $1",
     )
     .bind(device)
     .fetch_all(&mut *tx)
@@ -177,7 +178,9 @@ pub async fn totals(
     for row in &rows {
         let count = |i: usize| row.try_get::<i64, _>(i).map(|n| n as u64);
         let name: Option<String> = row.try_get(6)?;
-        let version: Option<u32> = row.try_get(7)?;
+        let version: Option<i64> = row.try_get(7)?;
+        let version = version.map(u32::try_from).transpose();
+        let version = version.map_err(StoreError::corrupt)?;
         totals.push(Total {
             device: row.try_get(0)?,
             digest: row.try_get(1)?,
@@ -198,6 +201,7 @@ pub async fn totals(
         .collect();
     for (device, model, bucket, frames) in buckets {
         if let Some(total) = place.get(&(device, model)).and_then(|&i| totals.get_mut(i)) {
+            let bucket = u16::try_from(bucket).map_err(StoreError::corrupt)?;
             total.tally.buckets.insert(bucket, frames as u64);
         }
     }
@@ -215,9 +219,9 @@ pub struct Coverage {
 
 /// How complete the results of each robot are. What was numbered and not counted was dropped by the
 /// robot, or is still on its way.
-pub async fn coverage(tx: &mut SqliteConnection) -> Result<BTreeMap<String, Coverage>, StoreError> {
+pub async fn coverage(tx: &mut AnyConnection) -> Result<BTreeMap<String, Coverage>, StoreError> {
     let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "SELECT device, max(last) + 1, sum(last - first + 1)
+        "SELECT device, max(last) + 1, CAST(sum(last - first + 1) AS BIGINT)
          FROM result_frames GROUP BY device, boot",
     )
     .fetch_all(tx)

@@ -6,4 +6,5 @@ mod api;
 mod kill;
 mod main_job;
 mod robots;
+mod shared;
 mod support;

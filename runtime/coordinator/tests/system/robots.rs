@@ -7,6 +7,7 @@ use crate::support::plan::plan;
 use crate::support::process::Coordinator;
 use crate::support::robot::{Robot, Setup, bytes};
 use sanderling_plan::Target;
+use sanderling_wire as wire;
 use sanderling_wire::{ChunkRange, Digest, Kind, Need, Order, Presence, Refusal, Session};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,9 +127,9 @@ async fn damaged_messages_are_dropped_and_said_once() {
     for kind in [Kind::Result, Kind::State, Kind::Need, Kind::Health] {
         for payload in [
             vec![],
-            vec![2, 0, 0],
-            vec![1, 0xff, 0xff, 0xff, 0xff],
-            vec![1; 60_000],
+            vec![99, 0, 0],
+            vec![wire::VERSION, 0xff, 0xff, 0xff, 0xff],
+            vec![wire::VERSION; 60_000],
         ] {
             robot.send(kind, payload).await;
         }
@@ -138,7 +139,11 @@ async fn damaged_messages_are_dropped_and_said_once() {
         .until("what is sound is still counted", |r| r.outbox.is_empty())
         .await;
     assert_eq!(coordinator.counted().await, 1);
-    assert!(coordinator.log().contains("version 2 is not readable here"));
+    assert!(
+        coordinator
+            .log()
+            .contains("version 99 is not readable here")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ parameters! {
         pub ratio_a: f32,
         /// Scale of b / scale of y.
         pub ratio_b: f32,
-        /// Zero point of y - (ratio_a · zero point of a + ratio_b · zero point of b).
+        /// Zero point of y - fma(ratio_a, zero point of a, ratio_b · zero point of b).
         pub fixed: f32,
         /// 0 or 128.
         pub bias_a: i32,

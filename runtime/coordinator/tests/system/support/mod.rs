@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod http;
 pub mod plan;
+pub mod postgres;
 pub mod process;
 pub mod robot;
 

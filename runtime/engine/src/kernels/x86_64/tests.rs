@@ -48,7 +48,7 @@ fn multipliers(len: usize, seed: &mut u64) -> Vec<f32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 256 }))]
 
     #[test]
     fn windows_are_multiplied_exactly(

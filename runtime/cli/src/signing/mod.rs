@@ -1,0 +1,5 @@
+//! Keys, roots and manifests as files.
+
+pub mod chain;
+pub mod key;
+pub mod release;
