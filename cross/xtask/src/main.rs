@@ -22,6 +22,7 @@ mod oracle;
 mod outcome;
 mod process;
 mod python;
+mod scale;
 mod setup;
 mod snapshots;
 mod terminal;
@@ -62,7 +63,9 @@ enum Task {
     Demo(demo::Options),
     /// Run clippy over the firmware, each board for its own target
     LintFirmware,
-    /// Run the fuzz targets for a while
+    /// Update a fleet of many robots on this machine while coordinator and broker are killed
+    Scale(scale::Options),
+    /// Run the fuzz targets for a while, or cut a robot's power at every file call of an update
     Fuzz(fuzz::Options),
     /// Run the engine's tests under Miri (needs the nightly toolchain with its component miri)
     Miri(miri::Options),
@@ -79,6 +82,7 @@ fn main() {
         Task::Count(options) => count::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::LintFirmware => lint::run(),
+        Task::Scale(options) => scale::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Miri(options) => miri::run(&options),
     };

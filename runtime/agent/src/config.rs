@@ -117,6 +117,8 @@ pub struct UpdateConfig {
     pub progress_limit: Duration,
     /// What must hold before the model is changed.
     pub conditions: Vec<Condition>,
+    /// Whether an address in the manifest is used.
+    pub http: bool,
     /// How long one check may take.
     pub check_limit: Duration,
     /// When a trial is over.
@@ -167,6 +169,7 @@ pub fn complete(settings: Settings, hostname: &str) -> Settings {
         trial_p99_slack_ms: Some(20.0),
         watchdog_seconds: Some(10.0),
         progress_seconds: Some(600.0),
+        http: Some(true),
         update_when: Some(Vec::new()),
         low_confidence: Some(0.5),
         shadow_percent: Some(25),
@@ -268,6 +271,7 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
             credit,
             stall: seconds("stall-seconds", s.stall_seconds)?,
             download_limit: seconds("download-seconds", s.download_seconds)?,
+            http: s.http.unwrap_or_default(),
             progress_limit: seconds("progress-seconds", s.progress_seconds)?,
             conditions: s
                 .update_when

@@ -351,6 +351,10 @@ pub struct Settings {
         value_name = "SECONDS"
     )]
     pub progress_seconds: Option<f64>,
+    /// Pull from the HTTP address that a manifest names, where it names one [default: true]
+    #[arg(long, env = "SANDERLING_AGENT_HTTP", help_heading = "Model", value_name = "BOOL",
+          num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub http: Option<bool>,
     /// What must hold before this robot changes its model: docked, battery>0.5, no-mission, a time of day in UTC like 01:00-05:00 [default: nothing]
     #[arg(
         long,
@@ -523,7 +527,7 @@ impl Settings {
             source rate repeat exit_at_end array labels stdin queue queue_policy
             model targets arena_limit model_limit chunk credit stall_seconds download_seconds check_seconds
             trial_inferences trial_seconds trial_failures max_starts
-            trial_p99_ms trial_p99_percent trial_p99_slack_ms watchdog_seconds progress_seconds update_when
+            trial_p99_ms trial_p99_percent trial_p99_slack_ms watchdog_seconds progress_seconds http update_when
             low_confidence shadow_percent shadow_tolerance
             results answer outbox_bytes outbox_policy outbox_sync resend_seconds
             lock_memory cpus priority)

@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backoff::Dice;
+use super::bulk::Bulk;
 use super::fit::Wish;
 use super::folder::Folder;
 use super::guard::Guard;
@@ -80,6 +81,8 @@ pub(super) struct Local {
 pub(super) struct Fetch {
     pub(super) download: Download,
     pub(super) pull: Pull,
+    /// Where bytes come from other than over MQTT.
+    pub(super) bulk: Option<Bulk>,
 }
 
 /// A job on its way.
@@ -236,6 +239,7 @@ impl Driver {
             Input::Desired(bytes) => self.desired(bytes),
             Input::Roots(bytes) => self.roots(&bytes),
             Input::Chunk(bytes) => self.chunk(&bytes, now),
+            Input::NoBulk(release, why) => self.no_bulk(release, &why),
             Input::Refused(release, refusal) => self.refused(release, refusal, now),
             Input::Retry => {
                 info!(AREA, "failed models are tried again, as ordered");
@@ -588,5 +592,6 @@ fn local_wish(path: &Path, config: &UpdateConfig) -> io::Result<Wish> {
         serial: 0,
         chunk_size: config.chunk,
         floor: None,
+        url: None,
     })
 }

@@ -6,6 +6,7 @@
 
 pub mod backoff;
 mod beside;
+mod bulk;
 mod download;
 mod driver;
 pub mod fit;
@@ -39,6 +40,8 @@ pub enum Input {
     Roots(Vec<u8>),
     /// A chunk, as received.
     Chunk(Vec<u8>),
+    /// A release cannot be had by HTTP, in words.
+    NoBulk(Digest, String),
     /// The fleet does not serve the last request.
     Refused(Digest, Refusal),
     /// An operator wants failed models tried again.

@@ -43,6 +43,8 @@ pub struct Life {
     seq: u64,
     /// Whether frames come.
     pub feeding: bool,
+    /// What manifests say where bytes can be had.
+    pub url: Option<String>,
     threads: Threads,
 }
 
@@ -127,6 +129,7 @@ impl Life {
             now: Instant::now(),
             seq: 0,
             feeding: true,
+            url: None,
             threads,
         };
         life.driver.started();
@@ -167,7 +170,12 @@ impl Life {
             run: Some(0),
             shadow: None,
         };
-        self.say(Input::Desired(desired(&[(model, version)], arm, serial)));
+        self.say(Input::Desired(desired(
+            &[(model, version)],
+            arm,
+            serial,
+            self.url.as_deref(),
+        )));
     }
 
     /// The fleet wants a model to run beside the active one.
@@ -177,7 +185,12 @@ impl Life {
             run: None,
             shadow: Some(0),
         };
-        self.say(Input::Desired(desired(&[(model, version)], arm, serial)));
+        self.say(Input::Desired(desired(
+            &[(model, version)],
+            arm,
+            serial,
+            self.url.as_deref(),
+        )));
     }
 
     /// The clock goes on by `time`, and everything that has a time is looked at.
@@ -300,7 +313,7 @@ impl Drop for Life {
 }
 
 /// What the group's topic holds when the fleet wants these models: the first is to run, the second beside it.
-pub fn desired(models: &[(&Model, u32)], arm: Arm, serial: u64) -> Vec<u8> {
+fn desired(models: &[(&Model, u32)], arm: Arm, serial: u64, url: Option<&str>) -> Vec<u8> {
     let releases: Vec<Vec<u8>> = models
         .iter()
         .map(|(model, version)| {
@@ -319,7 +332,7 @@ pub fn desired(models: &[(&Model, u32)], arm: Arm, serial: u64) -> Vec<u8> {
                 expires_s: None,
                 artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
                 deltas: heapless::Vec::new(),
-                url: None,
+                url: url.map(wire::Text::cut),
             })
         })
         .collect();
