@@ -4,11 +4,12 @@
 //! `SANDERLING_GRAPHS` says how many, `SANDERLING_SEED` which; `cargo xtask fuzz --graphs N`
 //! sets both.
 
+use sanderling_compiler::Options;
 use sanderling_executor::frames::{self, Array};
 use sanderling_executor::{Choice, Model};
-use sanderling_plan::Dtype;
+use sanderling_plan::{Dtype, Target};
 use sanderling_tests::{python, root, skipped};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,7 @@ fn random_graphs_give_onnx_runtimes_bits() {
         number("SANDERLING_SEED", 1),
     );
     println!("{graphs} graphs, seed {seed}");
+    let tiles = sanderling_engine::targets().any(|target| target == Target::CortexM4);
     let (mut values, mut failures, mut news) = (0, Vec::new(), Instant::now());
     for first in (0..graphs).step_by(BATCH) {
         let folder = tempfile::tempdir().unwrap();
@@ -56,9 +58,17 @@ fn random_graphs_give_onnx_runtimes_bits() {
         let index: Index = serde_json::from_slice(&index).unwrap();
         assert_eq!(index.cases.len(), count);
         for case in &index.cases {
-            match check(folder.path(), case) {
-                Ok(checked) => values += checked,
-                Err(why) => failures.push(format!("{} ({}): {why}", case.name, case.operator)),
+            let onnx = folder.path().join(format!("{}.onnx", case.name));
+            let mut models = vec![onnx.clone()];
+            // Where this build has the loops of Cortex-M4 or their twin.
+            if tiles {
+                models.push(by_tiles(&onnx));
+            }
+            for model in models {
+                match check(folder.path(), case, &model) {
+                    Ok(checked) => values += checked,
+                    Err(why) => failures.push(format!("{} ({}): {why}", case.name, case.operator)),
+                }
             }
         }
         if news.elapsed() > NEWS {
@@ -90,13 +100,29 @@ fn draw(python: &Path, into: &Path, [seed, first, count]: [usize; 3]) {
     assert!(made.status.success(), "seed {seed}, from {first}: {said}");
 }
 
+/// Compiles a model for Cortex-M4 with Winograd's algorithm wherever that is possible.
+fn by_tiles(onnx: &Path) -> PathBuf {
+    let options = Options {
+        target: Target::CortexM4,
+        winograd: Some(usize::MAX),
+        ..Options::default()
+    };
+    let plan = onnx.with_extension("plan");
+    let compiled = sanderling_compiler::compile(&std::fs::read(onnx).unwrap(), &options);
+    // What cannot be compiled fails without the option, too.
+    match compiled {
+        Ok(compiled) => std::fs::write(&plan, compiled.plan).unwrap(),
+        Err(_) => return onnx.to_owned(),
+    }
+    plan
+}
+
 /// How many values were compared, or what differs.
-fn check(folder: &Path, case: &Case) -> Result<usize, String> {
+fn check(folder: &Path, case: &Case, model: &Path) -> Result<usize, String> {
     let arrays = folder.join(format!("{}.npz", case.name));
     let read = |name| frames::read(&arrays, name).map_err(|e| e.to_string());
     let (input, expected) = (read("input")?, read("output")?);
-    let onnx = folder.join(format!("{}.onnx", case.name));
-    let mut model = Model::open(&onnx, Choice::Engine).map_err(|e| e.to_string())?;
+    let mut model = Model::open(model, Choice::Engine).map_err(|e| e.to_string())?;
     model.self_test().map_err(|e| e.to_string())?;
     let (mut differing, mut worst, mut total) = (0, 0.0f64, 0);
     for index in 0..input.frames() {

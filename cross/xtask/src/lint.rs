@@ -15,7 +15,7 @@ pub fn run() -> anyhow::Result<()> {
     let folder = workspace::root().join("firmware");
     let target = workspace::target()?.join("firmware");
     say("clippy: firmware, host parts");
-    Job::cargo("clippy on the sensor drivers", &folder)
+    Job::cargo("clippy on the host parts", &folder)
         .args([
             "clippy",
             "-q",
@@ -23,6 +23,8 @@ pub fn run() -> anyhow::Result<()> {
             "sanderling-robot",
             "-p",
             "sanderling-image",
+            "-p",
+            "sanderling-updates",
             "--all-targets",
             "--",
             "-D",
@@ -62,5 +64,20 @@ pub fn run() -> anyhow::Result<()> {
             .deadline(DEADLINE)
             .run()?;
     }
-    Ok(())
+    say("clippy: firmware, updates over the UART");
+    Job::cargo("clippy on the updates' firmware", &folder)
+        .args([
+            "clippy",
+            "-q",
+            "--release",
+            "-p",
+            "mps2-an386-updates",
+            "--target",
+            BOARDS[0].triple,
+        ])
+        .args(["--", "-D", "warnings"])
+        .env("CARGO_TARGET_DIR", &target)
+        .without("RUSTFLAGS")
+        .deadline(DEADLINE)
+        .run()
 }

@@ -27,6 +27,7 @@ mod setup;
 mod snapshots;
 mod terminal;
 mod test;
+mod updates;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -61,6 +62,8 @@ enum Task {
     Count(count::Options),
     /// Show the main job: two robots and a microcontroller, a model replaced over MQTT
     Demo(demo::Options),
+    /// Update a microcontroller under QEMU over its UART, and cut its power on the way
+    Updates(updates::Options),
     /// Run clippy over the firmware, each board for its own target
     LintFirmware,
     /// Update a fleet of many robots on this machine while coordinator and broker are killed
@@ -81,6 +84,7 @@ fn main() {
         Task::Bench(options) => bench::run(&options),
         Task::Count(options) => count::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Updates(options) => updates::run(&options),
         Task::LintFirmware => lint::run(),
         Task::Scale(options) => scale::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),

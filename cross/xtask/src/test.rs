@@ -8,7 +8,7 @@ use crate::count::budget;
 use crate::outcome::{self, Report, Tally};
 use crate::process::Job;
 use crate::terminal::say;
-use crate::{aarch64, agent_build, oracle, python, setup, snapshots, workspace};
+use crate::{aarch64, agent_build, oracle, python, setup, snapshots, updates, workspace};
 
 /// Seconds that building and running the workspace's tests may take.
 const WORKSPACE_DEADLINE: u64 = 3600;
@@ -70,6 +70,23 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             &[],
         )
     });
+    suite("compiler, plans for Cortex-M4 in the twin", &|| {
+        cargo_tests(
+            "compiler tests with the Cortex-M4's twin",
+            &root,
+            &[
+                "test",
+                "--workspace",
+                "--features",
+                "sanderling-engine/cortex-m4",
+                "--test",
+                "backend",
+                "--test",
+                "random_graphs",
+            ],
+            &[],
+        )
+    });
     suite("firmware, sensor drivers", &|| {
         let target = workspace::target()?.join("firmware");
         cargo_tests(
@@ -79,10 +96,20 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             &[("CARGO_TARGET_DIR", &target)],
         )
     });
+    suite("firmware, updates", &|| {
+        let target = workspace::target()?.join("firmware");
+        cargo_tests(
+            "updates' tests",
+            &root.join("firmware"),
+            &["test", "-p", "sanderling-updates"],
+            &[("CARGO_TARGET_DIR", &target)],
+        )
+    });
     if !options.quick {
         suite("firmware, snapshots under QEMU", &|| {
             snapshots::run(options.bless)
         });
+        suite("firmware, updates over the UART", &updates::check);
         match workspace::shared().map(|folder| folder.join("models")) {
             Some(models) if models.is_dir() => {
                 suite("reference networks under QEMU", &|| oracle::run(&models));

@@ -23,7 +23,39 @@ pub fn lay_out(board: &str) {
     }
 }
 
-fn try_lay_out(board: &str) -> Result<(), String> {
+/// The environment variable that names the chain of roots an image believes.
+pub const ROOT_VARIABLE: &str = "SANDERLING_ROOT";
+
+/// As [`lay_out`], for an image that gets its plans while it runs. Writes `root.rs`, which defines
+/// `ROOT`: the bytes of the file that `SANDERLING_ROOT` names, if it names one.
+pub fn lay_out_without_plan(board: &str) {
+    let done = memory_map(board).and_then(|out| built_in_root(&out));
+    if let Err(what) = done {
+        eprintln!("error: {what}");
+        process::exit(1);
+    }
+}
+
+fn built_in_root(out: &Path) -> Result<(), String> {
+    println!("cargo:rerun-if-env-changed={ROOT_VARIABLE}");
+    let root = match env::var_os(ROOT_VARIABLE).map(PathBuf::from) {
+        None => "None".to_owned(),
+        Some(path) => {
+            println!("cargo:rerun-if-changed={}", path.display());
+            let path = path
+                .canonicalize()
+                .map_err(|e| format!("cannot find the root {}: {e}", path.display()))?;
+            format!("Some(include_bytes!({path:?}))")
+        }
+    };
+    let source =
+        format!("/// The chain of roots that is believed.\nconst ROOT: Option<&[u8]> = {root};\n");
+    fs::write(out.join("root.rs"), source)
+        .map_err(|e| format!("cannot write {}: {e}", out.display()))
+}
+
+/// Writes the board's memory map and gives the folder of what was written.
+fn memory_map(board: &str) -> Result<PathBuf, String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
 
@@ -35,7 +67,11 @@ fn try_lay_out(board: &str) -> Result<(), String> {
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
+    Ok(out)
+}
 
+fn try_lay_out(board: &str) -> Result<(), String> {
+    let out = memory_map(board)?;
     println!("cargo:rerun-if-env-changed={PLAN_VARIABLE}");
     let path = env::var_os(PLAN_VARIABLE).map(PathBuf::from).ok_or_else(|| {
         format!("{PLAN_VARIABLE} names no plan; `cargo xtask board MODEL --board {board}` compiles one and sets it")

@@ -17,7 +17,7 @@ use crate::queue::FrameQueue;
 use crate::shared::Shared;
 use crate::system::System;
 use crate::update::{self, Driver, Input, Setup};
-use crate::{boot, error, info, local, session, source, warn};
+use crate::{boot, error, info, local, session, source, tls, warn};
 
 /// Answers that may wait for the outbox's thread: some seconds of a slow disk.
 const ANSWERS: usize = 4096;
@@ -40,6 +40,7 @@ pub fn run(config: Config, system: System) -> Result<()> {
             .with_context(|| format!("cannot read the password in {}", path.display()))?,
         None => String::new(),
     };
+    let tls = config.broker.ca.as_deref().map(tls::trusting).transpose()?;
     let source = source::open(&config.source).with_context(|| {
         format!(
             "cannot use the source {}",
@@ -189,6 +190,7 @@ pub fn run(config: Config, system: System) -> Result<()> {
         let parts = session::Parts {
             config: config.clone(),
             password: password.trim_end().to_owned(),
+            tls: tls.clone(),
             shared: shared.clone(),
             outbox,
             queue: queue.clone(),

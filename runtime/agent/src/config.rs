@@ -1,6 +1,6 @@
 //! The configuration that the agent runs with: every setting has a value here, and every value was checked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sanderling_slots::{LatencyLimit, Policy, TrialLimits};
@@ -18,6 +18,8 @@ pub struct Broker {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// The file with the certificates that are trusted; none: the broker speaks no TLS.
+    pub ca: Option<PathBuf>,
 }
 
 /// Everything that was decided before the agent started.
@@ -244,7 +246,7 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
         device: name("device", &s.device)?,
         fleet: name("fleet", &s.fleet)?,
         group: name("group", &s.group)?,
-        broker: broker(s.broker.as_deref().unwrap_or_default())?,
+        broker: broker(s.broker.as_deref().unwrap_or_default(), s.ca.as_deref())?,
         user: s.user.clone().unwrap_or_default(),
         password_file: s.password_file.clone(),
         root: s.root.clone(),
@@ -356,17 +358,27 @@ fn percent(key: &str, value: Option<u32>) -> Result<u32, ConfigError> {
     }
 }
 
-fn broker(url: &str) -> Result<Broker, ConfigError> {
+fn broker(url: &str, ca: Option<&Path>) -> Result<Broker, ConfigError> {
     let wrong = |why: &str| {
         ConfigError(format!(
             "broker {url:?}: {why}; write it like mqtt://192.168.1.10:1883"
         ))
     };
-    let rest = match url.split_once("://") {
-        Some(("mqtt" | "tcp", rest)) => rest,
-        Some(("mqtts" | "ssl", _)) => return Err(wrong("this build has no TLS yet")),
-        Some(_) => return Err(wrong("only mqtt:// is spoken")),
-        None => url,
+    let (tls, rest) = match url.split_once("://") {
+        Some(("mqtt" | "tcp", rest)) => (false, rest),
+        Some(("mqtts" | "ssl", rest)) => (true, rest),
+        Some(_) => return Err(wrong("only mqtt:// and mqtts:// are spoken")),
+        None => (false, url),
+    };
+    let ca = match (tls, ca) {
+        (true, None) => {
+            return Err(ConfigError(format!(
+                "broker {url:?}: TLS needs --ca FILE, the fleet's certificate, which `sanderling enroll` writes"
+            )));
+        }
+        (true, ca) => ca.map(Path::to_owned),
+        (false, Some(_)) => return Err(wrong("--ca is for mqtts://")),
+        (false, None) => None,
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match rest.rsplit_once(':') {
@@ -375,7 +387,7 @@ fn broker(url: &str) -> Result<Broker, ConfigError> {
             host,
             port.parse().map_err(|_| wrong("the port is no number"))?,
         ),
-        _ => (rest, 1883),
+        _ => (rest, if tls { 8883 } else { 1883 }),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() || host.contains(['/', '@', ' ']) {
@@ -384,6 +396,7 @@ fn broker(url: &str) -> Result<Broker, ConfigError> {
     Ok(Broker {
         host: host.to_owned(),
         port,
+        ca,
     })
 }
 
@@ -426,7 +439,8 @@ mod tests {
             config.broker,
             Broker {
                 host: "127.0.0.1".into(),
-                port: 1883
+                port: 1883,
+                ca: None
             }
         );
         assert_eq!(config.source.period, Duration::from_millis(20));
@@ -441,7 +455,7 @@ mod tests {
 
     #[test]
     fn brokers() {
-        let port = |url: &str| broker(url).map(|broker| (broker.host, broker.port));
+        let port = |url: &str| broker(url, None).map(|broker| (broker.host, broker.port));
         assert_eq!(port("mqtt://h:1"), Ok(("h".into(), 1)));
         assert_eq!(port("h"), Ok(("h".into(), 1883)));
         assert_eq!(port("mqtt://[::1]:99/"), Ok(("::1".into(), 99)));
@@ -452,8 +466,12 @@ mod tests {
             "mqtt://h:port",
             "mqtt://a@b",
         ] {
-            assert!(broker(wrong).is_err(), "{wrong}");
+            assert!(broker(wrong, None).is_err(), "{wrong}");
         }
+        let ca = Path::new("ca.pem");
+        let secure = broker("mqtts://h", Some(ca)).expect("sound");
+        assert_eq!((secure.port, secure.ca.as_deref()), (8883, Some(ca)));
+        assert!(broker("mqtt://h", Some(ca)).is_err());
     }
 
     #[test]

@@ -10,14 +10,15 @@
 //! - A broker that acknowledges nothing does not end the connection: [`Link::is_stuck`] tells, and the owner reconnects.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttOptions, StateError};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -43,6 +44,8 @@ pub struct Address {
     pub user: String,
     /// The password.
     pub password: String,
+    /// TLS, and whom it trusts; none: plain TCP.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// A message.
@@ -109,6 +112,10 @@ impl<T> Link<T> {
         options.set_receive_maximum(Some(MAX_INFLIGHT));
         options.set_outgoing_inflight_upper_limit(MAX_INFLIGHT);
         options.set_credentials(&address.user, &address.password);
+        if let Some(tls) = &address.tls {
+            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+            options.set_transport(Transport::tls_with_config(tls));
+        }
         options.set_last_will(LastWill::new(
             &will.topic,
             will.payload.clone(),

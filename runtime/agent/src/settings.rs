@@ -107,6 +107,14 @@ pub struct Settings {
         value_name = "FILE"
     )]
     pub password_file: Option<PathBuf>,
+    /// The fleet's certificate, PEM, for a broker at mqtts://: no other is trusted
+    #[arg(
+        long,
+        env = "SANDERLING_CA",
+        help_heading = "Fleet",
+        value_name = "FILE"
+    )]
+    pub ca: Option<PathBuf>,
     /// The fleet's public keys (`root` of `sanderling keys init`): install only what they signed
     #[arg(
         long,
@@ -523,7 +531,7 @@ impl Settings {
     /// These settings, and `others` where these say nothing.
     pub fn or(self, others: Settings) -> Settings {
         prefer!(self, others,
-            device fleet group broker user password_file root state_dir status_file health_seconds
+            device fleet group broker user password_file ca root state_dir status_file health_seconds
             source rate repeat exit_at_end array labels stdin queue queue_policy
             model targets arena_limit model_limit chunk credit stall_seconds download_seconds check_seconds
             trial_inferences trial_seconds trial_failures max_starts

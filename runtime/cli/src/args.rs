@@ -46,6 +46,8 @@ pub enum Command {
     #[allow(missing_docs)]
     Sign(command::sign::Sign),
     #[allow(missing_docs)]
+    Enroll(command::enroll::Enroll),
+    #[allow(missing_docs)]
     Register(command::register::Register),
     #[allow(missing_docs)]
     Push(command::push::Push),

@@ -184,6 +184,17 @@ impl Coordinator {
         )
     }
 
+    /// Sends a JSON body by POST.
+    pub fn post_json(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        self.answer(request.send_json(body))
+    }
+
+    /// Takes something away.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.answer(self.agent.delete(format!("{}{path}", self.base)).call())
+    }
+
     /// Sends a file by PUT.
     pub fn put_file(&self, path: &str, file: &[u8]) -> anyhow::Result<Value> {
         let request = self

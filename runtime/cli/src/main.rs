@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         Command::Keys(keys) => keys.run(),
         Command::Sign(sign) => sign.run(),
+        Command::Enroll(enroll) => enroll.run(),
         Command::Register(register) => register.run(),
         Command::Push(push) => push.run(),
         Command::Devices(devices) => devices.run(),

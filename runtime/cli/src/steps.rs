@@ -2,6 +2,7 @@
 
 use crate::table::{Align, Table};
 use crate::text;
+use sanderling_plan::packing::winograd;
 use sanderling_plan::{Operator, Place, Plan, Tensor, TensorId};
 use serde::Serialize;
 
@@ -196,6 +197,11 @@ fn cost(operator: &Operator, input: Option<&Tensor>, output: &Tensor) -> (u64, u
         Operator::Conv(conv) | Operator::DepthwiseConv(conv) => {
             let window = conv.kernel_h as usize * conv.kernel_w as usize;
             window * (channels_in / (conv.groups as usize).max(1))
+        }
+        Operator::WinogradConv(_) => {
+            let macs = output.shape.elements() as u64 * 9 * channels_in as u64;
+            let weights = winograd::weight_bytes(channels, channels_in).unwrap_or(0);
+            return (macs, weights + channels * 8);
         }
         Operator::FullyConnected(_) => channels_in,
         Operator::Lookup(_) => return (0, 256),

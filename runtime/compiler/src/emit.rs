@@ -3,9 +3,10 @@
 use crate::memory::MemoryPlan;
 use crate::program::{Affine, Operation, Program, TensorId};
 use crate::tables::pointed;
-use sanderling_plan::step::{Conv, FullyConnected, Lookup, ResizeNearest, Softmax};
+use crate::winograd;
+use sanderling_plan::step::{Conv, FullyConnected, Lookup, ResizeNearest, Softmax, WinogradConv};
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
-use sanderling_plan::{Operator, Place, Shape, Target, tensor};
+use sanderling_plan::{Operator, Place, Shape, Target, packing, tensor};
 
 /// The bytes of every input, and of every output that the reference gave for them.
 pub type GoldenVector = (Vec<Vec<u8>>, Vec<Vec<u8>>);
@@ -129,6 +130,19 @@ fn operator(operation: &Operation, target: Target, writer: &mut Writer) -> Opera
             } else {
                 Operator::Conv(parameters)
             }
+        }
+        Operation::Winograd { parameters, affine } => {
+            let inputs = affine.weights.len() / (9 * affine.bias.len()).max(1);
+            let zero_point = parameters.weight_zero_point;
+            let weights = packing::winograd::pack(&affine.weights, inputs, zero_point);
+            let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_le_bytes()).collect();
+            let bias: Vec<u8> = affine.bias.iter().flat_map(|b| b.to_le_bytes()).collect();
+            Operator::WinogradConv(WinogradConv {
+                weights: writer.constant(&weights),
+                bias: writer.constant(&bias),
+                multipliers: write_f32(&affine.multipliers, writer),
+                ..winograd::parameters(parameters)
+            })
         }
         Operation::FullyConnected { parameters, affine } => {
             let [weights, bias, multipliers] = write_affine(affine, 1, target, writer);

@@ -86,6 +86,12 @@ pub enum CompileError {
         /// Its bytes.
         bytes: usize,
     },
+    /// The target has no convolutions by Winograd's algorithm.
+    #[error(
+        "convolutions for {0} have no Winograd's algorithm; compile for cortex-m4, or leave \
+         `--winograd` out"
+    )]
+    Winograd(sanderling_plan::Target),
     /// The plan that came out is refused by its own reader: a defect of the compiler.
     #[error("the compiler wrote a plan that does not hold ({0}); please report it with the model")]
     Invalid(sanderling_plan::PlanError),

@@ -26,6 +26,7 @@ pub mod regions;
 pub mod report;
 pub mod streaming;
 pub mod tables;
+pub mod winograd;
 
 pub use error::{CompileError, Refusal};
 pub use report::Report;
@@ -46,6 +47,9 @@ pub struct Options {
     /// Bytes of arena that the board has for the model; convolutions run row by row where
     /// that makes it fit.
     pub max_arena: Option<usize>,
+    /// Bytes of flash that 3×3 convolutions may take more to run by Winograd's algorithm, see
+    /// [`winograd`]; `None` for all of them direct.
+    pub winograd: Option<usize>,
 }
 
 impl Default for Options {
@@ -56,6 +60,7 @@ impl Default for Options {
             golden: 2,
             seed: 1,
             max_arena: None,
+            winograd: None,
         }
     }
 }
@@ -105,6 +110,17 @@ fn compile_graph(
             let memory = memory::plan_memory(&small, options.target);
             (small, memory)
         }
+    };
+    let (small, memory) = match options.winograd {
+        Some(_) if !winograd::possible(options.target) => {
+            return Err(CompileError::Winograd(options.target));
+        }
+        Some(flash) => {
+            let small = winograd::choose(&small, options.target, flash, options.max_arena);
+            let memory = memory::plan_memory(&small, options.target);
+            (small, memory)
+        }
+        None => (small, memory),
     };
     // The reference may rely on what the plan's own reader has accepted.
     check(&emit::emit(&small, &memory, options.target, source, &[]))?;

@@ -6,6 +6,7 @@
 
 use crate::error::{CompileError, Refusal};
 use crate::tables::Table;
+use sanderling_plan::packing::winograd;
 use sanderling_plan::step as plan;
 use sanderling_plan::tensor::MAX_RANK;
 use sanderling_plan::{Dtype, Operator, Target};
@@ -69,6 +70,14 @@ pub enum Operation {
         /// Weights and what follows their products.
         affine: Affine,
     },
+    /// Convolution by Winograd's algorithm; one group of 3×3 kernels, stride 1. Weights are
+    /// `[out][kh][kw][in]`, emission transforms them.
+    Winograd {
+        /// Padding, zero points, clamp.
+        parameters: plan::Conv,
+        /// Weights and what follows their products.
+        affine: Affine,
+    },
     /// Matrix product with constant weights `[out][k]`.
     FullyConnected {
         /// Zero points, clamp.
@@ -123,6 +132,11 @@ impl Operation {
         let affine = |a: &Affine| a.weights.len() + 4 * (a.bias.len() + a.multipliers.len());
         match self {
             Self::Conv { affine: a, .. } | Self::FullyConnected { affine: a, .. } => affine(a),
+            Self::Winograd { affine: a, .. } => {
+                let inputs = a.weights.len() / (9 * a.bias.len()).max(1);
+                let transformed = winograd::weight_bytes(a.bias.len(), inputs);
+                transformed.map_or(usize::MAX, |bytes| bytes + 8 * a.bias.len())
+            }
             Self::Lookup { table } => table.len(),
             Self::Softmax { table, .. } => 4 * table.len(),
             Self::ResizeNearest { rows, columns } => 2 * (rows.len() + columns.len()),
@@ -135,9 +149,9 @@ impl Operation {
     pub fn is_finite(&self) -> bool {
         let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
         match self {
-            Self::Conv { affine, .. } | Self::FullyConnected { affine, .. } => {
-                finite(&affine.multipliers)
-            }
+            Self::Conv { affine, .. }
+            | Self::Winograd { affine, .. }
+            | Self::FullyConnected { affine, .. } => finite(&affine.multipliers),
             Self::Softmax { parameters, table } => {
                 parameters.inverse_scale.is_finite() && finite(table)
             }
@@ -248,6 +262,16 @@ impl Program {
             ) => parameters
                 .scratch(target, [n, h, w, c].map(|n| n as u32), *depthwise, overlaps)
                 .and_then(|scratch| scratch.bytes()),
+            (Operation::Winograd { parameters, .. }, Some(&[n, h, w, c])) => {
+                let width = self
+                    .tensor(step.output)
+                    .shape
+                    .get(2)
+                    .map_or(0, |&w| w as u32);
+                crate::winograd::parameters(parameters)
+                    .scratch([n, h, w, c].map(|n| n as u32), width, overlaps)
+                    .and_then(|scratch| scratch.bytes())
+            }
             (Operation::FullyConnected { parameters, .. }, Some(&[.., k])) => {
                 parameters.scratch_bytes(target, k)
             }

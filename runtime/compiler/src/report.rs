@@ -2,6 +2,7 @@
 
 use crate::memory::MemoryPlan;
 use crate::program::{Operation, Program, Step, Tensor, TensorId};
+use crate::winograd;
 use sanderling_plan::Target;
 use serde::Serialize;
 use std::fmt::Write;
@@ -23,6 +24,8 @@ pub struct Report {
     pub arena_lower_bound: usize,
     /// Bytes of weights, biases, multipliers, tables and constant tensors.
     pub weight_bytes: usize,
+    /// Bytes of weights that convolutions by Winograd's algorithm take more than direct ones.
+    pub winograd_bytes: usize,
     /// The largest tensor in use when most bytes are; absent where there is no tensor.
     pub peak_tensor: Option<PeakTensor>,
     /// The model's inputs.
@@ -108,6 +111,7 @@ pub fn report(
         arena_bytes: memory.arena_bytes,
         arena_lower_bound: memory.lower_bound,
         weight_bytes: total_weight_bytes(program),
+        winograd_bytes: winograd::more_flash(program, target),
         peak_tensor: memory.peak_tensor.map(|id| {
             let tensor = program.tensor(id);
             PeakTensor {
@@ -173,6 +177,7 @@ fn operator_name(operation: &Operation) -> &'static str {
         Operation::Conv {
             depthwise: true, ..
         } => "depthwise-conv",
+        Operation::Winograd { .. } => "winograd-conv",
         Operation::FullyConnected { .. } => "fully-connected",
         Operation::Lookup { .. } => "lookup",
         Operation::Softmax { .. } => "softmax",
@@ -187,6 +192,7 @@ fn operation_bytes(step: &Step) -> usize {
         Operation::Conv { affine, .. } | Operation::FullyConnected { affine, .. } => {
             affine.weights.len() + 4 * affine.bias.len() + 4 * affine.multipliers.len()
         }
+        Operation::Winograd { .. } => step.operation.constant_bytes(),
         Operation::Lookup { table } => table.len(),
         Operation::Softmax { table, .. } => 4 * table.len(),
         Operation::ResizeNearest { rows, columns } => 2 * (rows.len() + columns.len()),

@@ -4,12 +4,22 @@
 //! It keeps nothing on disk. What must survive a restart is in the registry, and robots say the
 //! rest again when they connect: births, states, and every result that has no receipt.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::config::TlsConfig;
 use mqtt5::broker::{BrokerConfig, MqttBroker};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use sanderling_wire::MAX_MESSAGE;
 use tokio::task::JoinHandle;
+
+use crate::access::{Access, Who};
 
 /// Why the broker does not run.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +39,108 @@ pub enum BrokerError {
     Ended(String),
 }
 
+/// TLS for the embedded broker.
+#[derive(Clone, Debug)]
+pub struct BrokerTls {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// How the embedded broker runs.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Where it listens without TLS.
+    pub address: SocketAddr,
+    /// Where it listens with TLS.
+    pub tls: Option<BrokerTls>,
+    /// Who may do what; none: everybody everything.
+    pub access: Option<Arc<Access>>,
+}
+
+/// Asks [`Access`] for each connection, publish and subscription.
+///
+/// The broker checks topics of messages and not those of wills, and a client id that connects again
+/// takes over the connection that has it. So both are checked here, at the connection: a robot's
+/// client id is its user name, and its will is its own birth.
+struct Gate(Arc<Access>);
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Gate {
+    fn judge(&self, connect: &ConnectPacket) -> AuthResult {
+        let refuse = |why: &str| AuthResult::fail_with_reason(ReasonCode::NotAuthorized, why);
+        let (Some(user), Some(password)) = (&connect.username, &connect.password) else {
+            return refuse("a login is needed; `sanderling enroll` makes one");
+        };
+        match self.0.login(user, password) {
+            None => AuthResult::fail_with_reason(
+                ReasonCode::BadUsernameOrPassword,
+                "no such login; `sanderling enroll` makes one",
+            ),
+            Some(Who::Coordinator) => AuthResult::success_with_user(user.as_str()),
+            Some(Who::Robot(robot)) => {
+                if connect.client_id != robot.device.as_str() {
+                    return refuse("a robot's client id is its name");
+                }
+                let will = connect.will.as_ref();
+                if will.is_some_and(|will| !self.0.may_publish(user, &will.topic)) {
+                    return refuse("a robot's will is one of its own topics");
+                }
+                AuthResult::success_with_user(user.as_str())
+            }
+        }
+    }
+}
+
+impl AuthProvider for Gate {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        from: SocketAddr,
+    ) -> Answer<'a, mqtt5::error::Result<AuthResult>> {
+        Box::pin(async move {
+            let result = self.judge(connect);
+            if !result.authenticated {
+                tracing::warn!(
+                    "the broker refuses {} from {from}: {}",
+                    connect
+                        .username
+                        .as_deref()
+                        .unwrap_or("a client without a name"),
+                    result.reason_string.as_deref().unwrap_or_default()
+                );
+            }
+            Ok(result)
+        })
+    }
+
+    fn authorize_publish<'a>(
+        &'a self,
+        _: &str,
+        user: Option<&'a str>,
+        topic: &'a str,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move { user.is_some_and(|user| self.0.may_publish(user, topic)) })
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _: &str,
+        user: Option<&'a str>,
+        filter: &'a str,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move { user.is_some_and(|user| self.0.may_subscribe(user, filter)) })
+    }
+}
+
 /// A running broker.
 pub struct EmbeddedBroker {
     address: SocketAddr,
+    tls: Option<SocketAddr>,
     shutdown: mqtt5::broker::BrokerShutdownHandle,
     task: JoinHandle<Result<(), BrokerError>>,
 }
@@ -46,7 +155,8 @@ impl std::fmt::Debug for EmbeddedBroker {
 
 impl EmbeddedBroker {
     /// Starts a broker and waits until it accepts connections.
-    pub async fn start(address: SocketAddr) -> Result<EmbeddedBroker, BrokerError> {
+    pub async fn start(options: &BrokerOptions) -> Result<EmbeddedBroker, BrokerError> {
+        let address = options.address;
         let listen = |error: String| BrokerError::Listen { address, error };
         let mut config = BrokerConfig::default()
             .with_bind_address(address)
@@ -59,12 +169,25 @@ impl EmbeddedBroker {
             .with_max_retained_message_size(MAX_MESSAGE);
         config.storage_config.enable_persistence = false;
         config.sys_topics_enabled = false;
+        if let Some(tls) = &options.tls {
+            // The broker takes the process's provider; that one is there already is no error.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            let files = TlsConfig::new(tls.certificate.clone(), tls.key.clone());
+            config = config.with_tls(files.with_bind_addresses(vec![tls.address]));
+        }
         let mut broker = MqttBroker::with_config(config)
             .await
             .map_err(|e| listen(e.to_string()))?;
         let address = broker
             .local_addr()
             .ok_or_else(|| listen("no address was bound".to_owned()))?;
+        let tls = broker.tls_local_addr();
+        if options.tls.is_some() && tls.is_none() {
+            return Err(listen("no address was bound for TLS".to_owned()));
+        }
+        if let Some(access) = &options.access {
+            broker = broker.with_auth_provider(Arc::new(Gate(Arc::clone(access))));
+        }
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
         let task = tokio::spawn(async move {
@@ -78,9 +201,15 @@ impl EmbeddedBroker {
         }
         Ok(EmbeddedBroker {
             address,
+            tls,
             shutdown,
             task,
         })
+    }
+
+    /// Where it listens with TLS, if it does.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls
     }
 
     /// Where it listens.

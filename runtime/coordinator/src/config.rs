@@ -20,10 +20,11 @@ use serde::Deserialize;
         and answers HTTP.\n\n\
         Without any option it keeps its data in ./sanderling-data and listens on this machine only: \
         MQTT on port 1883, HTTP on port 7380. Robots on other machines reach it with --mqtt 0.0.0.0:1883. \
-        The broker has no passwords yet: listen beyond this machine only on a network that you trust.",
+        Without --tls or --logins the broker takes anybody: listen beyond this machine only on a network that you trust.",
     after_long_help = "Examples:\n  \
         sanderling-coordinator                                 a fleet on this machine\n  \
         sanderling-coordinator --mqtt 0.0.0.0:1883             robots connect over the network\n  \
+        sanderling-coordinator --tls 0.0.0.0:8883 --tls-name fleet.local   TLS, and a login for each robot\n  \
         sanderling-coordinator --broker-url mqtt://host:1883   use Mosquitto or another MQTT 5 broker\n  \
         sanderling-coordinator --http 127.0.0.1:0 --mqtt 127.0.0.1:0 --ready-file ready.json\n\
         \n\
@@ -79,6 +80,38 @@ pub struct Options {
     /// Where model files are kept; a folder that coordinators with one database share [default: objects in the data directory]
     #[arg(long, env = "SANDERLING_OBJECTS", value_name = "DIR")]
     pub objects: Option<PathBuf>,
+    /// Listen here for MQTT over TLS; then every client of the embedded broker needs a login (`sanderling enroll`),
+    /// and without --mqtt nothing but this machine's loopback is served in the clear
+    #[arg(
+        long,
+        env = "SANDERLING_TLS",
+        value_name = "ADDRESS",
+        conflicts_with = "broker_url"
+    )]
+    pub tls: Option<SocketAddr>,
+
+    /// Host name or address by which robots reach the broker, for its certificate; may be given several times
+    #[arg(
+        long = "tls-name",
+        env = "SANDERLING_TLS_NAME",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub tls_name: Vec<String>,
+
+    /// Ask every client of the embedded broker for a login, also without TLS
+    #[arg(long, env = "SANDERLING_LOGINS")]
+    #[serde(default)]
+    pub logins: bool,
+
+    /// With --broker-url mqtts://…: trust the certificates in this PEM file
+    #[arg(long, env = "SANDERLING_BROKER_CA", value_name = "FILE")]
+    pub broker_ca: Option<PathBuf>,
+
+    /// With --broker-url: the file with the password, so that it does not stand in the URL
+    #[arg(long, env = "SANDERLING_BROKER_PASSWORD_FILE", value_name = "FILE")]
+    pub broker_password_file: Option<PathBuf>,
 
     /// Largest model file that is taken, in bytes [default: 67108864]
     #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
@@ -120,6 +153,16 @@ pub struct Config {
     pub database: Option<String>,
     /// Where model files are kept.
     pub objects: PathBuf,
+    /// Where the embedded broker listens with TLS.
+    pub tls: Option<SocketAddr>,
+    /// What the broker is called in its certificate, beside this machine's own names.
+    pub tls_names: Vec<String>,
+    /// Whether the embedded broker asks for logins.
+    pub logins: bool,
+    /// Whom the link to another broker trusts.
+    pub broker_ca: Option<PathBuf>,
+    /// The password for another broker.
+    pub broker_password_file: Option<PathBuf>,
     /// The largest model file, in bytes.
     pub max_model_bytes: u64,
     /// Bytes of models per second; 0: no limit.
@@ -148,6 +191,8 @@ pub struct BrokerUrl {
     pub port: u16,
     /// User name and password.
     pub login: Option<(String, String)>,
+    /// Whether TLS is spoken.
+    pub tls: bool,
 }
 
 /// What is wrong with the configuration.
@@ -204,9 +249,25 @@ impl Options {
         let data_dir = self.data_dir.or(file.data_dir);
         let data_dir = data_dir.unwrap_or_else(|| "sanderling-data".into());
         let objects = self.objects.or(file.objects);
+        let tls = self.tls.or(file.tls);
+        let plain = self.mqtt.or(file.mqtt);
+        let broker = match broker {
+            // Only the coordinator itself connects there.
+            Broker::Embedded(_) if tls.is_some() && plain.is_none() => {
+                Broker::Embedded(SocketAddr::from(([127, 0, 0, 1], 0)))
+            }
+            broker => broker,
+        };
+        let mut tls_names = self.tls_name;
+        tls_names.extend(file.tls_name);
         Ok(Config {
             database: self.database.or(file.database),
             objects: objects.unwrap_or_else(|| data_dir.join("objects")),
+            tls,
+            tls_names,
+            logins: self.logins || file.logins || tls.is_some(),
+            broker_ca: self.broker_ca.or(file.broker_ca),
+            broker_password_file: self.broker_password_file.or(file.broker_password_file),
             data_dir,
             keys: self.keys.or(file.keys),
             desired_life: Duration::from_secs(
@@ -275,10 +336,11 @@ impl std::str::FromStr for BrokerUrl {
             url: url.to_owned(),
             why,
         };
-        let rest = url
-            .strip_prefix("mqtt://")
-            .or_else(|| url.strip_prefix("tcp://"))
-            .ok_or_else(|| wrong("it does not begin with mqtt://"))?;
+        let (tls, rest) = match url.split_once("://") {
+            Some(("mqtt" | "tcp", rest)) => (false, rest),
+            Some(("mqtts" | "ssl", rest)) => (true, rest),
+            _ => return Err(wrong("it does not begin with mqtt:// or mqtts://")),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (login, place) = match rest.rsplit_once('@') {
             Some((login, place)) => {
@@ -305,12 +367,14 @@ impl std::str::FromStr for BrokerUrl {
             Some(port) => port
                 .parse()
                 .map_err(|_| wrong("the port is not a number below 65536"))?,
+            None if tls => 8883,
             None => 1883,
         };
         Ok(BrokerUrl {
             host: host.to_owned(),
             port,
             login,
+            tls,
         })
     }
 }
@@ -318,10 +382,11 @@ impl std::str::FromStr for BrokerUrl {
 impl std::fmt::Display for BrokerUrl {
     /// Without the login, so that it can be logged.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
         if self.host.contains(':') {
-            write!(f, "mqtt://[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
         } else {
-            write!(f, "mqtt://{}:{}", self.host, self.port)
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
         }
     }
 }
@@ -345,13 +410,14 @@ mod tests {
             url("mqtt://[::1]:2000/").unwrap().to_string(),
             "mqtt://[::1]:2000"
         );
+        assert_eq!(url("mqtts://h").unwrap().to_string(), "mqtts://h:8883");
         let with_login = url("mqtt://me:se@cret@host:1").unwrap();
         assert_eq!(with_login.login, Some(("me".into(), "se@cret".into())));
         assert!(!with_login.to_string().contains("cret"));
         for bad in [
             "",
             "host:1883",
-            "mqtts://host",
+            "http://host",
             "mqtt://",
             "mqtt://host:x",
             "mqtt://[::1:1",

@@ -12,6 +12,7 @@
 //! needs is in the store and the files: the process can be killed at any moment.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod broker;
 mod clock;
 mod compose;
@@ -27,3 +28,4 @@ mod say;
 mod signer;
 mod store;
 mod supplier;
+pub mod tls;

@@ -11,11 +11,13 @@
 //! restarted remembers nothing. Messages given to `publish` while there is no connection may be lost
 //! with it: everything that is sent here is sent again when it is asked for again.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::{TlsConfiguration, Transport};
 use sanderling_wire::MAX_MESSAGE;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -72,6 +74,8 @@ pub struct LinkOptions {
     pub filters: Vec<String>,
     /// What the broker says when the connection breaks.
     pub will: Option<Outgoing>,
+    /// TLS, and whom it trusts; none: plain TCP.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// The client was stopped.
@@ -104,6 +108,10 @@ impl Link {
             .set_connection_timeout(5);
         if let Some((user, password)) = &options.broker.login {
             mqtt.set_credentials(user, password);
+        }
+        if let Some(tls) = &options.tls {
+            let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+            mqtt.set_transport(Transport::tls_with_config(tls));
         }
         if let Some(will) = &options.will {
             let qos = qos(will.at_least_once);

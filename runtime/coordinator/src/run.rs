@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::broker::{BrokerError, EmbeddedBroker};
+use crate::access::{Access, AccessError};
+use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
 use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::decide::bucket::Bucket;
@@ -23,6 +24,7 @@ use crate::link::{Link, LinkOptions};
 use crate::signer::{KeysError, Signer};
 use crate::store::{Store, StoreError, events, models};
 use crate::supplier::Supplier;
+use crate::tls::{self, Authority, TlsError};
 
 /// Why the coordinator does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,12 @@ pub enum RunError {
     Files(#[from] FileError),
     /// See there.
     #[error(transparent)]
+    Access(#[from] AccessError),
+    /// See there.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// See there.
+    #[error(transparent)]
     Keys(#[from] KeysError),
     /// The HTTP server ended.
     #[error("the HTTP server ended: {0}")]
@@ -85,7 +93,7 @@ pub struct Ready {
     pub ready: bool,
     /// `http://ADDRESS:PORT`
     pub http: String,
-    /// `mqtt://ADDRESS:PORT`
+    /// `mqtt://ADDRESS:PORT`, or `mqtts://` where robots come over TLS
     pub mqtt: String,
     /// The fleet's name.
     pub fleet: String,
@@ -100,6 +108,8 @@ pub struct Ready {
 struct LastPorts {
     http: u16,
     mqtt: u16,
+    #[serde(default)]
+    tls: u16,
 }
 
 /// A running coordinator.
@@ -142,17 +152,79 @@ impl Coordinator {
             address: config.http,
             error,
         })?;
-        let (broker, broker_url) = match config.broker {
+        let access = Arc::new(Access::open(store.clone(), config.fleet.clone()).await?);
+        let tls_folder = config.data_dir.join("tls");
+        let tls_names = broker_names(&config);
+        let enforced = match config.broker {
+            Broker::Embedded(_) => Some(config.logins),
+            Broker::External(_) => None,
+        };
+        let (broker, broker_url, robots_url, link_tls) = match config.broker {
             Broker::Embedded(address) => {
-                let broker = embedded(address, last.mqtt).await?;
-                let url = reachable(broker.address());
-                (Some(broker), url)
+                let tls = match config.tls {
+                    Some(address) => Some(certificate(address, &tls_folder, &tls_names)?),
+                    None => None,
+                };
+                let options = BrokerOptions {
+                    address,
+                    tls,
+                    access: config.logins.then(|| Arc::clone(&access)),
+                };
+                let broker = embedded(options, last).await?;
+                let mut url = reachable(broker.address());
+                let robots = match broker.tls_address() {
+                    Some(address) => BrokerUrl {
+                        host: config
+                            .tls_names
+                            .first()
+                            .cloned()
+                            .unwrap_or_else(|| loopback(address).ip().to_string()),
+                        tls: true,
+                        ..reachable(address)
+                    },
+                    None => url.clone(),
+                };
+                if config.logins {
+                    url.login = Some(access.own_login());
+                } else if !address.ip().is_loopback() {
+                    tracing::warn!(
+                        "OPEN BROKER: whoever reaches {address} can speak for any robot; start with --tls, and enroll robots"
+                    );
+                }
+                (Some(broker), url, robots, None)
             }
-            Broker::External(url) => (None, url),
+            Broker::External(mut url) => {
+                let read = |path: &PathBuf| {
+                    std::fs::read(path).map_err(|error| TlsError::File {
+                        path: path.display().to_string(),
+                        error,
+                    })
+                };
+                if let (Some(path), Some((_, password))) =
+                    (&config.broker_password_file, &mut url.login)
+                {
+                    let text = read(path)?;
+                    *password = String::from_utf8_lossy(&text).trim_end().to_owned();
+                }
+                let link_tls = match (&config.broker_ca, url.tls) {
+                    (Some(path), true) => Some(tls::client(&read(path)?)?),
+                    (None, true) => {
+                        let why =
+                            "mqtts:// needs --broker-ca FILE: the certificates that it trusts";
+                        return Err(TlsError::Certificate(why.to_owned()).into());
+                    }
+                    (_, false) => None,
+                };
+                (None, url.clone(), url, link_tls)
+            }
         };
         let ports = LastPorts {
             http: http_address.port(),
             mqtt: broker.as_ref().map_or(last.mqtt, |b| b.address().port()),
+            tls: broker
+                .as_ref()
+                .and_then(EmbeddedBroker::tls_address)
+                .map_or(last.tls, |address| address.port()),
         };
         let text = serde_json::to_string(&ports).unwrap_or_default();
         std::fs::write(&ports_file, text).map_err(data_dir)?;
@@ -168,6 +240,7 @@ impl Coordinator {
             client_id,
             filters,
             will: None,
+            tls: link_tls,
         });
         let link = Arc::new(link);
         let (news, _) = watch::channel(newest);
@@ -196,7 +269,12 @@ impl Coordinator {
             files,
             link,
             signer,
-            broker: broker_url.to_string(),
+            access,
+            enforced,
+            tls_folder,
+            tls_names,
+            mosquitto: config.data_dir.join("mosquitto"),
+            broker: robots_url.to_string(),
             max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
             news,
             stopping: stopping.clone(),
@@ -211,7 +289,7 @@ impl Coordinator {
         let ready = Ready {
             ready: true,
             http: format!("http://{}", loopback(http_address)),
-            mqtt: broker_url.to_string(),
+            mqtt: robots_url.to_string(),
             fleet: config.fleet.to_string(),
             pid: std::process::id(),
             data_dir: config.data_dir.clone(),
@@ -380,17 +458,66 @@ async fn listen(address: SocketAddr, last: u16) -> Result<TcpListener, RunError>
     Err(failure.unwrap_or(RunError::Http("no address to listen on".to_owned())))
 }
 
-async fn embedded(address: SocketAddr, last: u16) -> Result<EmbeddedBroker, RunError> {
+async fn embedded(options: BrokerOptions, last: LastPorts) -> Result<EmbeddedBroker, RunError> {
     let mut failure = None;
-    for candidate in candidates(address, last) {
-        match EmbeddedBroker::start(candidate).await {
-            Ok(broker) => return Ok(broker),
-            Err(error) => failure = Some(error),
+    let secure = options.tls.as_ref().map(|tls| tls.address);
+    let secure = match secure {
+        Some(address) => candidates(address, last.tls)
+            .into_iter()
+            .map(Some)
+            .collect(),
+        None => vec![None],
+    };
+    for secure in secure {
+        for address in candidates(options.address, last.mqtt) {
+            let mut options = options.clone();
+            options.address = address;
+            if let (Some(tls), Some(address)) = (&mut options.tls, secure) {
+                tls.address = address;
+            }
+            match EmbeddedBroker::start(&options).await {
+                Ok(broker) => return Ok(broker),
+                Err(error) => failure = Some(error),
+            }
         }
     }
     Err(failure
         .unwrap_or(BrokerError::Ended("no address to listen on".to_owned()))
         .into())
+}
+
+/// A certificate for the embedded broker, made anew with each start.
+fn certificate(
+    address: SocketAddr,
+    folder: &Path,
+    names: &[String],
+) -> Result<BrokerTls, RunError> {
+    let authority = Authority::open(folder)?;
+    let (certificate, key) = authority.server(names)?;
+    let paths = [folder.join("server.pem"), folder.join("server.key")];
+    for (path, text, secret) in [(&paths[0], &certificate, false), (&paths[1], &key, true)] {
+        tls::write(path, text, secret).map_err(|error| TlsError::File {
+            path: path.display().to_string(),
+            error,
+        })?;
+    }
+    let [certificate, key] = paths;
+    Ok(BrokerTls {
+        address,
+        certificate,
+        key,
+    })
+}
+
+/// How clients may call the broker: what was said, this machine, and the address that it listens on.
+fn broker_names(config: &Config) -> Vec<String> {
+    let mut names = config.tls_names.clone();
+    names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    let listens = config.tls.filter(|a| !a.ip().is_unspecified());
+    names.extend(listens.map(|address| address.ip().to_string()));
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
 }
 
 /// Where this machine reaches an address that means every interface.
@@ -412,6 +539,7 @@ fn reachable(address: SocketAddr) -> BrokerUrl {
         host: address.ip().to_string(),
         port: address.port(),
         login: None,
+        tls: false,
     }
 }
 

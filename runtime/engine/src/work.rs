@@ -19,6 +19,10 @@ fn step_bound<B: AsRef<[u8]>>(plan: &Plan<B>, step: &Step) -> Option<u64> {
     let outputs = output.shape.elements() as u64;
     let input = step.inputs().first().and_then(|&id| plan.tensor(id));
     let inputs = input.map_or(0, |tensor| tensor.shape.elements() as u64);
+    if let Operator::WinogradConv(_) = &step.operator {
+        let bound = winograd_bound(input?.shape.nhwc()?, output.shape.nhwc()?);
+        return Some(bound.saturating_add(inputs));
+    }
     // Taps of a window over an image that lie inside it.
     let inside = |kernel_h: u32, kernel_w: u32| {
         let [_, h, w, _] = input
@@ -66,4 +70,18 @@ fn step_bound<B: AsRef<[u8]>>(plan: &Plan<B>, step: &Step) -> Option<u64> {
         _ => 1,
     };
     Some(outputs.saturating_mul(each).saturating_add(inputs))
+}
+
+/// Tiles are computed by threes, absent ones with them: 16 products for each channel and
+/// output, outputs by twos and channels by fours, as many operations for the transform of
+/// each channel and twice as many back.
+fn winograd_bound([.., channels]: [u32; 4], [batch, h, w, outputs]: [u32; 4]) -> u64 {
+    let tiles = u64::from(h.div_ceil(2)).saturating_mul(u64::from(w.div_ceil(2)));
+    let tiles = (tiles.div_ceil(3).saturating_mul(3)).saturating_mul(u64::from(batch));
+    let channels = u64::from(channels.div_ceil(4)) * 4;
+    let outputs = u64::from(outputs.div_ceil(2)) * 2;
+    let products = channels.saturating_add(2).saturating_mul(outputs);
+    tiles
+        .saturating_mul(16)
+        .saturating_mul(products.saturating_add(2 * channels))
 }

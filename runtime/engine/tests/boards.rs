@@ -7,7 +7,7 @@ mod case;
 #[allow(dead_code, reason = "only the numbers are drawn from it")]
 mod single;
 
-use case::{Along, Case, conv_case, fully_connected_case};
+use case::{Along, Case, conv_case, fully_connected_case, winograd_case};
 use sanderling_plan::Target;
 use single::Draw;
 use std::fs;
@@ -118,7 +118,7 @@ impl Board {
             return;
         };
         for seed in 0..CASES {
-            for (kind, case) in steps(seed).into_iter().enumerate() {
+            for (kind, case) in steps(seed).into_iter().chain([by_tiles(seed)]).enumerate() {
                 let expected = case.run(Target::Generic);
                 let got = self.run(&program, &case);
                 let got: &[i8] = bytemuck::cast_slice(&got);
@@ -167,6 +167,15 @@ fn steps(seed: u64) -> Vec<Case> {
     let outputs = draw.range(1, 70) as u32;
     steps.push(fully_connected_case(draw, rows, k, outputs));
     steps
+}
+
+/// A convolution by Winograd's algorithm where the board has it.
+fn by_tiles(seed: u64) -> Case {
+    let draw = &mut Draw::new(seed);
+    let size = [draw.range(1, 9), draw.range(1, 12)].map(|n| n as u32);
+    let inputs = if seed == 0 { 128 } else { draw.range(1, 40) };
+    let (batch, outputs) = (draw.range(1, 2) as u32, draw.range(1, 9) as u32);
+    winograd_case(draw, size, batch, [inputs as u32, outputs])
 }
 
 #[test]

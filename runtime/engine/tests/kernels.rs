@@ -7,7 +7,7 @@ mod case;
 #[allow(dead_code, reason = "only the numbers are drawn from it")]
 mod single;
 
-use case::{Along, Case, Kind, conv_case, fully_connected_case};
+use case::{Along, Case, Kind, conv_case, fully_connected_case, winograd_case};
 use sanderling_engine::targets;
 use sanderling_plan::Target;
 use single::{Draw, cases};
@@ -63,6 +63,40 @@ fn pointwise_convolutions_agree() {
         let channels = [draw.range(1, 130) as u32, draw.range(1, 70) as u32];
         conv_case(draw, axes, batch, 1, channels, false)
     });
+}
+
+#[test]
+fn convolutions_by_winograd_agree() {
+    each(300, |draw| {
+        let size = [draw.range(1, 9), draw.range(1, 12)].map(|n| n as u32);
+        let batch = draw.range(1, 2) as u32;
+        let channels = [draw.range(1, 21) as u32, draw.range(1, 9) as u32];
+        winograd_case(draw, size, batch, channels)
+    });
+}
+
+/// The most channels, all operands at the ends of their range.
+#[test]
+fn convolutions_by_winograd_of_extremes_agree() {
+    for seed in 0..u64::from(cases(32)) {
+        let draw = &mut Draw::new(seed);
+        let mut case = winograd_case(draw, [4, 5], 1, [128, 3]);
+        let Kind::Winograd(p) = &mut case.operator else {
+            continue;
+        };
+        let end = |bit: u64| [i8::MIN, i8::MAX][(seed >> bit & 1) as usize];
+        p.weight_zero_point = i32::from(end(0));
+        p.input_zero_point = i32::from(end(1));
+        let (x, w) = (end(2), end(3));
+        // Signs that alternate give the largest transformed inputs and weights.
+        let alternate = seed & 16 != 0;
+        for (at, (x_at, w_at)) in case.x.iter_mut().zip(&mut case.weights).enumerate() {
+            let turn = alternate && at / 128 % 2 == 1;
+            (*x_at, *w_at) = if turn { (!x, !w) } else { (x, w) };
+        }
+        case.multipliers.fill(1e-6);
+        check(&case, seed);
+    }
 }
 
 #[test]

@@ -78,6 +78,39 @@ impl Download {
             return Err(DownloadError::WrongLength);
         }
         medium.write(self.header.slot, offset, bytes)?;
+        self.finish(medium, chunk)
+    }
+
+    /// Stores a part of a chunk whose first byte is the chunk's `at`th. Parts come in order and begin with the chunk's
+    /// first byte, again after every failure: on flash what was begun is erased with the first part. The chunk
+    /// counts once [`Download::finish`] was called.
+    pub fn part<M: Medium>(
+        &self,
+        medium: &mut M,
+        chunk: u32,
+        at: u32,
+        bytes: &[u8],
+    ) -> Result<(), DownloadError<M::Error>> {
+        let (offset, length) = self.header.place(chunk).ok_or(DownloadError::NoSuchChunk)?;
+        let end = u32::try_from(bytes.len())
+            .ok()
+            .and_then(|n| n.checked_add(at));
+        if end.is_none_or(|end| end > length) {
+            return Err(DownloadError::WrongLength);
+        }
+        medium.write(self.header.slot, offset + at, bytes)?;
+        Ok(())
+    }
+
+    /// Marks a chunk all of whose parts were stored.
+    pub fn finish<M: Medium>(
+        &self,
+        medium: &mut M,
+        chunk: u32,
+    ) -> Result<(), DownloadError<M::Error>> {
+        if chunk >= self.header.chunks() {
+            return Err(DownloadError::NoSuchChunk);
+        }
         medium.set_mark(chunk)?;
         Ok(())
     }

@@ -22,9 +22,10 @@
 //!
 //! What the crate does not know: time, threads, paths, the network, SHA-256. A driver measures a trial with
 //! [`Trial`], fills the spare slot through [`Download`], and reports what it saw as events. The only thing asked of
-//! the medium is [`Medium`], which a folder of files and a NOR flash can both be.
+//! the medium is [`Medium`], which a folder of files and a NOR flash can both be; for flash there is [`nor`], behind
+//! the feature `nor-flash`.
 //!
-//! Invariant, held by `tests/cut_points.rs` and `tests/properties.rs`: once a slot became active, every interleaving
+//! Invariant, held by `tests/cut_points.rs`, `tests/flash` and `tests/properties.rs`: once a slot became active, every interleaving
 //! of events, torn writes and restarts leaves one slot whose bytes are whole and which [`State::runs`] names.
 
 #![no_std]
@@ -37,6 +38,8 @@ mod image;
 mod journal;
 mod limits;
 mod medium;
+#[cfg(feature = "nor-flash")]
+pub mod nor;
 mod record;
 mod state;
 mod step;

@@ -17,6 +17,8 @@
 //!
 //! Every message starts with one version byte; see [`encode`] and [`decode`].
 //!
+//! Between a microcontroller and the agent that speaks for it there is a serial line: [`serial`].
+//!
 //! # Rules of the conversation
 //!
 //! * A robot connects with a will on its `birth` topic ([`Presence::Gone`]) that carries the session
@@ -49,6 +51,7 @@ mod manifest;
 mod name;
 mod need;
 mod root;
+pub mod serial;
 mod signed;
 mod state;
 mod text;

@@ -56,6 +56,10 @@ pub struct Options {
     /// Pack the plan for this target instead of the board's own (generic runs everywhere)
     #[arg(long, value_name = "PACKING")]
     target: Option<String>,
+    /// Compile with 3x3 convolutions by Winograd's algorithm, of at most so many bytes more
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "all")]
+    winograd: Option<String>,
     /// A .npz or .npy with frames for the model [default: a pseudo-random frame]
     #[arg(long)]
     input: Option<PathBuf>,
@@ -114,6 +118,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let subject = Subject::new(model, source)?;
     let how = How {
         packing: options.target.as_deref().unwrap_or(board.packing),
+        winograd: options.winograd.as_deref(),
         steps: options.steps,
         every_operator: options.every_operator,
         deadline: options.deadline,
@@ -130,6 +135,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 pub struct How<'a> {
     /// What the plan is packed for.
     pub packing: &'a str,
+    /// Bytes that convolutions by Winograd's algorithm may take more, or `all`.
+    pub winograd: Option<&'a str>,
     /// Whether each step is counted.
     pub steps: bool,
     /// Whether the program holds every operator, or those of the plan alone.
@@ -143,6 +150,7 @@ impl<'a> How<'a> {
     pub fn plain(board: &'a Board, deadline: u64) -> Self {
         How {
             packing: board.packing,
+            winograd: None,
             steps: false,
             every_operator: false,
             deadline,
@@ -254,7 +262,7 @@ impl Subject {
     /// Counts one inference on `board`.
     pub fn count(&self, board: &'static Board, how: &How<'_>) -> anyhow::Result<Count> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let path = compile(&self.model, how.packing, folder.path())?;
+        let path = compile_with(&self.model, how.packing, how.winograd, folder.path())?;
         let about = firmware::inspect(&path)?;
         let plan = fs::read(&path).context("cannot read the plan")?;
         let input: Vec<u8> = self.frames.iter().flat_map(|f| f.bytes.clone()).collect();
@@ -401,6 +409,15 @@ impl Count {
 
 /// The plan of `model` without golden vectors, which say nothing about the engine's needs.
 pub fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    compile_with(model, packing, None, folder)
+}
+
+fn compile_with(
+    model: &Path,
+    packing: &str,
+    winograd: Option<&str>,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     let plan = folder.join(format!("{packing}.plan"));
     Job::new(
         format!("compiling {}", workspace::short(model)),
@@ -408,6 +425,7 @@ pub fn compile(model: &Path, packing: &str, folder: &Path) -> anyhow::Result<Pat
     )
     .arg("compile")
     .arg(model)
+    .args(winograd.map(|bytes| format!("--winograd={bytes}")))
     .args(["--target", packing, "--golden", "0", "-o"])
     .arg(&plan)
     .deadline(300)

@@ -44,6 +44,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// The password for the broker.
     pub password: String,
+    /// TLS to the broker, where it speaks that.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// What the threads share.
     pub shared: Arc<Shared>,
     /// Results that wait.
@@ -149,6 +151,7 @@ pub async fn run(parts: Parts, seed: u64) {
             client: config.device.as_str().to_owned(),
             user: config.user.clone(),
             password: parts.password.clone(),
+            tls: parts.tls.clone(),
         },
         parts,
         link: None,

@@ -36,8 +36,11 @@ impl Driver {
             Ok(false) => {}
             Ok(true) => {
                 // What a new fleet key signed may have come before the root that names it.
-                if let Some(bytes) = self.heard.take() {
-                    self.desired(bytes);
+                // Under a new fleet key the old word counts no more; the fleet says it again, signed anew.
+                if let Some(bytes) = self.heard.clone()
+                    && let Ok(task) = self.ask(&bytes)
+                {
+                    self.take(&task);
                 }
                 self.tell_fleet(self.now);
             }
@@ -60,13 +63,17 @@ impl Driver {
             self.event(Event::Unwanted);
             return;
         }
-        let now_s = self.now_s();
-        match self.guard.task(&bytes, self.stored.state.serial, now_s) {
+        match self.ask(&bytes) {
             Ok(task) => self.take(&task),
             Err(Refusal::Stale { .. }) => self.note(Note::Stale, &self.stored.state.clone()),
             Err(refusal) => self.disbelieve(refusal.to_string()),
         }
         self.heard = Some(bytes);
+    }
+
+    fn ask(&mut self, bytes: &[u8]) -> Result<Task, Refusal> {
+        let now_s = self.now_s();
+        self.guard.task(bytes, self.stored.state.serial, now_s)
     }
 
     fn take(&mut self, task: &Task) {

@@ -239,6 +239,7 @@ impl Speaker {
             client: "fleet".into(),
             user: "fleet".into(),
             password: String::new(),
+            tls: None,
         };
         let will = Post {
             topic: "fleet/gone".into(),

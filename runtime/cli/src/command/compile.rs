@@ -43,6 +43,19 @@ pub struct Compile {
     /// row where that makes it fit
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     max_arena: Option<usize>,
+    /// Run 3x3 convolutions by Winograd's algorithm, same bits, where that takes at most so many
+    /// bytes of flash more, such as 16K; without a number, all of them (only for cortex-m4)
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "all", value_parser = more_flash)]
+    winograd: Option<usize>,
+}
+
+/// A number of bytes, or all that there are.
+fn more_flash(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        _ => bytes(text),
+    }
 }
 
 /// A number of bytes; `K` stands for 1024.
@@ -63,6 +76,7 @@ impl Compile {
             target: self.target,
             golden: self.golden,
             max_arena: self.max_arena,
+            winograd: self.winograd,
             ..Options::default()
         };
         let (plan, report) = compile(&self.model, &options)?;
@@ -116,6 +130,10 @@ pub fn describe(report: &Report) -> String {
         text::bytes(report.flash_bytes),
         text::bytes(report.weight_bytes)
     ));
+    if report.winograd_bytes > 0 {
+        let more = text::bytes(report.winograd_bytes);
+        text.push_str(&format!("winograd {more} of weights more than direct\n"));
+    }
     text.push_str(&format!(
         "arena   {}; no order of the same steps needs less than {}\n",
         text::bytes(report.arena_bytes),

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod compile;
 pub mod completions;
 pub mod devices;
+pub mod enroll;
 pub mod inspect;
 pub mod keys;
 pub mod models;

@@ -2,13 +2,14 @@
 
 use crate::process::sanderling;
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "compile",
     "inspect",
     "run",
     "bench",
     "keys",
     "sign",
+    "enroll",
     "register",
     "push",
     "devices",

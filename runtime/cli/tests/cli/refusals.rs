@@ -214,10 +214,24 @@ fn a_place_that_cannot_be_written() {
 }
 
 #[test]
+fn winograd_where_the_target_has_none() {
+    let scratch = Scratch::new();
+    let model = scratch.put("m.onnx", &onnx_file::integer_model());
+    let done = sanderling(&["compile", &model, "--winograd"]);
+    done.fails(1, &["m.onnx", "generic", "compile for cortex-m4"]);
+    assert_eq!(scratch.files(), ["m.onnx"], "nothing is written");
+    // Where the target has it, a model without such convolutions stays as it is.
+    let args = ["compile", &model, "--target", "cortex-m4", "--winograd"];
+    let json = sanderling(&[&args[..], &["--json"]].concat()).json();
+    assert_eq!(json["winograd_bytes"], 0);
+}
+
+#[test]
 fn usage_errors_exit_with_2() {
     sanderling(&["run"]).fails(2, &["--input"]);
     sanderling(&["fly"]).fails(2, &["fly"]);
     sanderling(&["compile", "m.onnx", "--target", "z80"]).fails(2, &["z80", "cortex-m4"]);
+    sanderling(&["compile", "m.onnx", "--winograd=much"]).fails(2, &["much", "40K"]);
     sanderling(&["bench", "m.plan", "--threads", "0"]).fails(2, &["--threads"]);
     sanderling(&["bench", "m.plan", "--seconds", "0"]).fails(2, &["seconds"]);
 }

@@ -12,6 +12,7 @@
 
 use super::lifetime::{Block, Blocks};
 use crate::program::{Operation, Program};
+use crate::winograd;
 use sanderling_plan::{Target, align_up};
 
 /// An output that may be written over an input.
@@ -59,15 +60,8 @@ fn candidate(program: &Program, target: Target, blocks: &Blocks, index: usize) -
     if program.stream_of(index).is_some() {
         return None;
     }
-    let Operation::Conv {
-        parameters,
-        depthwise,
-        ..
-    } = &step.operation
-    else {
-        return None;
-    };
-    let (from, to) = (program.tensor(step.inputs[0]), program.tensor(step.output));
+    let from = program.tensor(*step.inputs.first()?);
+    let to = program.tensor(step.output);
     let input = blocks.of_buffer[from.buffer.0]?;
     let output = blocks.of_buffer[to.buffer.0]?;
     let dies = blocks.all[input].lifetime.last == index + 1;
@@ -79,7 +73,22 @@ fn candidate(program: &Program, target: Target, blocks: &Blocks, index: usize) -
         let shape: [usize; 4] = shape.try_into().ok()?;
         Some(shape.map(|extent| extent as u32))
     };
-    let distance = parameters.overlap(target, nhwc(&from.shape)?, nhwc(&to.shape)?, *depthwise)?;
+    let shapes = || Some((nhwc(&from.shape)?, nhwc(&to.shape)?));
+    let distance = match &step.operation {
+        Operation::Conv {
+            parameters,
+            depthwise,
+            ..
+        } => {
+            let (from, to) = shapes()?;
+            parameters.overlap(target, from, to, *depthwise)?
+        }
+        Operation::Winograd { parameters, .. } => {
+            let (from, to) = shapes()?;
+            winograd::parameters(parameters).overlap(from, to)?
+        }
+        _ => return None,
+    };
     Some(Overlap {
         step: index,
         input,

@@ -77,6 +77,9 @@ fn execute(step: &Step, inputs: &[Operand<'_>], y: &mut Operand<'_>) {
         ) => {
             affine::conv(parameters, *depthwise, affine, x, y);
         }
+        (Operation::Winograd { parameters, affine }, [x]) => {
+            affine::conv(parameters, false, affine, x, y);
+        }
         (Operation::FullyConnected { parameters, affine }, [x]) => {
             affine::fully_connected(parameters, affine, x, y);
         }

@@ -13,3 +13,4 @@ mod reference;
 mod report;
 mod run;
 mod streaming;
+mod winograd;

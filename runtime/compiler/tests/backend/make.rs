@@ -77,7 +77,7 @@ impl Maker {
         self.step(Operation::Plain(operator), inputs, output, 0, 0)
     }
 
-    fn affine(&mut self, weights: usize, outputs: usize, terms: usize) -> Affine {
+    pub fn affine(&mut self, weights: usize, outputs: usize, terms: usize) -> Affine {
         let c = &mut self.chance;
         // Some sums must pass the ends of an `i32` and wrap.
         let wild = c.once_in(6);
@@ -106,7 +106,7 @@ impl Maker {
         }
     }
 
-    fn weight_zero_point(&mut self) -> i32 {
+    pub fn weight_zero_point(&mut self) -> i32 {
         if self.chance.once_in(3) {
             i32::from(self.chance.i8())
         } else {
@@ -492,7 +492,7 @@ impl Maker {
         output
     }
 
-    fn nhwc(&self, id: TensorId) -> [usize; 4] {
+    pub fn nhwc(&self, id: TensorId) -> [usize; 4] {
         let shape = self.shape(id);
         shape.try_into().expect("images only")
     }

@@ -48,7 +48,8 @@ pub fn assert_engine_gives(program: &Program, changed: &Program, seed: u64) {
     }
 }
 
-fn assert_target_gives(program: &Program, changed: &Program, target: Target, seed: u64) {
+/// The same for one target.
+pub fn assert_target_gives(program: &Program, changed: &Program, target: Target, seed: u64) {
     let memory = plan_memory(changed, target);
     let mut inputs = reference::golden_inputs(program, 2, seed);
     inputs.push(strange_inputs(program));
@@ -168,6 +169,7 @@ fn steps(program: &Program) -> String {
             } => {
                 format!("{parameters:?}, depthwise: {depthwise}")
             }
+            Operation::Winograd { parameters, .. } => format!("Winograd {parameters:?}"),
             Operation::FullyConnected { parameters, .. } => format!("{parameters:?}"),
             Operation::Softmax { parameters, .. } => format!("{parameters:?}"),
             Operation::Lookup { .. } => "Lookup".to_owned(),

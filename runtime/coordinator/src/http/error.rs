@@ -8,10 +8,12 @@ use sanderling_wire::NameError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::AccessError;
 use crate::compose::ComposeError;
 use crate::files::FileError;
 use crate::link::LinkClosed;
 use crate::store::StoreError;
+use crate::tls::TlsError;
 
 /// The body of every answer that is not a success.
 #[derive(Debug, Serialize, ToSchema)]
@@ -105,6 +107,29 @@ impl From<sqlx::Error> for ApiError {
 impl From<FileError> for ApiError {
     fn from(error: FileError) -> ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "files_failed", error)
+    }
+}
+
+impl ApiError {
+    /// The certificate authority's files failed.
+    pub fn tls(error: TlsError) -> ApiError {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "files_failed", error)
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> ApiError {
+        match error {
+            AccessError::Enrolled(_) => {
+                ApiError::conflict("enrolled", error.to_string(), Vec::new())
+            }
+            AccessError::Reserved => ApiError::bad("bad_name", error),
+            AccessError::Store(error) => error.into(),
+            AccessError::Tls(error) => ApiError::tls(error),
+            AccessError::Random(_) | AccessError::File { .. } => {
+                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "files_failed", error)
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 // The macro that documents a handler names its parameters' types by their whole path.
 #![allow(unused_qualifications)]
 
+mod access;
 mod devices;
 mod error;
 mod events;
@@ -15,6 +16,7 @@ mod models;
 mod results;
 mod root;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,6 +26,7 @@ use sanderling_wire::Name;
 use tokio::sync::watch;
 use utoipa::OpenApi;
 
+use crate::access::Access;
 use crate::files::Files;
 use crate::link::Link;
 use crate::signer::Signer;
@@ -42,6 +45,16 @@ pub struct App {
     pub link: Arc<Link>,
     /// The fleet's key.
     pub signer: Arc<Signer>,
+    /// Who may talk to the broker.
+    pub access: Arc<Access>,
+    /// Whether the embedded broker asks for logins; none: somebody else's broker.
+    pub enforced: Option<bool>,
+    /// Where the certificate authority is.
+    pub tls_folder: PathBuf,
+    /// The broker's host names and addresses, for its certificate.
+    pub tls_names: Vec<String>,
+    /// Where Mosquitto's files go.
+    pub mosquitto: PathBuf,
     /// Where the broker is, for people.
     pub broker: String,
     /// The largest body of an upload, in bytes.
@@ -80,6 +93,10 @@ impl App {
         devices::get,
         devices::forget,
         devices::order,
+        access::enroll,
+        access::revoke,
+        access::list,
+        access::mosquitto,
         groups::list,
         groups::push,
         results::summary,
@@ -106,6 +123,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
             get(devices::get).merge(delete(devices::forget)),
         ),
         ("/v1/devices/{device}/orders", post(devices::order)),
+        (
+            "/v1/devices/{device}/credentials",
+            post(access::enroll).merge(delete(access::revoke)),
+        ),
+        ("/v1/access", get(access::list)),
+        ("/v1/access/mosquitto", post(access::mosquitto)),
         ("/v1/groups", get(groups::list)),
         ("/v1/groups/{group}/desired", put(groups::push)),
         ("/v1/results/summary", get(results::summary)),

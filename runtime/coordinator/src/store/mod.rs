@@ -6,6 +6,7 @@
 //! sums are cast to it, and a column that stands on both sides of an `ON CONFLICT` is named with
 //! its table: PostgreSQL asks for all three.
 
+pub mod credentials;
 pub mod devices;
 pub mod events;
 pub mod groups;

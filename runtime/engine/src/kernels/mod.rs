@@ -23,7 +23,7 @@ pub(crate) use aarch64::Aarch64;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64_dotprod::Aarch64Dotprod;
 #[cfg(feature = "cortex-m4")]
-pub(crate) use armv7e_m::CortexM4;
+pub(crate) use armv7e_m::{Columns, CortexM4, Patch, Tiles};
 #[cfg(all(feature = "cortex-m4", target_arch = "arm"))]
 pub(crate) use armv7e_m::{Terms, fused};
 #[cfg(all(target_arch = "arm", feature = "cortex-m55"))]

@@ -34,6 +34,8 @@ mod softmax_real;
 mod stream;
 mod wide;
 mod window;
+#[cfg(feature = "cortex-m4")]
+mod winograd_conv;
 
 pub(crate) use window::Axis;
 
@@ -138,6 +140,8 @@ pub(crate) fn run<S: Spread>(
         Operator::MatMul(p) if built_in::MatMul => mat_mul::run(p, operands),
         Operator::ResizeLinear(p) if built_in::ResizeLinear => resize_linear::run(p, operands),
         Operator::SoftmaxReal(p) if built_in::SoftmaxReal => softmax_real::run(p, operands),
+        #[cfg(feature = "cortex-m4")]
+        Operator::WinogradConv(p) if built_in::WinogradConv => winograd_conv::run(p, operands),
         _ => None,
     }
 }

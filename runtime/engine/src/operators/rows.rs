@@ -27,13 +27,17 @@ impl<'a> InputRows<'a> {
 
     /// Row number `iy`, which lies inside the image.
     pub(super) fn row(&self, iy: usize) -> Option<&'a [i8]> {
+        self.row_on(iy)?.get(..self.len)
+    }
+
+    /// Row number `iy`, which lies inside the image, and whatever lies behind it.
+    pub(super) fn row_on(&self, iy: usize) -> Option<&'a [i8]> {
         // Where all rows are kept, none is divided for.
         let kept = match iy < self.kept {
             true => iy,
             false => iy.checked_rem(self.kept)?,
         };
-        let start = kept.checked_mul(self.len)?;
-        self.x.get(start..start.checked_add(self.len)?)
+        self.x.get(kept.checked_mul(self.len)?..)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::single::{Aligned, Draw};
 use sanderling_engine::Engine;
-use sanderling_plan::step::{Conv, FullyConnected};
+use sanderling_plan::packing::winograd;
+use sanderling_plan::step::{Conv, FullyConnected, WinogradConv};
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Dtype, Operator, Place, Plan, Shape, Target, TensorId};
 use std::ops::Range;
@@ -40,6 +41,8 @@ pub struct Packed {
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Conv(Conv),
+    /// By Winograd's algorithm where the target has it.
+    Winograd(Conv),
     Depthwise(Conv),
     FullyConnected(FullyConnected),
 }
@@ -75,13 +78,18 @@ impl Along {
 
     pub fn draw(draw: &mut Draw, size: i32, kernel: i32) -> Self {
         let kernel = draw.range(1, kernel);
-        Along::new([
+        let mut along = Along::new([
             draw.range(1, size) as u32,
             kernel as u32,
             draw.range(1, 3) as u32,
             if draw.bits().is_multiple_of(4) { 2 } else { 1 },
             draw.range(0, kernel - 1) as u32,
-        ])
+        ]);
+        // Now and then the last windows read nothing but padding.
+        if kernel > 1 && draw.bits().is_multiple_of(4) {
+            along.out += draw.range(1, 4) as u32;
+        }
+        along
     }
 }
 
@@ -136,6 +144,24 @@ pub fn conv_case(
             false => Kind::Conv(p),
         },
         input,
+    }
+}
+
+/// A convolution with a 3×3 kernel and stride 1; the padding below and to the right is
+/// anything.
+pub fn winograd_case(draw: &mut Draw, size: [u32; 2], batch: u32, channels: [u32; 2]) -> Case {
+    let axes = size.map(|size| {
+        let mut along = Along::new([size, 3, 1, 1, draw.range(0, 2) as u32]);
+        along.out = (along.out as i32 + draw.range(-1, 3)).max(1) as u32;
+        along
+    });
+    let case = conv_case(draw, axes, batch, 1, channels, false);
+    let Kind::Conv(p) = case.operator else {
+        unreachable!("a convolution");
+    };
+    Case {
+        operator: Kind::Winograd(p),
+        ..case
     }
 }
 
@@ -243,7 +269,10 @@ impl Case {
             (weights, writer.constant(bytemuck::cast_slice(&bias)))
         };
         let p = match self.operator {
-            Kind::Conv(p) | Kind::Depthwise(p) => p,
+            Kind::Winograd(p) if winograd::runs(target) => {
+                return self.pack_winograd(&p, writer);
+            }
+            Kind::Conv(p) | Kind::Winograd(p) | Kind::Depthwise(p) => p,
             Kind::FullyConnected(p) => {
                 let k = self.input[1] as usize;
                 let (weights, bias) = constants(
@@ -282,11 +311,7 @@ impl Case {
             .in_place
             .then(|| p.overlap(target, input, output, depthwise))
             .flatten();
-        // The distance is rounded up to the alignment, so that they may still be apart.
-        let y_bytes = output.iter().product::<u32>() as usize;
-        let overlaps = distance.is_some_and(|distance| {
-            (GUARD + distance as usize).next_multiple_of(16) < GUARD + y_bytes
-        });
+        let overlaps = self.overlaps(distance);
         let p = Conv {
             weights,
             bias,
@@ -300,5 +325,40 @@ impl Case {
             false => Operator::Conv(p),
         };
         (operator, scratch, distance.map(|d| d as usize))
+    }
+
+    /// The same for a convolution by Winograd's algorithm.
+    fn pack_winograd(&self, p: &Conv, writer: &mut Writer) -> (Operator, usize, Option<usize>) {
+        let nhwc = |dims: &[u32]| <[u32; 4]>::try_from(dims).expect("four dimensions");
+        let (input, output) = (nhwc(&self.input), nhwc(&self.output));
+        let weights = winograd::pack(&self.weights, input[3] as usize, p.weight_zero_point);
+        let p = WinogradConv {
+            pad_top: p.pad_top,
+            pad_left: p.pad_left,
+            weights: writer.constant(bytemuck::cast_slice(&weights)),
+            bias: writer.constant(bytemuck::cast_slice(&self.bias)),
+            multipliers: writer.constant(bytemuck::cast_slice(&self.multipliers)),
+            input_zero_point: p.input_zero_point,
+            zero_point: p.zero_point,
+            low: p.low,
+            high: p.high,
+        };
+        let distance = self.in_place.then(|| p.overlap(input, output)).flatten();
+        let scratch = p.scratch(input, output[2], self.overlaps(distance));
+        let scratch = scratch.and_then(|s| s.bytes()).expect("scratch");
+        (
+            Operator::WinogradConv(p),
+            scratch,
+            distance.map(|d| d as usize),
+        )
+    }
+
+    /// Whether input and output overlap, the input being `distance` behind the output's
+    /// start. It is rounded up to the alignment, so that they may still be apart.
+    fn overlaps(&self, distance: Option<u64>) -> bool {
+        let y_bytes = self.output.iter().product::<u32>() as usize;
+        distance.is_some_and(|distance| {
+            (GUARD + distance as usize).next_multiple_of(16) < GUARD + y_bytes
+        })
     }
 }

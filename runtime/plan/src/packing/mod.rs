@@ -15,6 +15,7 @@
 pub mod aarch64;
 mod cortex_m4;
 pub mod cortex_m55;
+pub mod winograd;
 mod x86_64;
 
 use crate::Target;

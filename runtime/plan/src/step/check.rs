@@ -104,14 +104,15 @@ impl Check<'_> {
     /// Whether `output` may take bytes of the `input` that it overlaps.
     fn may_overlap(&self, input: &Range<usize>, output: &Range<usize>) -> bool {
         let operator = &self.step.operator;
+        let distance = || Some(input.start.checked_sub(output.start)? as u64);
         match operator {
             Operator::Conv(p) | Operator::DepthwiseConv(p)
                 if built_in::Conv || built_in::DepthwiseConv =>
             {
-                input
-                    .start
-                    .checked_sub(output.start)
-                    .is_some_and(|distance| p.may_overlap(self, distance as u64))
+                distance().is_some_and(|distance| p.may_overlap(self, distance))
+            }
+            Operator::WinogradConv(p) if built_in::WinogradConv => {
+                distance().is_some_and(|distance| p.may_overlap(self, distance))
             }
             _ => operator.works_in_place() && input == output,
         }

@@ -73,6 +73,54 @@ impl ConvScratch {
     }
 }
 
+/// A step that writes rows while rows further on are still to be read.
+pub(super) struct Behind {
+    /// Input rows, and bytes of each.
+    pub(super) rows: u64,
+    pub(super) row: u64,
+    /// Output rows, or blocks of rows that are written together, and bytes of each.
+    pub(super) out_rows: u64,
+    pub(super) out_row: u64,
+    /// Input rows that one of them reads, and from one to the next.
+    pub(super) reach: u64,
+    pub(super) stride: u64,
+    /// Rows of padding above.
+    pub(super) pad: u64,
+}
+
+impl Behind {
+    /// Bytes that the input must start behind the output at least.
+    pub(super) fn distance(&self) -> u64 {
+        let &Behind {
+            rows,
+            row,
+            out_rows,
+            out_row,
+            reach,
+            stride,
+            pad,
+        } = self;
+        let stride = stride.max(1);
+        // The input row that is read next once output row `oy` has what it needs.
+        let next = |oy: u64| (oy * stride + reach).saturating_sub(pad);
+        let distance = |oy: u64| match next(oy) < rows {
+            true => ((oy + 1) * out_row).saturating_sub(next(oy) * row),
+            false => 0,
+        };
+        // Linear between the first row, the last whose window starts and ends in the
+        // padding, and the last that leaves a row to be read: the largest is at an end.
+        let last = out_rows.checked_sub(2);
+        let in_padding = pad.saturating_sub(reach) / stride;
+        let reading = (rows + pad).saturating_sub(reach + 1) / stride;
+        last.map_or(0, |last| {
+            [0, in_padding, in_padding + 1, reading, last]
+                .map(|oy| distance(oy.min(last)))
+                .into_iter()
+                .fold(0, u64::max)
+        })
+    }
+}
+
 impl Conv {
     /// Scratch of a step on a `[n][h][w][in]` input, packed for `target`. `overlaps`: the
     /// output takes bytes of the input. `None` past `usize::MAX`.
@@ -186,26 +234,16 @@ impl Conv {
         if batch != 1 {
             return None;
         }
-        let (reach, pad) = (self.window_rows() as u64, u64::from(self.pad_top));
-        let stride = u64::from(self.stride_h.max(1));
-        // The input row that is read next once output row `oy` has what it needs.
-        let next = |oy: u64| (oy * stride + reach).saturating_sub(pad);
-        let distance = |oy: u64| match next(oy) < h {
-            true => ((oy + 1) * out_row).saturating_sub(next(oy) * row),
-            false => 0,
+        let behind = Behind {
+            rows: h,
+            row,
+            out_rows: out_h,
+            out_row,
+            reach: self.window_rows() as u64,
+            stride: u64::from(self.stride_h),
+            pad: u64::from(self.pad_top),
         };
-        // Linear between the first row, the last whose window starts and ends in the
-        // padding, and the last that leaves a row to be read: the largest is at an end.
-        let last = out_h.checked_sub(2);
-        let in_padding = pad.saturating_sub(reach) / stride;
-        let reading = (h + pad).saturating_sub(reach + 1) / stride;
-        let largest = last.map_or(0, |last| {
-            [0, in_padding, in_padding + 1, reading, last]
-                .map(|oy| distance(oy.min(last)))
-                .into_iter()
-                .fold(0, u64::max)
-        });
-        Some(largest)
+        Some(behind.distance())
     }
 
     /// Height and width of an image of `height` times `width` with its padding; below and to

@@ -32,6 +32,7 @@ mod resize_linear;
 mod softmax;
 pub mod stream;
 mod wide;
+mod winograd_conv;
 mod word;
 
 pub use activated_conv::ActivatedConv;
@@ -53,6 +54,7 @@ pub use resize::ResizeNearest;
 pub use resize_linear::ResizeLinear;
 pub use softmax::Softmax;
 pub use wide::{WideConv, WidePair, WideRequantize};
+pub use winograd_conv::{WinogradConv, WinogradScratch};
 
 pub(crate) use check::Check;
 
@@ -179,6 +181,7 @@ operators! {
     24 WideConv(WideConv) "wide-conv" /** Convolution of 16-bit activations. */;
     25 WidePair(WidePair) "wide-pair" /** Sum or product of two 16-bit tensors. */;
     26 WideRequantize(WideRequantize) "wide-requantize" /** Change of scale between 8 and 16 bits. */;
+    27 WinogradConv(WinogradConv) "winograd-conv" /** 3×3 convolution with fewer products. */;
 }
 
 impl Operator {

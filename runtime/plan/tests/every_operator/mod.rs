@@ -1,6 +1,9 @@
-//! A small valid plan in which every operator occurs once, the seed of mutations.
+//! A small valid plan in which every operator occurs once that every target has, the seed
+//! of mutations.
 
 mod aligned;
+#[allow(dead_code, reason = "not everyone mutates it")]
+pub mod winograd;
 
 pub use aligned::Aligned;
 use sanderling_plan::step::{

@@ -106,6 +106,7 @@ impl Robot {
                 Topic::desired(&fleet, &name(setup.group)).to_string(),
             ],
             will: Some(will),
+            tls: None,
         });
         let mut robot = Robot {
             setup,

@@ -14,9 +14,12 @@ mod pixels;
 mod three_pixels;
 #[cfg(not(target_arch = "arm"))]
 mod twin;
+mod winograd;
 
 #[cfg(target_arch = "arm")]
 pub(crate) use add::{Terms, fused};
+
+pub(crate) use winograd::{Columns, Patch, Tiles};
 
 use super::{DepthwiseRow, Kernel, Linear, Rows};
 use frame::{Block, STEP};

@@ -51,7 +51,7 @@ pub(super) fn pixels<const COUNT: usize>(
 }
 
 /// The two products of halves, added to `sum`.
-fn smlad(x: i32, y: i32, sum: i32) -> i32 {
+pub(super) fn smlad(x: i32, y: i32, sum: i32) -> i32 {
     let [low, high] = [0, 16].map(|at| {
         let half = |value: i32| i32::from((value >> at) as i16);
         half(x).wrapping_mul(half(y))

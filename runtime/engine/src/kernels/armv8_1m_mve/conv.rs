@@ -39,16 +39,43 @@ pub(super) fn row(row: &ConvRow<'_>, scratch: &mut [i8], y: &mut [i8]) -> Option
     let pixels = y.len().checked_div(row.outputs)?;
     let step = (p.stride_w as usize).checked_mul(row.channels)?;
     let run = padded.run;
-    // Windows that start in the padding on the right read nothing else.
     let last = padded.row.checked_sub(run)?;
     let inside = last.checked_div(step)?.checked_add(1)?.min(pixels);
     let (near, far) = y.split_at_mut_checked(inside.checked_mul(row.outputs)?)?;
-    if !run.is_multiple_of(DEPTH) {
-        gathered(row, &padded, ring, (0, step), tile, near)?;
-        for y in far.chunks_exact_mut(row.outputs.max(1)) {
-            gathered(row, &padded, ring, (last, step), tile, y)?;
-        }
+    strip(row, &padded, (ring, first), (0, step), tile, near)?;
+    if far.is_empty() {
         return Some(());
+    }
+    // Windows that start behind the image read padding alone. It takes the place of the last
+    // column, which no window of this row reads any more.
+    let mut rows = ring.chunks_exact_mut(padded.row.max(1));
+    rows.try_for_each(|to| {
+        fill_run(to.get_mut(last..)?, p.input_zero_point as i8);
+        Some(())
+    })?;
+    for y in far.chunks_exact_mut(row.outputs.max(1)) {
+        strip(row, &padded, (ring, first), (last, step), tile, y)?;
+    }
+    for r in first..first.checked_add(padded.rows)? {
+        let start = (r % padded.rows).checked_mul(padded.row)?;
+        let to = ring.get_mut(start..start.checked_add(padded.row)?)?;
+        pad(row, (row.rows)(r), to)?;
+    }
+    Some(())
+}
+
+/// The pixels of `y`, whose windows start `step` apart from `start` on in each row; the
+/// first row is number `first`.
+fn strip(
+    row: &ConvRow<'_>,
+    padded: &Padded,
+    (ring, first): (&[i8], usize),
+    (start, step): (usize, usize),
+    tile: &mut [i8],
+    y: &mut [i8],
+) -> Option<()> {
+    if !padded.run.is_multiple_of(DEPTH) {
+        return gathered(row, padded, ring, (start, step), tile, y);
     }
     let mut under = [&[] as &[i8]; MAX_ROWS];
     let under = under.get_mut(..padded.rows)?;
@@ -56,11 +83,7 @@ pub(super) fn row(row: &ConvRow<'_>, scratch: &mut [i8], y: &mut [i8]) -> Option
         let start = ((first + ky) % padded.rows).checked_mul(padded.row)?;
         *under = ring.get(start..start.checked_add(padded.row)?)?;
     }
-    windows(row, under, (0, step), run, near)?;
-    for y in far.chunks_exact_mut(row.outputs.max(1)) {
-        windows(row, under, (last, step), run, y)?;
-    }
-    Some(())
+    windows(row, under, (start, step), padded.run, y)
 }
 
 /// The pixels of `y`, whose windows start `step` apart from `start` on in each row, by way

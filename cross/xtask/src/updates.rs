@@ -1,0 +1,101 @@
+//! `cargo xtask updates`: a microcontroller under QEMU gets its models over its UART, whole and by delta, and its
+//! power is cut on the way.
+
+use std::path::{Path, PathBuf};
+
+use crate::firmware::{self, BOARDS};
+use crate::outcome::Tally;
+use crate::process::Job;
+use crate::terminal::say;
+use crate::{setup, workspace};
+
+/// Seconds that building may take.
+const BUILD_DEADLINE: u64 = 900;
+/// Seconds that the demonstration may take.
+const DEADLINE: u64 = 900;
+/// The firmware package with the UART.
+const IMAGE: &str = "mps2-an386-updates";
+
+/// Which models.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The first model: an ONNX file, or a plan compiled for cortex-m4
+    #[arg(long, default_value = "models/terrain/terrain-v1.onnx")]
+    first: PathBuf,
+    /// The one that replaces it and is retrained on the way
+    #[arg(long, default_value = "models/terrain/terrain-v2.onnx")]
+    second: PathBuf,
+}
+
+/// Builds everything and shows it.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let board = &BOARDS[0];
+    setup::for_board(board.triple)?;
+    let folder = tempfile::tempdir()?;
+    let plan = |model: &Path, name: &str| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder)?;
+        firmware::compile(&workspace::root().join(model), board.packing, &folder)
+    };
+    let plans = [
+        plan(&options.first, "first")?,
+        plan(&options.second, "second")?,
+    ];
+    let target = workspace::target()?.join("firmware");
+    let cargo = |title: &str| {
+        Job::cargo(title, &workspace::root().join("firmware"))
+            .env("CARGO_TARGET_DIR", &target)
+            .without("RUSTFLAGS")
+            .without("CARGO_ENCODED_RUSTFLAGS")
+            .deadline(BUILD_DEADLINE)
+    };
+    cargo("building the agent's side of the line")
+        .args([
+            "build",
+            "-q",
+            "-p",
+            "sanderling-updates",
+            "--example",
+            "qemu",
+        ])
+        .output()?;
+    let program = target.join("debug/examples/qemu");
+    let root = folder.path().join("root");
+    Job::new("making a root", &program)
+        .arg("--root")
+        .arg(&root)
+        .output()?;
+    cargo("building the firmware with that root")
+        .args([
+            "build",
+            "-q",
+            "--release",
+            "-p",
+            IMAGE,
+            "--target",
+            board.triple,
+        ])
+        .env("SANDERLING_ROOT", &root)
+        .output()?;
+    let image = target.join(board.triple).join("release").join(IMAGE);
+    say(format!("{}: updates over the UART under QEMU", board.name));
+    let told = Job::new("updates under QEMU", &program)
+        .arg(&image)
+        .args(&plans)
+        .deadline(DEADLINE)
+        .output()?;
+    print!("{}", told.text());
+    Ok(())
+}
+
+/// The same with its usual models, as a test.
+pub fn check() -> anyhow::Result<Tally> {
+    run(&Options {
+        first: "models/terrain/terrain-v1.onnx".into(),
+        second: "models/terrain/terrain-v2.onnx".into(),
+    })?;
+    Ok(Tally {
+        passed: 1,
+        ..Tally::default()
+    })
+}

@@ -1,0 +1,219 @@
+//! The gateway's edge: a thread that reads the line, one that writes it, and the connection to the broker.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sanderling_wire::Name;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+
+use super::{Gateway, Out};
+use crate::link::{Address, Link, LinkEvent, Post};
+use crate::{info, warn};
+
+const AREA: &str = "gateway";
+const BEAT: Duration = Duration::from_millis(200);
+/// The wait before a connection that ended is made again.
+const RECONNECT: Duration = Duration::from_secs(2);
+/// A connection on which nothing is acknowledged for so long is given up.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
+/// Bytes that are read off the line at once.
+const READ: usize = 4096;
+
+/// Which broker, and which fleet.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The broker and the microcontroller's credentials; the client's id is the name that it says.
+    pub address: Address,
+    /// The fleet.
+    pub fleet: Name,
+}
+
+struct Edge {
+    setup: Setup,
+    gateway: Gateway,
+    line: mpsc::Sender<Vec<u8>>,
+    link: Option<Link<()>>,
+    waiting: VecDeque<Post>,
+    /// A connection to make, and when.
+    connect: Option<(Instant, Out)>,
+    began: Instant,
+}
+
+/// Speaks for what is at the other end of `reader` and `writer`, a serial device that is set up, until `stopping`
+/// says so or the line ends.
+pub async fn run(
+    setup: Setup,
+    reader: impl Read + Send + 'static,
+    writer: impl Write + Send + 'static,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut bytes = read(reader);
+    let mut edge = Edge {
+        gateway: Gateway::new(setup.fleet.clone()),
+        setup,
+        line: write(writer),
+        link: None,
+        waiting: VecDeque::new(),
+        connect: None,
+        began: Instant::now(),
+    };
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = next(&mut edge.link) => edge.event(event),
+            heard = bytes.recv() => match heard {
+                Some(heard) => {
+                    let out = edge.gateway.line(&heard, edge.now_ms(), now_s());
+                    edge.act(out);
+                }
+                None => {
+                    warn!(AREA, "the serial line ended; check the cable and the device");
+                    return;
+                }
+            },
+            _ = beat.tick() => edge.beat(),
+            changed = stopping.changed() => if changed.is_err() || *stopping.borrow() {
+                return;
+            },
+        }
+        edge.pump();
+    }
+}
+
+/// The link's next event; never, while there is no link.
+async fn next(link: &mut Option<Link<()>>) -> LinkEvent<()> {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn read(mut reader: impl Read + Send + 'static) -> UnboundedReceiver<Vec<u8>> {
+    let (sender, receiver) = unbounded_channel();
+    thread::spawn(move || {
+        let mut buffer = [0; READ];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(count) if count > 0 && sender.send(buffer[..count].to_vec()).is_ok() => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    });
+    receiver
+}
+
+fn write(mut writer: impl Write + Send + 'static) -> mpsc::Sender<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || {
+        // What cannot be written is asked for again by the other side; a line that is gone ends the reader.
+        while let Ok(bytes) = receiver.recv() {
+            let _ = writer.write_all(&bytes).and_then(|()| writer.flush());
+        }
+    });
+    sender
+}
+
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+impl Edge {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn act(&mut self, out: VecDeque<Out>) {
+        for out in out {
+            match out {
+                Out::Line(bytes) => {
+                    let _ = self.line.send(bytes);
+                }
+                Out::Post(post) => self.waiting.push_back(post),
+                connect @ Out::Connect { .. } => {
+                    self.waiting.clear();
+                    self.link = None;
+                    self.connect = Some((Instant::now(), connect));
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: LinkEvent<()>) {
+        let out = match event {
+            LinkEvent::Up => self.gateway.up(now_s()),
+            LinkEvent::Message { topic, payload } => {
+                self.gateway.fleet(&topic, &payload, self.now_ms(), now_s())
+            }
+            LinkEvent::Acked(()) => VecDeque::new(),
+            LinkEvent::Refused((), why) => {
+                warn!(
+                    AREA,
+                    "the broker refused a message of the microcontroller's: {why}"
+                );
+                VecDeque::new()
+            }
+            LinkEvent::Down(why) => {
+                info!(AREA, "the microcontroller's connection ended: {why}");
+                return self.lost();
+            }
+        };
+        self.act(out);
+    }
+
+    fn lost(&mut self) {
+        let out = self.gateway.down();
+        self.act(out);
+        if let Some((at, _)) = &mut self.connect {
+            *at = Instant::now() + RECONNECT;
+        }
+    }
+
+    fn beat(&mut self) {
+        let now = Instant::now();
+        if self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.is_stuck(now, STUCK_AFTER))
+        {
+            self.lost();
+        }
+        if let Some((
+            _,
+            Out::Connect {
+                device,
+                will,
+                topics,
+            },
+        )) = self.connect.take_if(|(at, _)| now >= *at)
+        {
+            let address = Address {
+                client: device.as_str().to_owned(),
+                ..self.setup.address.clone()
+            };
+            info!(AREA, "speaking for {device}");
+            self.link = Some(Link::connect(&address, &will, &topics));
+        }
+        let out = self.gateway.beat(self.now_ms());
+        self.act(out);
+    }
+
+    fn pump(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        while link.has_room() {
+            let Some(post) = self.waiting.pop_front() else {
+                return;
+            };
+            if link.takes(&post) {
+                link.post(post, ());
+            }
+        }
+    }
+}
