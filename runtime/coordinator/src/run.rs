@@ -26,6 +26,9 @@ use crate::store::{Store, StoreError, events, models};
 use crate::supplier::Supplier;
 use crate::tls::{self, Authority, TlsError};
 
+/// Requests for chunks that may wait: a fleet that is updated at once asks at once.
+const REQUESTS: usize = 1 << 16;
+
 /// Why the coordinator does not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -245,7 +248,7 @@ impl Coordinator {
         let link = Arc::new(link);
         let (news, _) = watch::channel(newest);
         let (stop, stopping) = watch::channel(false);
-        let (requests, wanted) = mpsc::channel(1024);
+        let (requests, wanted) = mpsc::channel(REQUESTS);
         let supplier = Supplier {
             fleet: config.fleet.clone(),
             store: store.clone(),

@@ -156,7 +156,7 @@ impl Supplier {
         let topic = Topic::device(&self.fleet, device, kind).to_string();
         let payload = bytes.to_vec();
         self.link
-            .publish(Outgoing {
+            .publish_when_room(Outgoing {
                 topic,
                 payload,
                 at_least_once: true,
