@@ -28,10 +28,16 @@ pub struct Options {
     /// Compare so many random graphs with ONNX Runtime instead
     #[arg(long, value_name = "N", conflicts_with_all = ["seconds", "only"])]
     graphs: Option<u32>,
-    /// Which random graphs
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "graphs")]
+    /// Which random graphs, or how what a power cut leaves is torn
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u32,
+    /// Kill a robot's process at every file call of an update instead, and tear what it had not synced
+    #[arg(long, conflicts_with_all = ["seconds", "only", "graphs"])]
+    cuts: bool,
 }
+
+/// Seconds that the sweep over all file calls may take.
+const CUTS_DEADLINE: u64 = 3600;
 
 /// Seconds that a batch of a hundred random graphs may take.
 const GRAPHS_DEADLINE: u64 = 60;
@@ -40,6 +46,9 @@ const GRAPHS_DEADLINE: u64 = 60;
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(count) = options.graphs {
         return graphs(count, options.seed);
+    }
+    if options.cuts {
+        return cuts(options.seed);
     }
     let folder = workspace::root().join("tests/fuzz");
     let targets: Vec<String> = targets(&folder)?
@@ -101,6 +110,20 @@ fn graphs(count: u32, seed: u32) -> anyhow::Result<()> {
         .env("SANDERLING_GRAPHS", count.to_string())
         .env("SANDERLING_SEED", seed.to_string())
         .deadline(BUILD_DEADLINE + u64::from(count.div_ceil(100)) * GRAPHS_DEADLINE)
+        .run()
+}
+
+/// Cuts the power at every file call of an update.
+fn cuts(seed: u32) -> anyhow::Result<()> {
+    say(format!(
+        "killing a robot at every file call of an update, seed {seed}"
+    ));
+    Job::cargo("cutting the power", &workspace::root())
+        .args(["test", "--workspace", "--test", "power_cuts"])
+        .args(["--", "--nocapture"])
+        .env("SANDERLING_CUTS", "all")
+        .env("SANDERLING_SEED", seed.to_string())
+        .deadline(BUILD_DEADLINE + CUTS_DEADLINE)
         .run()
 }
 

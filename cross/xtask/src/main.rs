@@ -22,6 +22,7 @@ mod oracle;
 mod outcome;
 mod process;
 mod python;
+mod scale;
 mod setup;
 mod sim;
 mod snapshots;
@@ -68,7 +69,9 @@ enum Task {
     Sim(sim::Options),
     /// Run clippy over the firmware, each board for its own target
     LintFirmware,
-    /// Run the fuzz targets for a while
+    /// Update a fleet of many robots on this machine while coordinator and broker are killed
+    Scale(scale::Options),
+    /// Run the fuzz targets for a while, or cut a robot's power at every file call of an update
     Fuzz(fuzz::Options),
     /// Run the engine's tests under Miri (needs the nightly toolchain with its component miri)
     Miri(miri::Options),
@@ -87,6 +90,7 @@ fn main() {
         Task::Updates(options) => updates::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::LintFirmware => lint::run(),
+        Task::Scale(options) => scale::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Miri(options) => miri::run(&options),
     };

@@ -21,6 +21,7 @@ pub(crate) fn state(
             slots::Phase::Verifying => Phase::Verifying,
             slots::Phase::SelfTesting => Phase::SelfTest,
             slots::Phase::Trial => Phase::Trial,
+            slots::Phase::Beside => Phase::Active,
         },
         (None, _) if failure.is_some() => Phase::FellBack,
         (None, Some(_)) => Phase::Active,

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,7 @@ use crate::queue::FrameQueue;
 use crate::shared::Shared;
 use crate::system::System;
 use crate::update::{self, Driver, Input, Setup};
-use crate::{boot, info, session, source, tls, warn};
+use crate::{boot, error, info, local, session, source, tls, warn};
 
 /// Answers that may wait for the outbox's thread: some seconds of a slow disk.
 const ANSWERS: usize = 4096;
@@ -130,7 +130,8 @@ pub fn run(config: Config, system: System) -> Result<()> {
             let _ = kept.send(true);
         })?
     };
-    let inference = {
+    let inference = Arc::new(Mutex::new(None));
+    let start_inference = {
         let (queue, stage, shared, config, line) = (
             queue.clone(),
             stage.clone(),
@@ -138,20 +139,41 @@ pub fn run(config: Config, system: System) -> Result<()> {
             config.clone(),
             line.clone(),
         );
-        named("inference", move || {
-            prepare_thread(&config, system);
-            infer::run(
-                &queue,
-                &stage,
-                &shared,
-                &answers,
-                system.allocator_calls,
-                |swapped| {
-                    let _ = line.send(Input::Swapped(swapped));
-                },
-            );
-        })?
+        let inference = inference.clone();
+        move || -> Result<()> {
+            let (queue, stage, shared) = (queue.clone(), stage.clone(), shared.clone());
+            let (config, line, answers) = (config.clone(), line.clone(), answers.clone());
+            let thread = named("inference", move || {
+                prepare_thread(&config, system);
+                let generation = shared.generation.get();
+                let swapped = |swapped| drop(line.send(Input::Swapped(swapped)));
+                let calls = system.allocator_calls;
+                infer::run(&queue, &stage, &shared, &answers, calls, swapped);
+                if shared.generation.get() == generation {
+                    shared.inference_ended.set(true);
+                }
+            })?;
+            // A thread before this one is stuck, and nobody waits for it.
+            *lock(&inference) = Some(thread);
+            Ok(())
+        }
     };
+    start_inference()?;
+    stage.set_restart(Box::new(move || {
+        if let Err(error) = start_inference() {
+            error!("agent", "{error:#}");
+        }
+    }));
+    shared
+        .shadow
+        .configure(config.shadow_percent, config.shadow_tolerance);
+    shared.evidence().set_threshold(config.low_confidence);
+    {
+        let shared = shared.clone();
+        // Not joined at the end: a candidate may be inside an inference, and nothing waits for it.
+        named("shadow", move || shared.shadow.run(|| shared.is_stopping()))?;
+    }
+    local::listen(&state_dir.join("agent.sock"), shared.clone(), line.clone());
     let updating = named("update", move || update::run(driver, &inputs))?;
     if let Some(source) = source {
         let (queue, shared, period) = (queue.clone(), shared.clone(), config.source.period);
@@ -183,7 +205,8 @@ pub fn run(config: Config, system: System) -> Result<()> {
     })?;
 
     let _ = line.send(Input::Quit);
-    for thread in [inference, keeper, updating] {
+    let inference = lock(&inference).take();
+    for thread in inference.into_iter().chain([keeper, updating]) {
         if thread.join().is_err() {
             bail!("a thread panicked; the lines above say where");
         }
@@ -223,6 +246,12 @@ async fn end_of_everything(
         std::process::exit(1);
     });
     Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn named(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

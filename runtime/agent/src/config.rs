@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sanderling_slots::{Policy, TrialLimits};
+use sanderling_slots::{LatencyLimit, Policy, TrialLimits};
 use sanderling_wire::{MAX_CHUNK, MAX_TARGETS, MIN_CHUNK, Name};
 
 use crate::outbox;
+use crate::policy::Condition;
 use crate::queue;
 use crate::settings::{Answer, Format, Settings, Stdin, Sync};
 
@@ -54,6 +55,12 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// How models come and stay.
     pub update: UpdateConfig,
+    /// Below which confidence an answer is counted.
+    pub low_confidence: f32,
+    /// Percent of one processor's time for a candidate beside the active model.
+    pub shadow_percent: u32,
+    /// How far its outputs may be apart.
+    pub shadow_tolerance: f32,
     /// The format of results.
     pub results: Format,
     /// What a result holds.
@@ -108,6 +115,12 @@ pub struct UpdateConfig {
     pub stall: Duration,
     /// How long a download may take.
     pub download_limit: Duration,
+    /// How long it may go on without a new chunk.
+    pub progress_limit: Duration,
+    /// What must hold before the model is changed.
+    pub conditions: Vec<Condition>,
+    /// Whether an address in the manifest is used.
+    pub http: bool,
     /// How long one check may take.
     pub check_limit: Duration,
     /// When a trial is over.
@@ -121,6 +134,8 @@ pub struct UpdateConfig {
 #[error("{0}")]
 pub struct ConfigError(String);
 
+/// Fewer inferences than this say nothing about the 99th percentile of a trial.
+const LATENCY_SAMPLES: u64 = 20;
 const MEBIBYTES_64: u64 = 64 << 20;
 
 /// The settings with a value in every place that has a default. `hostname` is the default device name.
@@ -151,6 +166,16 @@ pub fn complete(settings: Settings, hostname: &str) -> Settings {
         trial_seconds: Some(30.0),
         trial_failures: Some(0),
         max_starts: Some(8),
+        trial_p99_ms: Some(0.0),
+        trial_p99_percent: Some(400),
+        trial_p99_slack_ms: Some(20.0),
+        watchdog_seconds: Some(10.0),
+        progress_seconds: Some(600.0),
+        http: Some(true),
+        update_when: Some(Vec::new()),
+        low_confidence: Some(0.5),
+        shadow_percent: Some(25),
+        shadow_tolerance: Some(1.0),
         results: Some(Format::default()),
         answer: Some(Answer::default()),
         outbox_bytes: Some(MEBIBYTES_64),
@@ -248,6 +273,18 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
             credit,
             stall: seconds("stall-seconds", s.stall_seconds)?,
             download_limit: seconds("download-seconds", s.download_seconds)?,
+            http: s.http.unwrap_or_default(),
+            progress_limit: seconds("progress-seconds", s.progress_seconds)?,
+            conditions: s
+                .update_when
+                .as_deref()
+                .unwrap_or_default()
+                .iter()
+                .map(|text| {
+                    text.parse()
+                        .map_err(|error| ConfigError(format!("update-when: {error}")))
+                })
+                .collect::<Result<_, _>>()?,
             check_limit: seconds("check-seconds", s.check_seconds)?,
             trial: TrialLimits {
                 inferences: at_least_one(
@@ -256,11 +293,24 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
                 )?,
                 millis: u64::try_from(trial_millis).unwrap_or(u64::MAX),
                 failures: s.trial_failures.unwrap_or_default(),
+                latency: LatencyLimit {
+                    absolute_us: micros("trial-p99-ms", s.trial_p99_ms)?,
+                    percent: s.trial_p99_percent.unwrap_or_default(),
+                    slack_us: micros("trial-p99-slack-ms", s.trial_p99_slack_ms)?,
+                    samples: LATENCY_SAMPLES,
+                },
+                watchdog_millis: u64::try_from(
+                    seconds("watchdog-seconds", s.watchdog_seconds)?.as_millis(),
+                )
+                .unwrap_or(u64::MAX),
             },
             policy: Policy {
                 max_starts: s.max_starts.unwrap_or_default(),
             },
         },
+        low_confidence: s.low_confidence.unwrap_or_default(),
+        shadow_percent: percent("shadow-percent", s.shadow_percent)?,
+        shadow_tolerance: s.shadow_tolerance.unwrap_or_default(),
         results: s.results.unwrap_or_default(),
         answer: s.answer.unwrap_or_default(),
         outbox: outbox::Limits {
@@ -289,6 +339,22 @@ fn seconds(key: &str, value: Option<f64>) -> Result<Duration, ConfigError> {
         _ => Err(ConfigError(format!(
             "{key} {value}: give seconds, more than 0"
         ))),
+    }
+}
+
+fn micros(key: &str, millis: Option<f64>) -> Result<u32, ConfigError> {
+    match millis.unwrap_or_default() {
+        millis if (0.0..=1e6).contains(&millis) => Ok((millis * 1000.0) as u32),
+        millis => Err(ConfigError(format!(
+            "{key} {millis}: give milliseconds, 0 to 1000000"
+        ))),
+    }
+}
+
+fn percent(key: &str, value: Option<u32>) -> Result<u32, ConfigError> {
+    match value.unwrap_or_default() {
+        value @ 1..=100 => Ok(value),
+        value => Err(ConfigError(format!("{key} {value}: give 1 to 100"))),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sanderling_executor::Model;
 use sanderling_slots::Image;
@@ -40,10 +40,22 @@ pub enum Next {
 }
 
 /// The place where the next model waits for the end of a frame.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Stage {
     next: Mutex<Option<Next>>,
     filled: AtomicBool,
+    restart: Mutex<Option<Restart>>,
+}
+
+/// Starts another inference thread in the place of one that is stuck.
+pub type Restart = Box<dyn Fn() + Send>;
+
+impl std::fmt::Debug for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stage")
+            .field("filled", &self.filled)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stage {
@@ -52,6 +64,28 @@ impl Stage {
         let before = self.lock().replace(next);
         self.filled.store(true, Ordering::Release);
         before
+    }
+
+    /// Says how another inference thread is started.
+    pub fn set_restart(&self, restart: Restart) {
+        *self
+            .restart
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(restart);
+    }
+
+    /// Replaces an inference thread that is stuck in a model. The old one ends when its inference does, and what it
+    /// then says is not listened to.
+    pub fn restart(&self, shared: &Shared) {
+        shared.generation.add(1);
+        shared.inference_ends();
+        let restart = self
+            .restart
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(restart) = restart.as_ref() {
+            restart();
+        }
     }
 
     fn take(&self) -> Option<Next> {
@@ -95,7 +129,11 @@ pub fn run(
 ) {
     let mut current: Option<Box<Candidate>> = None;
     let mut hush = Hush::default();
+    let generation = shared.generation.get();
     loop {
+        if shared.generation.get() != generation {
+            return;
+        }
         if let Some(next) = stage.take() {
             let next = match next {
                 Next::Serve(candidate) => Some(candidate),
@@ -122,11 +160,21 @@ pub fn run(
         };
         match queue.pop(LOOK_AROUND) {
             Popped::Frame(frame) => {
-                if let Some(answer) = serve(candidate, &frame, shared, allocator_calls, &mut hush)
-                    && let Err(TrySendError::Full(_)) = answers.try_send(answer)
-                {
-                    shared.results_lost.add(1);
-                    hush.warn("outbox", "late", format_args!("the disk is slower than the results, and some are lost; lower --rate, or use --outbox-sync never"));
+                let said = serve(
+                    candidate,
+                    &frame,
+                    shared,
+                    generation,
+                    allocator_calls,
+                    &mut hush,
+                );
+                if let Some(answer) = said {
+                    let frames_wait = queue.waiting() > 0;
+                    shared.shadow.offer(&frame.data, &answer.said, frames_wait);
+                    if let Err(TrySendError::Full(_)) = answers.try_send(answer) {
+                        shared.results_lost.add(1);
+                        hush.warn("outbox", "late", format_args!("the disk is slower than the results, and some are lost; lower --rate, or use --outbox-sync never"));
+                    }
                 }
                 queue.recycle(frame.data);
             }
@@ -149,6 +197,9 @@ fn announce(candidate: Option<&Candidate>, shared: &Shared) {
     shared.allocations.reset();
     shared.arena_bytes.reset();
     shared.swaps.add(1);
+    shared
+        .evidence()
+        .begin(candidate.map(|candidate| candidate.image.digest));
     if let Some(plan) = candidate.and_then(|candidate| candidate.model.plan()) {
         shared.arena_bytes.add(plan.arena_bytes() as u64);
     }
@@ -160,6 +211,7 @@ fn serve(
     candidate: &mut Candidate,
     frame: &Frame,
     shared: &Shared,
+    generation: u64,
     allocator_calls: fn() -> u64,
     hush: &mut Hush,
 ) -> Option<Answer> {
@@ -175,6 +227,8 @@ fn serve(
         return None;
     }
     let before = allocator_calls();
+    let started = Instant::now();
+    shared.inference_begins(started);
     model.input_mut(0).copy_from_slice(&frame.data);
     let ran = model.run();
     let said = match &ran {
@@ -184,6 +238,12 @@ fn serve(
             .and_then(|output| form.take(output, model.output(0))),
         Err(_) => None,
     };
+    if shared.generation.get() != generation {
+        // This thread was taken for stuck, and another one serves since.
+        return None;
+    }
+    shared.inference_ends();
+    let took = started.elapsed();
     shared.allocations.add(allocator_calls() - before);
     let Some(said) = said else {
         let why = match ran {
@@ -192,6 +252,7 @@ fn serve(
         };
         shared.failed_frames.add(1);
         shared.failed_now.add(1);
+        shared.evidence().failed();
         hush.warn(
             "model",
             "failed",
@@ -209,6 +270,7 @@ fn serve(
     shared.latencies.record(latency);
     shared.frames_out.add(1);
     shared.served_now.add(1);
+    shared.evidence().answered(&said, took);
     Some(Answer {
         seq: frame.seq,
         model: image.digest,

@@ -68,6 +68,8 @@ pub fn run(
                 }
                 outbox.filled.notify_one();
             }
+            // A thread that is stuck in a model holds its end of the line for ever.
+            Err(RecvTimeoutError::Timeout) if shared.inference_ended.get() => break,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }

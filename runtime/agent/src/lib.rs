@@ -8,6 +8,9 @@
 //!                               (thread) ──need, state──────▶ (async, one thread)
 //! ```
 //!
+//! Beside it a candidate may run on the same frames without being listened to (`shadow`), and programs on the robot say
+//! whether it is docked, how full its battery is, and how well it fares (`local`, `policy`).
+//!
 //! Each arrow is a bounded queue or a line that is read at once; the inference thread never waits for the disk, the
 //! network, or the loading of a model.
 #![forbid(unsafe_code)]
@@ -17,17 +20,21 @@ pub mod answer;
 pub mod boot;
 pub mod config;
 pub mod durable;
+pub mod evidence;
 pub mod frame;
 pub mod gateway;
 pub mod infer;
 pub mod keeper;
 pub mod latency;
 pub mod link;
+pub mod local;
 pub mod outbox;
+pub mod policy;
 pub mod queue;
 pub mod say;
 pub mod session;
 pub mod settings;
+pub mod shadow;
 pub mod shared;
 pub mod source;
 pub mod status;

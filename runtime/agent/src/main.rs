@@ -6,7 +6,7 @@ mod sys;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sanderling_agent::settings::Settings;
 use sanderling_agent::system::System;
@@ -28,6 +28,18 @@ struct Arguments {
     print_config: bool,
     #[command(flatten)]
     settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Tell the agent that runs in --state-dir about its robot: docked=true battery=0.8 mission=false reward=0.5
+    Tell {
+        /// What holds, as KEY=VALUE
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        words: Vec<String>,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -45,6 +57,9 @@ Examples:
   Write a configuration file to change and to use:
     sanderling-agent --device robot-1 --print-config > agent.toml
     sanderling-agent --config agent.toml
+
+  Say from another program on the robot that it may be updated, where --update-when docked,battery>0.5 is set:
+    sanderling-agent --state-dir /var/lib/sanderling tell docked=true battery=0.8
 
 Flags win over the environment (SANDERLING_RATE=10), and that over the file (rate = 10.0).
 A frames file is .npz with the array `input` (first axis: the frames) and, optionally, `label`; or .npy.
@@ -74,6 +89,23 @@ fn run(arguments: Arguments) -> Result<()> {
     let settings = config::complete(arguments.settings.or(file), &sys::hostname());
     if arguments.print_config {
         print!("{}", toml::to_string(&settings)?);
+        return Ok(());
+    }
+    if let Some(Command::Tell { words }) = &arguments.command {
+        let path = settings
+            .state_dir
+            .clone()
+            .unwrap_or_default()
+            .join("agent.sock");
+        let answer = sanderling_agent::local::tell(&path, words).with_context(|| {
+            format!(
+                "no agent listens at {}; give its --state-dir before `tell`",
+                path.display()
+            )
+        })?;
+        if answer != "ok" {
+            bail!("{answer}");
+        }
         return Ok(());
     }
     let system = System {

@@ -319,6 +319,83 @@ pub struct Settings {
         value_name = "COUNT"
     )]
     pub max_starts: Option<u8>,
+    /// Milliseconds that 99 of 100 inferences of a new model may take; 0: no such bound [default: 0]
+    #[arg(
+        long,
+        env = "SANDERLING_TRIAL_P99_MS",
+        help_heading = "Model",
+        value_name = "MS"
+    )]
+    pub trial_p99_ms: Option<f64>,
+    /// The same as a share of the active model's time, in percent; 0: no such bound [default: 400]
+    #[arg(
+        long,
+        env = "SANDERLING_TRIAL_P99_PERCENT",
+        help_heading = "Model",
+        value_name = "PERCENT"
+    )]
+    pub trial_p99_percent: Option<u32>,
+    /// Milliseconds that are added to that share [default: 20]
+    #[arg(
+        long,
+        env = "SANDERLING_TRIAL_P99_SLACK_MS",
+        help_heading = "Model",
+        value_name = "MS"
+    )]
+    pub trial_p99_slack_ms: Option<f64>,
+    /// Seconds without a result after which an inference of a new model is stuck [default: 10]
+    #[arg(
+        long,
+        env = "SANDERLING_WATCHDOG_SECONDS",
+        help_heading = "Model",
+        value_name = "SECONDS"
+    )]
+    pub watchdog_seconds: Option<f64>,
+    /// Seconds without a new chunk after which a download is put off [default: 600]
+    #[arg(
+        long,
+        env = "SANDERLING_PROGRESS_SECONDS",
+        help_heading = "Model",
+        value_name = "SECONDS"
+    )]
+    pub progress_seconds: Option<f64>,
+    /// Pull from the HTTP address that a manifest names, where it names one [default: true]
+    #[arg(long, env = "SANDERLING_AGENT_HTTP", help_heading = "Model", value_name = "BOOL",
+          num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub http: Option<bool>,
+    /// What must hold before this robot changes its model: docked, battery>0.5, no-mission, a time of day in UTC like 01:00-05:00 [default: nothing]
+    #[arg(
+        long,
+        env = "SANDERLING_UPDATE_WHEN",
+        help_heading = "Model",
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
+    pub update_when: Option<Vec<String>>,
+    /// Below which confidence an answer is counted as one of low confidence [default: 0.5]
+    #[arg(
+        long,
+        env = "SANDERLING_LOW_CONFIDENCE",
+        help_heading = "Model",
+        value_name = "VALUE"
+    )]
+    pub low_confidence: Option<f32>,
+    /// Percent of one processor's time for a candidate that runs beside the active model [default: 25]
+    #[arg(
+        long,
+        env = "SANDERLING_SHADOW_PERCENT",
+        help_heading = "Model",
+        value_name = "PERCENT"
+    )]
+    pub shadow_percent: Option<u32>,
+    /// How far outputs that are no classes may be apart before a candidate disagrees, in stored steps [default: 1]
+    #[arg(
+        long,
+        env = "SANDERLING_SHADOW_TOLERANCE",
+        help_heading = "Model",
+        value_name = "STEPS"
+    )]
+    pub shadow_tolerance: Option<f32>,
 
     /// The format of published results [default: postcard]
     #[arg(
@@ -458,6 +535,8 @@ impl Settings {
             source rate repeat exit_at_end array labels stdin queue queue_policy
             model targets arena_limit model_limit chunk credit stall_seconds download_seconds check_seconds
             trial_inferences trial_seconds trial_failures max_starts
+            trial_p99_ms trial_p99_percent trial_p99_slack_ms watchdog_seconds progress_seconds http update_when
+            low_confidence shadow_percent shadow_tolerance
             results answer outbox_bytes outbox_policy outbox_sync resend_seconds
             lock_memory cpus priority)
     }

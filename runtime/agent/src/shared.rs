@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use sanderling_executor::TensorInfo;
 use sanderling_wire::{Phase, Running};
 
+use crate::evidence::Evidence;
 use crate::latency::Latencies;
+use crate::policy::Facts;
+use crate::shadow::Shadow;
 
 /// A counter that one thread raises and others read.
 #[derive(Debug, Default)]
@@ -63,6 +66,8 @@ pub struct Standing {
     pub progress: Option<(u64, u64)>,
     /// Why the last update failed.
     pub failure: Option<String>,
+    /// Why an update that is wanted waits.
+    pub held: Option<String>,
 }
 
 /// How many frames one model answered.
@@ -115,6 +120,18 @@ pub struct Shared {
     pub paused: Flag,
     /// The latencies of all answers.
     pub latencies: Latencies,
+    /// What is seen of the release that serves.
+    evidence: Mutex<Evidence>,
+    /// The candidate beside it.
+    pub shadow: Shadow,
+    /// What the robot says about itself.
+    facts: Mutex<Facts>,
+    /// The inference that runs now.
+    busy: Busy,
+    /// Raised when the inference thread is replaced: one with a smaller number is to end.
+    pub generation: Counter,
+    /// True once the inference thread has ended in peace.
+    pub inference_ended: Flag,
     /// Where the update stands.
     standing: Mutex<Standing>,
     tallies: Mutex<Vec<Tally>>,
@@ -122,6 +139,22 @@ pub struct Shared {
     last_failure: Mutex<Option<String>>,
     gate: Mutex<Gate>,
     gate_changed: Condvar,
+}
+
+/// When the inference that runs now began: microseconds after `base`, plus one; 0 between two inferences.
+#[derive(Debug)]
+struct Busy {
+    base: Instant,
+    since: AtomicU64,
+}
+
+impl Default for Busy {
+    fn default() -> Busy {
+        Busy {
+            base: Instant::now(),
+            since: AtomicU64::new(0),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -219,6 +252,45 @@ impl Shared {
     /// True once every frame of an ended source was taken.
     pub fn is_drained(&self) -> bool {
         self.drained.get()
+    }
+
+    /// What is seen of the release that serves. Hold it shortly: the inference thread counts there.
+    pub fn evidence(&self) -> MutexGuard<'_, Evidence> {
+        lock(&self.evidence)
+    }
+
+    /// What the robot says about itself.
+    pub fn facts(&self) -> Facts {
+        *lock(&self.facts)
+    }
+
+    /// Takes over what the robot says about itself.
+    pub fn learn(&self, newer: &Facts) {
+        lock(&self.facts).learn(newer);
+    }
+
+    /// Says that an inference begins.
+    pub fn inference_begins(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.busy.base).as_micros();
+        let since = u64::try_from(since)
+            .unwrap_or(u64::MAX - 1)
+            .saturating_add(1);
+        self.busy.since.store(since, Ordering::Release);
+    }
+
+    /// Says that it has ended.
+    pub fn inference_ends(&self) {
+        self.busy.since.store(0, Ordering::Release);
+    }
+
+    /// How long the inference that runs now has run; zero between two inferences.
+    pub fn busy_for(&self, now: Instant) -> Duration {
+        match self.busy.since.load(Ordering::Acquire) {
+            0 => Duration::ZERO,
+            since => now
+                .saturating_duration_since(self.busy.base)
+                .saturating_sub(Duration::from_micros(since - 1)),
+        }
     }
 
     /// Where the update stands.

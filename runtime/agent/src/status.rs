@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sanderling_wire::{Digest, Phase};
+use sanderling_wire::{Digest, Evidence, Phase, Shadow};
 use serde_json::{Value, json};
 
 use crate::latency::{Quantiles, between};
@@ -71,6 +71,9 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "running": running,
         "progress": standing.progress.map(|(held, size)| json!({"held": held, "size": size})),
         "failure": standing.failure,
+        "held": standing.held,
+        "evidence": evidence(shared),
+        "shadow": shadow(shared),
         "swaps": shared.swaps.get(),
         "frames_in": shared.frames_in.get(),
         "frames_out": shared.frames_out.get(),
@@ -90,6 +93,57 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "confirmed": standings.confirmed,
         "models": models,
     })
+}
+
+/// What was seen of the release that serves, and of the candidate beside it, for the health message.
+pub fn evidence_message(shared: &Shared) -> Option<Evidence> {
+    let seen = shared.evidence().summary()?;
+    let shadow = shared.shadow.summary().map(|seen| Shadow {
+        candidate: Digest(seen.candidate),
+        compared: seen.compared,
+        disagreed: seen.disagreed,
+        failures: seen.failures,
+        p99_us: seen.times.p99_us,
+    });
+    Some(Evidence {
+        release: Digest(seen.release),
+        inferences: seen.inferences,
+        failures: seen.failures,
+        p50_us: seen.times.p50_us,
+        p99_us: seen.times.p99_us,
+        low_confidence: seen.low_confidence,
+        classes: seen.classes.into_iter().collect(),
+        rewards: seen.rewards,
+        reward_milli: seen.reward_milli,
+        shadow,
+    })
+}
+
+fn evidence(shared: &Shared) -> Option<Value> {
+    let seen = shared.evidence().summary()?;
+    Some(json!({
+        "digest": Digest(seen.release).to_string(),
+        "inferences": seen.inferences,
+        "failures": seen.failures,
+        "p50_us": seen.times.p50_us,
+        "p99_us": seen.times.p99_us,
+        "low_confidence": seen.low_confidence,
+        "classes": seen.classes,
+        "rewards": seen.rewards,
+        "reward_milli": seen.reward_milli,
+    }))
+}
+
+fn shadow(shared: &Shared) -> Option<Value> {
+    let seen = shared.shadow.summary()?;
+    Some(json!({
+        "digest": Digest(seen.candidate).to_string(),
+        "compared": seen.compared,
+        "disagreed": seen.disagreed,
+        "failures": seen.failures,
+        "skipped": seen.skipped,
+        "p99_us": seen.times.p99_us,
+    }))
 }
 
 /// The health message's quantiles for the time since `before`, and the counts to compare with next time.

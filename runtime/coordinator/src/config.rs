@@ -117,6 +117,14 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
     pub max_model_bytes: Option<u64>,
 
+    /// Bytes of models that are sent per second at most; 0: as fast as the broker takes them [default: 0]
+    #[arg(long, env = "SANDERLING_SUPPLY_RATE", value_name = "BYTES")]
+    pub supply_rate: Option<u64>,
+
+    /// Bytes of models that may go out at once after a pause [default: 4194304]
+    #[arg(long, env = "SANDERLING_SUPPLY_BURST", value_name = "BYTES")]
+    pub supply_burst: Option<u64>,
+
     /// Write the addresses here, as JSON, when all is up
     #[arg(long, env = "SANDERLING_READY_FILE", value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -157,6 +165,10 @@ pub struct Config {
     pub broker_password_file: Option<PathBuf>,
     /// The largest model file, in bytes.
     pub max_model_bytes: u64,
+    /// Bytes of models per second; 0: no limit.
+    pub supply_rate: u64,
+    /// Bytes of models at once after a pause.
+    pub supply_burst: u64,
     /// Where the addresses are written when all is up.
     pub ready_file: Option<PathBuf>,
 }
@@ -274,6 +286,8 @@ impl Options {
                 .max_model_bytes
                 .or(file.max_model_bytes)
                 .unwrap_or(64 << 20),
+            supply_rate: self.supply_rate.or(file.supply_rate).unwrap_or(0),
+            supply_burst: self.supply_burst.or(file.supply_burst).unwrap_or(4 << 20),
             ready_file: self.ready_file.or(file.ready_file),
         })
     }

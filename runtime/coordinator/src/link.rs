@@ -1,10 +1,15 @@
 //! The MQTT client: the only file that knows the `rumqttc` crate.
 //!
 //! ```text
-//! publish() ──bounded channel──▶ ┌───────────┐ ──▶ broker
-//! incoming  ◀─bounded channel─── │ poll task │ ◀──
-//!                                └───────────┘
+//! publish() ──▶ pump task ──┐
+//! publish_when_room() ──────┴bounded channel──▶ ┌───────────┐ ──▶ broker
+//! incoming  ◀──────────────── bounded channel── │ poll task │ ◀──
+//!                                               └───────────┘
 //! ```
+//!
+//! Whoever handles what comes in uses `publish`, which never waits: the poll task waits for that handler when
+//! thousands of robots speak at once, and a handler that waited for the poll task would wait for ever. What is large
+//! uses `publish_when_room`, from a task that nobody waits for.
 //!
 //! The task that polls never publishes (it would wait for itself). It connects again after every
 //! failure, with a growing pause, and subscribes again at every connection, because a broker that
@@ -89,6 +94,8 @@ pub struct Link {
     client: AsyncClient,
     connected: watch::Receiver<bool>,
     task: JoinHandle<()>,
+    posts: Option<mpsc::UnboundedSender<Outgoing>>,
+    pump: JoinHandle<()>,
 }
 
 impl Link {
@@ -133,28 +140,38 @@ impl Link {
             tx,
         };
         let task = tokio::spawn(poll.run(eventloop));
+        let (posts, mut waiting) = mpsc::unbounded_channel();
+        let pump = {
+            let client = client.clone();
+            tokio::spawn(async move {
+                while let Some(message) = waiting.recv().await {
+                    if hand_over(&client, message).await.is_err() {
+                        return;
+                    }
+                }
+            })
+        };
         (
             Link {
                 client,
                 connected,
                 task,
+                posts: Some(posts),
+                pump,
             },
             rx,
         )
     }
 
-    /// Hands a message over, waiting while too many are on their way.
+    /// Hands a message over without waiting. Messages go in the order in which they were handed over.
     pub async fn publish(&self, message: Outgoing) -> Result<(), LinkClosed> {
-        let Outgoing {
-            topic,
-            payload,
-            at_least_once,
-            retain,
-        } = message;
-        self.client
-            .publish(topic, qos(at_least_once), retain, payload)
-            .await
-            .map_err(|_| LinkClosed)
+        let posts = self.posts.as_ref().ok_or(LinkClosed)?;
+        posts.send(message).map_err(|_| LinkClosed)
+    }
+
+    /// Hands a message over, waiting while too many are on their way. Not for a task that handles what comes in.
+    pub async fn publish_when_room(&self, message: Outgoing) -> Result<(), LinkClosed> {
+        hand_over(&self.client, message).await
     }
 
     /// Whether the connection stands; can be awaited.
@@ -164,6 +181,8 @@ impl Link {
 
     /// Says farewell to the broker, so that it does not publish the will.
     pub async fn leave(mut self) {
+        self.posts = None;
+        let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.pump).await;
         if self.client.disconnect().await.is_ok() {
             let _ = tokio::time::timeout(Duration::from_secs(2), &mut self.task).await;
         }
@@ -173,7 +192,21 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.task.abort();
+        self.pump.abort();
     }
+}
+
+async fn hand_over(client: &AsyncClient, message: Outgoing) -> Result<(), LinkClosed> {
+    let Outgoing {
+        topic,
+        payload,
+        at_least_once,
+        retain,
+    } = message;
+    client
+        .publish(topic, qos(at_least_once), retain, payload)
+        .await
+        .map_err(|_| LinkClosed)
 }
 
 fn qos(at_least_once: bool) -> QoS {

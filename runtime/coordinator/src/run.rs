@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sanderling_wire::{Kind, Name, Topic};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::access::{Access, AccessError};
 use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
 use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
+use crate::decide::bucket::Bucket;
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
@@ -25,6 +26,9 @@ use crate::signer::{KeysError, Signer};
 use crate::store::{Store, StoreError, events, models};
 use crate::supplier::Supplier;
 use crate::tls::{self, Authority, TlsError};
+
+/// Requests for chunks that may wait: a fleet that is updated at once asks at once.
+const REQUESTS: usize = 1 << 16;
 
 /// Why the coordinator does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -245,13 +249,14 @@ impl Coordinator {
         let link = Arc::new(link);
         let (news, _) = watch::channel(newest);
         let (stop, stopping) = watch::channel(false);
-        let (requests, wanted) = mpsc::channel(1024);
+        let (requests, wanted) = mpsc::channel(REQUESTS);
         let (orders, commands) = mpsc::channel(16);
         let supplier = Supplier {
             fleet: config.fleet.clone(),
             store: store.clone(),
             files: files.clone(),
             link: Arc::clone(&link),
+            bucket: Bucket::new(config.supply_rate, config.supply_burst, Instant::now()),
         };
         let fleet = Fleet {
             fleet: config.fleet.clone(),

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sanderling_wire::{
     Chunk, Cmd, Kind, MAX_MESSAGE, MAX_SMALL_MESSAGE, Name, Need, Order, Refusal, Topic, encode,
 };
 use tokio::sync::mpsc;
 
+use crate::decide::bucket::Bucket;
 use crate::decide::supply::Job;
 use crate::files::Files;
 use crate::link::{Link, LinkClosed, Outgoing};
@@ -24,12 +26,14 @@ pub struct Supplier {
     pub files: Files,
     /// The way to the robots.
     pub link: Arc<Link>,
+    /// How fast models may go out.
+    pub bucket: Bucket,
 }
 
 impl Supplier {
     /// Serves requests until the channel closes. A robot's newest request replaces its earlier one;
     /// robots are served one chunk each in turn, so a slow one holds nobody up for longer than that.
-    pub async fn run(self, mut requests: mpsc::Receiver<(Name, Need)>) {
+    pub async fn run(mut self, mut requests: mpsc::Receiver<(Name, Need)>) {
         let mut jobs: VecDeque<(Name, Job)> = VecDeque::new();
         loop {
             let request = if jobs.is_empty() {
@@ -38,7 +42,17 @@ impl Supplier {
                     None => return,
                 }
             } else {
-                requests.try_recv().ok()
+                let wait = self.bucket.wait(Instant::now());
+                if wait.is_zero() {
+                    requests.try_recv().ok()
+                } else {
+                    // Requests are taken meanwhile: a robot's newer one replaces what it no longer needs.
+                    match tokio::time::timeout(wait, requests.recv()).await {
+                        Ok(Some(request)) => Some(request),
+                        Ok(None) => return,
+                        Err(_) => continue,
+                    }
+                }
             };
             let done = match request {
                 Some((device, need)) => {
@@ -86,7 +100,7 @@ impl Supplier {
         }
     }
 
-    async fn send(&self, device: &Name, job: &Job, index: u32) -> Result<(), LinkClosed> {
+    async fn send(&mut self, device: &Name, job: &Job, index: u32) -> Result<(), LinkClosed> {
         let Some(range) = job.layout.range(index) else {
             return Ok(());
         };
@@ -107,7 +121,10 @@ impl Supplier {
         };
         let mut buffer = vec![0; MAX_MESSAGE];
         match encode(&chunk, &mut buffer) {
-            Ok(bytes) => self.publish(device, Kind::Chunk, bytes).await,
+            Ok(bytes) => {
+                self.bucket.take(bytes.len());
+                self.publish(device, Kind::Chunk, bytes).await
+            }
             Err(error) => {
                 tracing::error!("chunk {index} of {}: {error}", job.release);
                 Ok(())
@@ -139,7 +156,7 @@ impl Supplier {
         let topic = Topic::device(&self.fleet, device, kind).to_string();
         let payload = bytes.to_vec();
         self.link
-            .publish(Outgoing {
+            .publish_when_room(Outgoing {
                 topic,
                 payload,
                 at_least_once: true,

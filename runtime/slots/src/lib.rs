@@ -11,6 +11,11 @@
 //! | verifying   | all bytes, not yet trusted      | the active slot | digest right: self-testing; wrong once: downloading again; twice: idle, bad |
 //! | self-testing| the right bytes                 | the active slot | golden vectors right: trial; wrong, or started too often: idle, bad        |
 //! | trial       | a proved model                  | the spare slot  | passed: the slots change roles, idle; failed or started too often: idle, bad |
+//! | beside      | a proved model                  | the active slot | wanted to run: trial; no longer wanted beside it: idle; started too often: idle, bad |
+//!
+//! Each phase has a time limit: the table is in `limits.rs`, [`Watch`] gives the event that ends a phase.
+//! An update that is only wanted *beside* the active model (its answers are compared and not acted on) goes the same
+//! way and waits in the phase of that name instead of beginning its trial.
 //!
 //! "Bad" means that the digest is remembered in the record and refused until a newer version names it again or
 //! somebody says [`Event::Retry`]: a model that failed here is not tried again in a loop.
@@ -26,10 +31,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod beside;
 mod crc;
 mod download;
 mod image;
 mod journal;
+mod limits;
 mod medium;
 #[cfg(feature = "nor-flash")]
 pub mod nor;
@@ -42,8 +49,9 @@ pub use crc::{crc32, crc32_continue};
 pub use download::{Download, DownloadError};
 pub use image::{Digest, Image, LABEL_BYTES, Label, Slot};
 pub use journal::{JOURNAL_HEADER_BYTES, JournalHeader, MARK, MARK_BYTES};
+pub use limits::{Limits, Overdue, Seen, Stretch, Watch};
 pub use medium::{Medium, Place, Stored, load, save};
 pub use record::{RECORD_BYTES, RecordError, decode, encode};
 pub use state::{Active, BadDigest, BadList, Fault, MAX_BAD, Phase, State, Update};
 pub use step::{Action, Actions, Event, MAX_ACTIONS, Note, Policy, Step, step};
-pub use trial::{Trial, TrialLimits, Verdict};
+pub use trial::{LatencyLimit, Reason, Trial, TrialLimits, Verdict};

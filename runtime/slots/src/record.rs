@@ -6,7 +6,7 @@
 //!   12  serial, u64
 //!   20  active:  slot (0 none, 1 A, 2 B), image
 //!  113  spare:   1 where there is one, image
-//!  206  update:  phase (0 none), slot, round, starts, image
+//!  206  update:  phase (0 none; + 128 where it is to run beside the active model), slot, round, starts, image
 //!  302  bad:     4 × { fault (0 none), version u64, digest }
 //!  466  zeros
 //!  508  CRC-32 of all before
@@ -34,6 +34,8 @@ const IMAGE_BYTES: usize = 32 + 4 + 8 + LABEL_BYTES;
 const AT_SPARE: usize = AT_ACTIVE + 1 + IMAGE_BYTES;
 const AT_UPDATE: usize = AT_SPARE + 1 + IMAGE_BYTES;
 const AT_BAD: usize = AT_UPDATE + 4 + IMAGE_BYTES;
+/// In the update's phase: it is only to run beside the active model.
+const BESIDE: u8 = 0x80;
 const BAD_BYTES: usize = 1 + 8 + 32;
 const AT_CRC: usize = RECORD_BYTES - 4;
 
@@ -68,7 +70,7 @@ pub fn encode(state: &State, sequence: u32) -> [u8; RECORD_BYTES] {
         put_image(&mut bytes, AT_SPARE + 1, spare);
     }
     if let Some(update) = &state.update {
-        bytes[AT_UPDATE] = phase_code(update.phase);
+        bytes[AT_UPDATE] = phase_code(update.phase) | if update.beside { BESIDE } else { 0 };
         bytes[AT_UPDATE + 1] = slot_code(update.slot);
         bytes[AT_UPDATE + 2] = update.round;
         bytes[AT_UPDATE + 3] = update.starts;
@@ -116,7 +118,8 @@ fn read_state(bytes: &[u8; RECORD_BYTES]) -> Option<State> {
     let update = match bytes[AT_UPDATE] {
         0 => None,
         code => Some(Update {
-            phase: read_phase(code)?,
+            phase: read_phase(code & !BESIDE)?,
+            beside: code & BESIDE != 0,
             slot: read_slot(bytes[AT_UPDATE + 1])?,
             round: bytes[AT_UPDATE + 2],
             starts: bytes[AT_UPDATE + 3],
@@ -138,7 +141,11 @@ fn read_state(bytes: &[u8; RECORD_BYTES]) -> Option<State> {
     let writes_the_active_slot =
         matches!((active, update), (Some(active), Some(update)) if active.slot == update.slot);
     let spare_without_place = spare.is_some() && (active.is_none() || update.is_some());
-    if writes_the_active_slot || spare_without_place {
+    let beside_to_run = update.is_some_and(|update| {
+        (update.phase == Phase::Beside && !update.beside)
+            || (update.phase == Phase::Trial && update.beside)
+    });
+    if writes_the_active_slot || spare_without_place || beside_to_run {
         return None;
     }
     let serial = u64::from_le_bytes(take(bytes, AT_SERIAL));
@@ -196,6 +203,7 @@ fn phase_code(phase: Phase) -> u8 {
         Phase::Verifying => 2,
         Phase::SelfTesting => 3,
         Phase::Trial => 4,
+        Phase::Beside => 5,
     }
 }
 
@@ -205,6 +213,7 @@ fn read_phase(code: u8) -> Option<Phase> {
         2 => Some(Phase::Verifying),
         3 => Some(Phase::SelfTesting),
         4 => Some(Phase::Trial),
+        5 => Some(Phase::Beside),
         _ => None,
     }
 }

@@ -25,6 +25,8 @@ pub enum Phase {
     SelfTesting,
     /// The model serves real input, on approval.
     Trial,
+    /// A proved model runs beside the active one; nothing acts on its answers.
+    Beside,
 }
 
 /// An update on its way.
@@ -38,8 +40,10 @@ pub struct Update {
     pub phase: Phase,
     /// Which download of these bytes this is: 0, and 1 after a wrong digest.
     pub round: u8,
-    /// How often the process started while self-testing or in trial. Too many mean that the model takes it down.
+    /// How often the process started while self-testing, in trial, or beside the active model. Too many mean that the model takes it down.
     pub starts: u8,
+    /// Whether it is only to run beside the active model. Its trial begins when it is wanted to run.
+    pub beside: bool,
 }
 
 /// Why a model was found unfit for this robot.

@@ -1,5 +1,6 @@
 //! The transition function: pure, total, and the only place where a [`State`] changes.
 
+use crate::beside::{alone, beside, drop_update, settled};
 use crate::image::{Digest, Image, Slot};
 use crate::state::{Active, BadDigest, Fault, Phase, State, Update};
 
@@ -19,6 +20,17 @@ pub enum Event {
         /// The wish's number; it grows with every change of mind, also back to an older model.
         serial: u64,
     },
+    /// The fleet wants this model to run beside the active one, without acting on its answers. Level-triggered.
+    Beside {
+        /// The model.
+        image: Image,
+        /// The wish's number, as in [`Event::Wanted`].
+        serial: u64,
+    },
+    /// The fleet wants nothing beside the active model.
+    Alone,
+    /// The model beside the active one has run for a while and took nothing down: its starts are forgotten.
+    Settled(Digest),
     /// The fleet wants nothing in particular: an update that has not reached its trial is given up.
     Unwanted,
     /// Every chunk is in the spare slot.
@@ -54,6 +66,9 @@ pub enum Action {
     Verify(Slot),
     /// Load the model in this slot and run its golden vectors.
     SelfTest(Slot),
+    /// Run the model in this slot beside the active one, without acting on its answers. Over as soon as the state
+    /// holds no update in [`Phase::Beside`].
+    Shadow(Slot),
 }
 
 /// What a person or the fleet should hear about a step.
@@ -75,6 +90,8 @@ pub enum Note {
     Deferred,
     /// The downloaded bytes were wrong; they are pulled once more.
     DownloadAgain,
+    /// The model that ran beside the active one is on trial now.
+    Promoted,
     /// The update is active now.
     Activated,
     /// The update failed; the model that worked runs.
@@ -101,13 +118,13 @@ impl Actions {
         Actions { list: [None, None] }
     }
 
-    const fn one(action: Action) -> Actions {
+    pub(crate) const fn one(action: Action) -> Actions {
         Actions {
             list: [Some(action), None],
         }
     }
 
-    const fn two(first: Action, second: Action) -> Actions {
+    pub(crate) const fn two(first: Action, second: Action) -> Actions {
         Actions {
             list: [Some(first), Some(second)],
         }
@@ -143,6 +160,9 @@ pub fn step(state: &State, event: Event, policy: Policy) -> Step {
     match event {
         Event::Started => started(state, policy),
         Event::Wanted { image, serial } => wanted(state, image, serial),
+        Event::Beside { image, serial } => beside(state, image, serial),
+        Event::Alone => alone(state),
+        Event::Settled(digest) => settled(state, digest),
         Event::Unwanted => unwanted(state),
         Event::Retry => {
             let mut next = *state;
@@ -152,7 +172,11 @@ pub fn step(state: &State, event: Event, policy: Policy) -> Step {
         Event::ActiveLost(digest) => active_lost(state, digest),
         Event::Downloaded(digest) => advance(state, digest, Phase::Downloading, Phase::Verifying),
         Event::Verified(digest) => advance(state, digest, Phase::Verifying, Phase::SelfTesting),
-        Event::SelfTested(digest) => advance(state, digest, Phase::SelfTesting, Phase::Trial),
+        Event::SelfTested(digest) => {
+            let beside = current(state, digest).is_some_and(|update| update.beside);
+            let next = if beside { Phase::Beside } else { Phase::Trial };
+            advance(state, digest, Phase::SelfTesting, next)
+        }
         Event::TrialPassed(digest) => trial_passed(state, digest),
         Event::WrongDigest(digest) => wrong_digest(state, digest),
         Event::GaveUp(digest) => gave_up(state, digest),
@@ -163,7 +187,7 @@ pub fn step(state: &State, event: Event, policy: Policy) -> Step {
     }
 }
 
-fn quiet(state: State) -> Step {
+pub(crate) fn quiet(state: State) -> Step {
     Step {
         state,
         actions: Actions::none(),
@@ -177,19 +201,20 @@ fn current(state: &State, digest: Digest) -> Option<Update> {
 }
 
 /// What serves input while no update is in its trial.
-fn run_active(state: &State) -> Action {
+pub(crate) fn run_active(state: &State) -> Action {
     state
         .active
         .map_or(Action::Stop, |active| Action::Run(active.slot))
 }
 
 /// The work that a phase stands for.
-fn work(update: &Update) -> Action {
+pub(crate) fn work(update: &Update) -> Action {
     match update.phase {
         Phase::Downloading => Action::Fetch(update.slot),
         Phase::Verifying => Action::Verify(update.slot),
         Phase::SelfTesting => Action::SelfTest(update.slot),
         Phase::Trial => Action::Run(update.slot),
+        Phase::Beside => Action::Shadow(update.slot),
     }
 }
 
@@ -201,7 +226,10 @@ fn started(state: &State, policy: Policy) -> Step {
             note: Note::Nothing,
         };
     };
-    if matches!(update.phase, Phase::SelfTesting | Phase::Trial) {
+    if matches!(
+        update.phase,
+        Phase::SelfTesting | Phase::Trial | Phase::Beside
+    ) {
         update.starts = update.starts.saturating_add(1);
         if update.starts > policy.max_starts {
             return fall_back(state, update, Fault::Crashed);
@@ -236,7 +264,32 @@ fn wanted(state: &State, image: Image, serial: u64) -> Step {
     if let Some(update) = next.update.as_mut() {
         if update.image.digest == image.digest {
             update.image.version = update.image.version.max(image.version);
+            update.beside = false;
+            if update.phase == Phase::Beside {
+                // Proved long ago: what lacks is its trial.
+                update.phase = Phase::Trial;
+                update.starts = 0;
+                let actions = Actions::one(work(update));
+                return Step {
+                    state: next,
+                    actions,
+                    note: Note::Promoted,
+                };
+            }
             return quiet(next);
+        }
+        if update.beside
+            && let Some(active) = next
+                .active
+                .as_mut()
+                .filter(|active| active.image.digest == image.digest)
+        {
+            // What should run does run; what is beside it is another matter.
+            active.image.version = active.image.version.max(image.version);
+            return Step {
+                note: Note::UpToDate,
+                ..quiet(next)
+            };
         }
         if update.phase == Phase::Trial {
             if next.active.is_none() {
@@ -289,6 +342,7 @@ fn wanted(state: &State, image: Image, serial: u64) -> Step {
         },
         round: 0,
         starts: 0,
+        beside: false,
     };
     next.spare = None;
     next.update = Some(update);
@@ -305,16 +359,7 @@ fn wanted(state: &State, image: Image, serial: u64) -> Step {
 
 fn unwanted(state: &State) -> Step {
     match state.update {
-        Some(update) if update.phase != Phase::Trial => {
-            let next = State {
-                update: None,
-                ..*state
-            };
-            Step {
-                note: Note::Dropped,
-                ..quiet(next)
-            }
-        }
+        Some(update) if update.phase != Phase::Trial => drop_update(state, update),
         _ => quiet(*state),
     }
 }

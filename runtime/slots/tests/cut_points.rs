@@ -221,7 +221,7 @@ fn act(
         Action::SelfTest(_) => Event::SelfTested(digest),
         // A trial that passes at once: what a cut inside it does is a matter of `starts`.
         Action::Run(slot) if slot == update.slot => Event::TrialPassed(digest),
-        Action::Run(_) | Action::Stop => return Ok(None),
+        Action::Run(_) | Action::Stop | Action::Shadow(_) => return Ok(None),
     };
     Ok(Some(event))
 }

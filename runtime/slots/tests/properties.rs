@@ -34,6 +34,10 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (1u8..5, 0u64..3, 0u64..6)
             .prop_map(|(which, version, serial)| Event::Wanted { image: image(which, version), serial }),
         1 => Just(Event::Unwanted),
+        3 => (1u8..5, 0u64..3, 0u64..6)
+            .prop_map(|(which, version, serial)| Event::Beside { image: image(which, version), serial }),
+        1 => Just(Event::Alone),
+        1 => digest().prop_map(Event::Settled),
         6 => digest().prop_map(Event::Downloaded),
         1 => digest().prop_map(Event::GaveUp),
         6 => digest().prop_map(Event::Verified),
@@ -82,6 +86,9 @@ proptest! {
             for action in next.actions.iter() {
                 if let (Action::Fetch(slot), Some(active)) = (action, next.state.active) {
                     prop_assert_ne!(slot, active.slot, "{:?} would be overwritten", active);
+                }
+                if let Action::Shadow(slot) = action {
+                    prop_assert_ne!(next.state.runs().map(|(slot, _)| slot), Some(slot));
                 }
                 if let Action::Run(slot) = action {
                     prop_assert_eq!(next.state.runs().map(|(slot, _)| slot), Some(slot));
@@ -348,6 +355,122 @@ fn a_lost_active_slot_falls_back_to_the_model_before() {
         (nothing.note, nothing.state.runs()),
         (Note::NothingLeft, None)
     );
+}
+
+fn want(which: u8, serial: u64) -> Event {
+    Event::Wanted {
+        image: image(which, 1),
+        serial,
+    }
+}
+
+fn beside(which: u8, serial: u64) -> Event {
+    Event::Beside {
+        image: image(which, 1),
+        serial,
+    }
+}
+
+/// A robot that runs model 1 with model 2 beside it.
+fn shadowing() -> State {
+    [
+        beside(2, 2),
+        Event::Downloaded([2; 32]),
+        Event::Verified([2; 32]),
+        Event::SelfTested([2; 32]),
+    ]
+    .into_iter()
+    .fold(with_first_model(), |state, event| {
+        step(&state, event, Policy::default()).state
+    })
+}
+
+#[test]
+fn a_model_beside_the_active_one_never_serves_until_it_is_wanted_to() {
+    let state = shadowing();
+    let update = state.update.expect("it stays");
+    assert_eq!((update.phase, update.beside), (Phase::Beside, true));
+    assert_eq!(state.runs().map(|(_, image)| image.digest), Some([1; 32]));
+    // Wishes are said again and again, and change nothing.
+    for event in [want(1, 2), beside(2, 2)] {
+        assert_eq!(step(&state, event, Policy::default()).state, state);
+    }
+    // After a start it is loaded again, beside the active one.
+    let actions: Vec<Action> = step(&state, Event::Started, Policy::default())
+        .actions
+        .iter()
+        .collect();
+    assert_eq!(
+        actions,
+        [
+            Action::Run(update.slot.other()),
+            Action::Shadow(update.slot)
+        ]
+    );
+    let promoted = step(&state, want(2, 3), Policy::default());
+    assert_eq!(promoted.note, Note::Promoted);
+    assert_eq!(
+        promoted.actions.iter().collect::<Vec<_>>(),
+        [Action::Run(update.slot)]
+    );
+    assert_eq!(
+        promoted.state.update.map(|update| update.phase),
+        Some(Phase::Trial)
+    );
+    // And back beside, in the middle of its trial.
+    let back = step(&promoted.state, beside(2, 4), Policy::default());
+    assert_eq!(
+        back.state.runs().map(|(_, image)| image.digest),
+        Some([1; 32])
+    );
+}
+
+#[test]
+fn what_ran_beside_and_is_dropped_need_not_be_pulled_again() {
+    for event in [Event::Alone, Event::Unwanted] {
+        let alone = step(&shadowing(), event, Policy::default());
+        assert_eq!(
+            (alone.note, alone.state.update),
+            (Note::Dropped, None),
+            "{event:?}"
+        );
+        let again = step(&alone.state, want(2, 3), Policy::default()).state;
+        assert_eq!(
+            again.update.map(|update| update.phase),
+            Some(Phase::Verifying)
+        );
+    }
+}
+
+#[test]
+fn what_is_to_run_comes_before_what_is_to_run_beside() {
+    let state = updating(Phase::Downloading);
+    let deferred = step(&state, beside(3, 3), Policy::default());
+    assert_eq!((deferred.note, deferred.state), (Note::Deferred, state));
+    let other = step(&shadowing(), want(3, 3), Policy::default());
+    assert_eq!(
+        other.state.update.map(|u| (u.image.digest, u.beside)),
+        Some(([3; 32], false))
+    );
+}
+
+#[test]
+fn a_model_beside_that_takes_the_process_down_is_given_up_unless_it_settled() {
+    let policy = Policy { max_starts: 3 };
+    let starts = |mut state: State, count| {
+        for _ in 0..count {
+            state = step(&state, Event::Started, policy).state;
+        }
+        state
+    };
+    assert_eq!(starts(shadowing(), 4).update, None);
+    let settled = step(
+        &starts(shadowing(), 3),
+        Event::Settled([2; 32]),
+        Policy::default(),
+    )
+    .state;
+    assert!(starts(settled, 3).update.is_some());
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Evidence {
     pub inferences: u64,
     /// Inferences that failed.
     pub failures: u64,
-    /// Median time from queue to output, in µs.
+    /// Median time of one inference, in µs: without the time that a frame waits in the queue.
     pub p50_us: u32,
     /// 99th percentile of the same, in µs.
     pub p99_us: u32,

@@ -70,6 +70,8 @@ pub enum FailureCode {
     Transfer,
     /// The manifest is older than one that the robot has seen, expired, or not trusted.
     Refused,
+    /// Nothing failed: the robot's own conditions for an update do not hold yet, and it waits for them.
+    Held,
 }
 
 /// Why the last update failed.

@@ -349,7 +349,8 @@ impl<F: NorFlash> Node<F> {
             Action::Verify(slot) => self.job = Job::Verify(Verify::new(slot, update.image)),
             Action::SelfTest(slot) => self.job = Job::SelfTest(slot, update.image),
             // It comes before the work that goes on beside what runs.
-            Action::Run(_) | Action::Stop => self.job = Job::None,
+            // This board has no arena for a second model, so nothing is ever run beside the active one.
+            Action::Run(_) | Action::Stop | Action::Shadow(_) => self.job = Job::None,
         }
     }
 

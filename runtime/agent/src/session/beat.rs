@@ -63,7 +63,7 @@ impl Session {
             outbox_depth: u32::try_from(depth).unwrap_or(u32::MAX),
             outbox_dropped: dropped + shared.results_lost.get(),
             temperature_mc: temperature(),
-            evidence: None,
+            evidence: status::evidence_message(shared),
         };
         if let (Some(payload), Some(link)) = (encoded(&health), &mut self.link) {
             link.mention(Post {

@@ -22,7 +22,7 @@ use crate::shared::Shared;
 use crate::status::Standings;
 use crate::update::backoff::{self, Dice};
 use crate::update::{Input, Line, Outgoing};
-use crate::{info, warn};
+use crate::{info, local, warn};
 
 const AREA: &str = "fleet";
 /// How often everything that has a time is looked at.
@@ -106,6 +106,7 @@ struct Topics {
     cmd: String,
     desired: String,
     root: String,
+    condition: String,
 }
 
 impl Topics {
@@ -129,6 +130,7 @@ impl Topics {
                 .text()
                 .as_str()
                 .to_owned(),
+            condition: of(Kind::Birth).replace("/birth", "/condition"),
             root: Topic::root(&config.fleet, &config.group)
                 .text()
                 .as_str()
@@ -318,10 +320,11 @@ impl Session {
             chunk,
             cmd,
             birth,
+            condition,
             ..
         } = &self.topics;
         // The root first: what a new fleet key signed is believed only after it.
-        let subscriptions = [root, desired, chunk, cmd, birth].map(String::clone);
+        let subscriptions = [root, desired, chunk, cmd, birth, condition].map(String::clone);
         self.link = Some(Link::connect(&self.address, &will, &subscriptions));
     }
 
@@ -429,6 +432,12 @@ impl Session {
             self.tell_update(Input::Desired(payload));
         } else if topic == self.topics.root {
             self.tell_update(Input::Roots(payload));
+        } else if topic == self.topics.condition {
+            let told = String::from_utf8_lossy(&payload);
+            let taken = local::take(&told, &self.parts.shared, &self.parts.updates);
+            if let Err(why) = taken {
+                self.hush.warn(AREA, "condition", format_args!("{why}"));
+            }
         } else if topic == self.topics.chunk {
             self.tell_update(Input::Chunk(payload));
         } else if topic == self.topics.cmd {

@@ -8,11 +8,14 @@ use sanderling_slots::{Download, DownloadError, Event, Phase, Update};
 use sanderling_wire::{self as wire, Chunk, Digest, FailureCode, Kind, Misfit, Need, Refusal};
 
 use super::backoff;
+use super::bulk::Bulk;
 use super::driver::{AREA, Driver, Fetch, TRY_AGAIN, header};
 use super::pull::{Arrival, Pull};
 use super::report::Failure;
-use crate::info;
+use crate::{info, warn};
 
+/// Requests without an answer after which an address is given up.
+const IN_VAIN: u32 = 3;
 /// The longest wait before a download that was put off begins again.
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(600);
 
@@ -44,11 +47,11 @@ impl Driver {
             }
             return;
         }
-        let Some(chunk_size) = self
-            .wish
-            .as_ref()
-            .filter(|wish| wish.image.digest == digest)
-            .map(|wish| wish.chunk_size)
+        let wishes = [&self.wish, &self.shadow].into_iter().flatten();
+        let Some((chunk_size, url)) = wishes
+            .into_iter()
+            .find(|wish| wish.image.digest == digest)
+            .map(|wish| (wish.chunk_size, wish.url.clone()))
         else {
             return;
         };
@@ -75,10 +78,11 @@ impl Driver {
                     info!(AREA, "{held} of {size} bytes are here already");
                 }
                 let complete = pull.is_complete();
+                let bulk = url.and_then(|url| self.bulk(&url, &pull));
                 self.fetch = Some(Fetch {
                     download,
                     pull,
-                    since: Instant::now(),
+                    bulk,
                 });
                 if complete {
                     self.event(Event::Downloaded(digest));
@@ -87,6 +91,38 @@ impl Driver {
             }
             Err(error) => self.put_off(FailureCode::Storage, digest, self.storage(error)),
         }
+    }
+
+    fn bulk(&mut self, url: &str, pull: &Pull) -> Option<Bulk> {
+        if !self.setup.config.http {
+            return None;
+        }
+        info!(AREA, "pulling from {url}");
+        match Bulk::start(url, pull.release(), pull.layout(), self.setup.line.clone()) {
+            Ok(bulk) => Some(bulk),
+            Err(error) => {
+                self.hush.warn(
+                    AREA,
+                    "bulk",
+                    format_args!("no thread can be started ({error})"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The address in the manifest does not give the bytes: they come over MQTT.
+    pub(super) fn no_bulk(&mut self, release: Digest, why: &str) {
+        let Some(fetch) = self
+            .fetch
+            .as_mut()
+            .filter(|fetch| fetch.pull.release() == release && fetch.bulk.is_some())
+        else {
+            return;
+        };
+        fetch.bulk = None;
+        fetch.pull.start_over();
+        warn!(AREA, "{why}; the rest is pulled over MQTT");
     }
 
     pub(super) fn copy_local(
@@ -198,7 +234,7 @@ impl Driver {
     pub(super) fn put_off(&mut self, code: FailureCode, digest: [u8; 32], why: String) {
         let wait = backoff::wait(self.in_vain, TRY_AGAIN, TRY_AGAIN_MAX, self.dice.roll());
         self.in_vain = self.in_vain.saturating_add(1);
-        self.again = Some(Instant::now() + wait);
+        self.again = Some(self.now + wait);
         self.hush.warn(
             AREA,
             &why,
@@ -214,13 +250,10 @@ impl Driver {
 
     pub(super) fn watch_download(&mut self, now: Instant) {
         let Some(session) = self.session else { return };
-        let Some(fetch) = &mut self.fetch else { return };
-        let digest = fetch.pull.release().0;
-        let limit = self.setup.config.download_limit;
-        if now.duration_since(fetch.since) > limit {
-            let why = format!("it took longer than {} s", limit.as_secs());
-            return self.put_off(FailureCode::Transfer, digest, why);
+        if self.held.is_some() {
+            return;
         }
+        let Some(fetch) = &mut self.fetch else { return };
         let Some(ranges) = fetch.pull.ask(now, &mut self.dice) else {
             return;
         };
@@ -230,6 +263,17 @@ impl Driver {
                 AREA,
                 "stall",
                 format_args!("no chunk came for {stall} s; asking again"),
+            );
+        }
+        if let Some(bulk) = &fetch.bulk {
+            if fetch.pull.fruitless() < IN_VAIN {
+                bulk.ask(ranges.to_vec());
+                return;
+            }
+            fetch.bulk = None;
+            warn!(
+                AREA,
+                "the address in the manifest sends nothing; the rest is pulled over MQTT"
             );
         }
         let need = Need {

@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backoff::Dice;
+use super::bulk::Bulk;
 use super::fit::Wish;
 use super::folder::Folder;
 use super::guard::Guard;
@@ -80,7 +81,8 @@ pub(super) struct Local {
 pub(super) struct Fetch {
     pub(super) download: Download,
     pub(super) pull: Pull,
-    pub(super) since: Instant,
+    /// Where bytes come from other than over MQTT.
+    pub(super) bulk: Option<Bulk>,
 }
 
 /// A job on its way.
@@ -129,6 +131,16 @@ pub struct Driver {
     /// Events whose state could not be saved.
     pub(super) unsaved: Vec<(Event, Instant)>,
     pub(super) told: Instant,
+    /// The time of the input or the tick that is being handled: the driver has no clock of its own.
+    pub(super) now: Instant,
+    /// The time limits of the states of an update, and where their clock began.
+    pub(super) watch: slots::Watch,
+    pub(super) began: Instant,
+    /// Why an update that is wanted waits, and when that is looked at again.
+    pub(super) held: Option<String>,
+    pub(super) look_again: Instant,
+    /// A model that passed its self-test and waits for the conditions of its trial.
+    pub(super) proved: Option<[u8; 32]>,
     pub(super) hush: Hush,
 }
 
@@ -158,6 +170,7 @@ impl Driver {
             None => None,
         };
         let dice = Dice::new(setup.seed);
+        let now = Instant::now();
         let mut driver = Driver {
             setup,
             folder,
@@ -183,7 +196,13 @@ impl Driver {
             again: None,
             in_vain: 0,
             unsaved: Vec::new(),
-            told: Instant::now(),
+            told: now,
+            now,
+            watch: slots::Watch::default(),
+            began: now,
+            held: None,
+            look_again: now,
+            proved: None,
             hush: Hush::default(),
         };
         driver.forget_foreign_serial()?;
@@ -205,20 +224,22 @@ impl Driver {
 
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Instant) {
+        self.now = now;
         match input {
             Input::Up(session) => {
                 self.session = Some(session);
                 if let Some(fetch) = &mut self.fetch {
                     fetch.pull.start_over();
-                    fetch.since = now;
                 }
                 self.tell_fleet(now);
             }
             Input::Down => self.session = None,
+            Input::Conditions => self.look_at_conditions(),
             Input::Report => self.tell_fleet(now),
             Input::Desired(bytes) => self.desired(bytes),
             Input::Roots(bytes) => self.roots(&bytes),
             Input::Chunk(bytes) => self.chunk(&bytes, now),
+            Input::NoBulk(release, why) => self.no_bulk(release, &why),
             Input::Refused(release, refusal) => self.refused(release, refusal, now),
             Input::Retry => {
                 info!(AREA, "failed models are tried again, as ordered");
@@ -234,6 +255,12 @@ impl Driver {
 
     /// Looks at everything that has a time.
     pub fn tick(&mut self, now: Instant) {
+        self.now = now;
+        if self.look_again <= now {
+            self.look_at_conditions();
+            self.watch_beside();
+        }
+        self.watch_limits(now);
         self.watch_download(now);
         self.watch_job(now);
         self.watch_stage(now);
@@ -263,7 +290,7 @@ impl Driver {
                 "the state of the model slots cannot be saved ({error}); check the disk of {}",
                 self.setup.folder.display()
             );
-            self.unsaved.push((event, Instant::now() + TRY_AGAIN));
+            self.unsaved.push((event, self.now + TRY_AGAIN));
             // Going back to the model that worked must not wait for a disk.
             if let (Event::Failed(..), Some(active)) = (event, before.active) {
                 self.serve(active.slot, active.image);
@@ -276,12 +303,13 @@ impl Driver {
             self.fetch = None;
             self.trial_since = None;
         }
+        self.end_beside();
         self.note(step.note, &before);
         for action in step.actions.iter() {
             self.act(action);
         }
         if step.state != before || step.note != Note::Nothing {
-            self.tell_fleet(Instant::now());
+            self.tell_fleet(self.now);
         }
     }
 
@@ -307,7 +335,9 @@ impl Driver {
             (Action::SelfTest(slot), Some(update)) => {
                 self.start_job(jobs::Kind::SelfTest, slot, update.image)
             }
-            (Action::Fetch(_) | Action::Verify(_) | Action::SelfTest(_), None) => {}
+            (Action::Shadow(slot), Some(update)) => self.run_beside(slot, update.image),
+            (Action::Fetch(_) | Action::Verify(_) | Action::SelfTest(_), None)
+            | (Action::Shadow(_), None) => {}
         }
     }
 
@@ -315,7 +345,7 @@ impl Driver {
     pub(super) fn note(&mut self, note: Note, before: &slots::State) {
         let update = before.update.map(|update| update.image);
         match note {
-            Note::Nothing | Note::Deferred => {}
+            Note::Nothing | Note::Deferred | Note::Promoted => {}
             Note::Stale => self.hush.warn(
                 AREA,
                 "stale",
@@ -389,7 +419,7 @@ impl Driver {
                     );
                 }
                 self.settle_floor();
-                self.again = Some(Instant::now());
+                self.again = Some(self.now);
             }
             Note::FellBack(fault) => {
                 let Some(image) = update else { return };
@@ -417,7 +447,7 @@ impl Driver {
                     .as_ref()
                     .is_some_and(|wish| wish.image.digest != image.digest)
                 {
-                    self.again = Some(Instant::now());
+                    self.again = Some(self.now);
                 }
             }
             Note::Recovered => error!(
@@ -429,21 +459,24 @@ impl Driver {
                     AREA,
                     "the active model's file was damaged and there is no other; the fleet's model will be pulled"
                 );
-                self.again = Some(Instant::now());
+                self.again = Some(self.now);
             }
         }
     }
 
     pub(super) fn want(&mut self) {
-        let Some(wish) = self.wish.clone() else {
-            self.want_local();
-            return;
-        };
-        self.event(Event::Wanted {
-            image: wish.image,
-            serial: wish.serial,
-        });
-        self.fetch_if_known();
+        match self.wish.clone() {
+            None => self.want_local(),
+            Some(wish) if self.may_begin(&wish) => {
+                self.event(Event::Wanted {
+                    image: wish.image,
+                    serial: wish.serial,
+                });
+                self.fetch_if_known();
+            }
+            Some(_) => {}
+        }
+        self.want_beside();
     }
 
     /// The local model counts while the fleet has not said anything.
@@ -462,7 +495,7 @@ impl Driver {
         let Some(session) = self.session else { return };
         let progress = self.fetch.as_ref().map(|fetch| fetch.pull.progress());
         let failure = self.failure.as_ref();
-        let message = report::message(
+        let mut message = report::message(
             session,
             &self.stored.state,
             self.serving.as_ref(),
@@ -470,6 +503,13 @@ impl Driver {
             failure,
             self.guard.anchor(),
         );
+        if let Some(held) = &self.held {
+            message.failure = Some(wire::Failure {
+                release: None,
+                code: wire::FailureCode::Held,
+                text: wire::Text::cut(held),
+            });
+        }
         self.send(Kind::State, &message);
     }
 
@@ -491,6 +531,7 @@ impl Driver {
             executor: self.executor,
             progress: self.fetch.as_ref().map(|fetch| fetch.pull.progress()),
             failure: self.failure.as_ref().map(|failure| failure.text.clone()),
+            held: self.held.clone(),
         });
     }
 
@@ -551,5 +592,6 @@ fn local_wish(path: &Path, config: &UpdateConfig) -> io::Result<Wish> {
         serial: 0,
         chunk_size: config.chunk,
         floor: None,
+        url: None,
     })
 }

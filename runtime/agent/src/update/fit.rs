@@ -18,6 +18,8 @@ pub struct Wish {
     pub chunk_size: u32,
     /// The model, and the lowest version that may replace this one once it is active.
     pub floor: Option<(Name, u32)>,
+    /// Where it can be had by HTTP range requests.
+    pub url: Option<String>,
 }
 
 /// Why a desired model does not fit.
@@ -70,6 +72,7 @@ pub fn fit(manifest: &Manifest, task: &Task, config: &UpdateConfig) -> Result<Wi
         serial: task.serial,
         chunk_size: task.chunk_size.min(config.chunk),
         floor: Some((model.clone(), manifest.floor)),
+        url: manifest.url.as_ref().map(|url| url.as_str().to_owned()),
     })
 }
 

@@ -5,12 +5,15 @@
 //! time limit. Inference does not notice any of it until a tested model is put on the stage.
 
 pub mod backoff;
+mod beside;
+mod bulk;
 mod download;
 mod driver;
 pub mod fit;
 pub mod folder;
 pub mod guard;
 pub mod jobs;
+mod limits;
 pub mod pull;
 pub mod report;
 mod serving;
@@ -37,10 +40,14 @@ pub enum Input {
     Roots(Vec<u8>),
     /// A chunk, as received.
     Chunk(Vec<u8>),
+    /// A release cannot be had by HTTP, in words.
+    NoBulk(Digest, String),
     /// The fleet does not serve the last request.
     Refused(Digest, Refusal),
     /// An operator wants failed models tried again.
     Retry,
+    /// The robot said something about itself: what waited for a condition may begin.
+    Conditions,
     /// The fleet lacks this robot's state.
     Report,
     /// The inference thread changed its model.

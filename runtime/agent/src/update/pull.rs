@@ -85,6 +85,11 @@ impl Pull {
         self.layout.chunk_size()
     }
 
+    /// How the release is cut.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Chunks that may be sent for one request.
     pub fn credit(&self) -> u16 {
         self.credit

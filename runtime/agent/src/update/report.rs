@@ -63,9 +63,10 @@ fn phase(state: &State, serves: bool, failed: bool) -> wire::Phase {
         Some(Phase::Verifying) => wire::Phase::Verifying,
         Some(Phase::SelfTesting) => wire::Phase::SelfTest,
         Some(Phase::Trial) => wire::Phase::Trial,
-        None if failed => wire::Phase::FellBack,
-        None if serves => wire::Phase::Active,
-        None => wire::Phase::Empty,
+        // Beside the active model nothing is under way that anybody waits for.
+        None | Some(Phase::Beside) if failed => wire::Phase::FellBack,
+        None | Some(Phase::Beside) if serves => wire::Phase::Active,
+        None | Some(Phase::Beside) => wire::Phase::Empty,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The driver's side of running models: loading and testing them, handing them to the inference thread, and judging
 //! their trial.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sanderling_slots::{Event, Fault, Image, Phase, Slot, Trial, Verdict};
+use sanderling_slots::{Event, Fault, Image, Phase, Reason, Slot, Trial, Verdict};
 
 use super::Input;
 use super::driver::{AREA, Driver, Running, TRY_AGAIN, show};
@@ -34,7 +34,7 @@ impl Driver {
             // The agent ends when nobody listens any more.
             let _ = line.send(Input::Job(id, done));
         });
-        let until = Instant::now() + self.setup.config.check_limit;
+        let until = self.now + self.setup.config.check_limit;
         self.jobs.push(Running {
             id,
             image,
@@ -48,8 +48,7 @@ impl Driver {
                 TRY_AGAIN.as_secs()
             );
             self.jobs.pop();
-            self.unsaved
-                .push((Event::Started, Instant::now() + TRY_AGAIN));
+            self.unsaved.push((Event::Started, self.now + TRY_AGAIN));
         }
     }
 
@@ -74,8 +73,12 @@ impl Driver {
                     .is_some_and(|update| update.image.digest == digest)
                 {
                     self.hand.push(*candidate);
-                    self.event(Event::SelfTested(digest));
+                    self.proved = Some(digest);
+                    self.begin_trial();
                 }
+            }
+            (jobs::Kind::Load, Done::Ready(candidate)) if self.is_beside(digest) => {
+                self.setup.shared.shadow.set(Some(candidate));
             }
             (jobs::Kind::Load, Done::Ready(candidate)) => {
                 // It may have been loaded for a state that is over.
@@ -110,8 +113,11 @@ impl Driver {
         }
     }
 
+    /// A model that is loaded to serve and comes to no end. The states of an update have limits of their own.
     pub(super) fn watch_job(&mut self, now: Instant) {
-        if let Some(index) = self.jobs.iter().position(|job| job.until <= now) {
+        let update = self.stored.state.update.map(|update| update.image.digest);
+        let late = |job: &Running| job.until <= now && Some(job.image.digest) != update;
+        if let Some(index) = self.jobs.iter().position(late) {
             let job = self.jobs.swap_remove(index);
             let why = format!(
                 "checking it took longer than {} s",
@@ -153,7 +159,7 @@ impl Driver {
             self.hand.push(*never_taken);
         }
         self.setup.queue.nudge();
-        self.staged = Some((image, Instant::now() + self.setup.config.check_limit));
+        self.staged = Some((image, self.now + self.setup.config.check_limit));
     }
 
     pub(super) fn swapped(&mut self, swapped: Swapped, now: Instant) {
@@ -198,17 +204,21 @@ impl Driver {
         self.tell_fleet(now);
     }
 
+    /// A model that is to serve and is not taken up: the inference thread is stuck in the one before, and another
+    /// thread takes its place. What is on trial has a limit of its own.
     pub(super) fn watch_stage(&mut self, now: Instant) {
         let Some((Some(image), until)) = self.staged else {
             return;
         };
-        if until <= now {
-            self.staged = None;
-            self.detail = Some(
-                "the inference thread did not take it up; the model before is stuck in a frame"
-                    .into(),
+        let update = self.stored.state.update.map(|update| update.image.digest);
+        if until <= now && Some(image.digest) != update {
+            error!(
+                AREA,
+                "the inference thread does not take up {}; another one takes its place",
+                show(&image)
             );
-            self.event(Event::Failed(image.digest, Fault::TimedOut));
+            self.setup.stage.restart(&self.setup.shared);
+            self.staged = Some((Some(image), now + self.setup.config.check_limit));
         }
     }
 
@@ -216,11 +226,22 @@ impl Driver {
         let (Some(since), Some(update)) = (self.trial_since, self.stored.state.update) else {
             return;
         };
+        if update.phase != Phase::Trial {
+            return;
+        }
         let shared = &self.setup.shared;
+        let active = self.stored.state.active.map(|active| active.image.digest);
+        // One lock at a time: a guard lives to the end of its statement.
+        let p99_us = shared.evidence().times().p99_us;
+        let samples = self.setup.config.trial.latency.samples;
+        let before = active.and_then(|digest| shared.evidence().times_before(digest, samples));
         let mut trial = Trial {
             inferences: shared.served_now.get(),
             failures: shared.failed_now.get(),
-            millis: u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX),
+            millis: millis(now.saturating_duration_since(since)),
+            p99_us,
+            active_p99_us: before.map(|times| times.p99_us),
+            busy_millis: millis(shared.busy_for(now)),
         };
         // Frames that do not fit are the new model's fault where the one before takes other frames, or where nothing
         // else came all the time. Without a model to go back to they are the source's.
@@ -236,11 +257,31 @@ impl Driver {
                 self.trial_since = None;
                 self.event(Event::TrialPassed(digest));
             }
-            Verdict::Failed => {
+            Verdict::Failed(reason) => {
                 self.trial_since = None;
-                self.detail = shared.take_failure();
-                self.event(Event::Failed(digest, Fault::Trial));
+                let (fault, detail) = match reason {
+                    Reason::Failures => (Fault::Trial, shared.take_failure()),
+                    Reason::Slow { p99_us, bound_us } => (
+                        Fault::Trial,
+                        Some(format!(
+                            "99 of 100 inferences take up to {p99_us} µs, and {bound_us} µs are allowed; see --trial-p99-percent"
+                        )),
+                    ),
+                    Reason::Stuck(millis) => {
+                        self.setup.stage.restart(&self.setup.shared);
+                        (
+                            Fault::TimedOut,
+                            Some(format!("an inference gave no result for {millis} ms")),
+                        )
+                    }
+                };
+                self.detail = detail;
+                self.event(Event::Failed(digest, fault));
             }
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,5 @@
 //! From a group's desired state to what this robot wants: believed, of its arm, and fit for it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
 use sanderling_slots::{self as slots, Event, Note};
 use sanderling_trust::Refusal;
 use sanderling_wire::FailureCode;
@@ -44,7 +42,7 @@ impl Driver {
                 {
                     self.take(&task);
                 }
-                self.tell_fleet(Instant::now());
+                self.tell_fleet(self.now);
             }
             Err(text) => self.disbelieve(text),
         }
@@ -74,9 +72,7 @@ impl Driver {
     }
 
     fn ask(&mut self, bytes: &[u8]) -> Result<Task, Refusal> {
-        let now_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now_s = self.now_s();
         self.guard.task(bytes, self.stored.state.serial, now_s)
     }
 
@@ -97,7 +93,10 @@ impl Driver {
                 self.want();
                 self.settle_floor();
             }
-            Ok(None) => self.keep(task.serial),
+            Ok(None) => {
+                self.keep(task.serial);
+                self.want_beside();
+            }
             Err(unfit) => self.unfit(unfit),
         }
     }
@@ -136,7 +135,7 @@ impl Driver {
         };
         if self.failure.as_ref() != Some(&failure) {
             self.failure = Some(failure);
-            self.tell_fleet(Instant::now());
+            self.tell_fleet(self.now);
         }
     }
 

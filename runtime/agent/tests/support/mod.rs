@@ -6,7 +6,10 @@
 pub mod agent;
 pub mod broker;
 pub mod fleet;
+pub mod life;
 pub mod models;
+pub mod proxy;
+pub mod trace;
 
 use std::time::Duration;
 

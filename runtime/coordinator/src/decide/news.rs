@@ -1,6 +1,6 @@
 //! What a new state says that the one before did not, as one line for people.
 
-use sanderling_wire::{Phase, State};
+use sanderling_wire::{FailureCode, Phase, State};
 
 /// The kind of an event and its text, or nothing when only numbers moved.
 pub fn news(before: Option<&State>, now: &State) -> Option<(&'static str, String)> {
@@ -9,6 +9,9 @@ pub fn news(before: Option<&State>, now: &State) -> Option<(&'static str, String
     if before.map(|s| &s.failure) != Some(&now.failure)
         && let Some(failure) = &now.failure
     {
+        if failure.code == FailureCode::Held {
+            return Some(("held", format!("waits with the update: {}", failure.text)));
+        }
         let text = format!("did not take the update: {}", failure.text);
         return Some(("fell_back", text));
     }
@@ -42,7 +45,7 @@ pub fn news(before: Option<&State>, now: &State) -> Option<(&'static str, String
 
 #[cfg(test)]
 mod tests {
-    use sanderling_wire::{Digest, Failure, FailureCode, Name, Progress, Running, Session};
+    use sanderling_wire::{Digest, Failure, Name, Progress, Running, Session};
 
     use super::*;
 

@@ -3,7 +3,7 @@
 //! Only the reported digest counts; what was sent is never asked.
 
 use sanderling_trust::serial;
-use sanderling_wire::{Digest, Phase, State};
+use sanderling_wire::{Digest, FailureCode, Phase, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -79,6 +79,11 @@ pub fn standing(
         return plain(Standing::Behind);
     }
     match (&state.failure, state.phase) {
+        // It waits for its own conditions, and nothing went wrong.
+        (Some(failure), _) if failure.code == FailureCode::Held => Verdict {
+            standing: Standing::Behind,
+            text: Some(failure.text.as_str().to_owned()),
+        },
         (Some(failure), Phase::FellBack | Phase::Empty | Phase::Active) => Verdict {
             standing: Standing::FellBack,
             text: Some(failure.text.as_str().to_owned()),
@@ -92,7 +97,7 @@ pub fn standing(
 
 #[cfg(test)]
 mod tests {
-    use sanderling_wire::{Artifact, Failure, FailureCode, Manifest, Name, Running, Session};
+    use sanderling_wire::{Artifact, Failure, Manifest, Name, Running, Session};
 
     use super::*;
 

@@ -454,5 +454,6 @@ fn failure_word(code: sanderling_wire::FailureCode) -> &'static str {
         Storage => "storage",
         Transfer => "transfer",
         Refused => "refused",
+        Held => "held",
     }
 }

@@ -6,5 +6,6 @@ mod api;
 mod kill;
 mod main_job;
 mod robots;
+mod scale;
 mod shared;
 mod support;

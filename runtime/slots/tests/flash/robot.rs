@@ -139,7 +139,7 @@ impl<const W: usize, const E: usize> Robot<W, E> {
             Action::SelfTest(_) if model.broken => Event::Failed(digest, Fault::SelfTest),
             Action::SelfTest(_) => Event::SelfTested(digest),
             Action::Run(slot) if slot == update.slot => Event::TrialPassed(digest),
-            Action::Run(_) | Action::Stop => return Ok(None),
+            Action::Run(_) | Action::Stop | Action::Shadow(_) => return Ok(None),
         };
         Ok(Some(event))
     }

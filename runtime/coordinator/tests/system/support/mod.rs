@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod http;
+pub mod light;
 pub mod plan;
 pub mod postgres;
 pub mod process;
