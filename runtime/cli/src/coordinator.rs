@@ -204,15 +204,6 @@ impl Coordinator {
         self.answer(request.send(file))
     }
 
-    /// Sends a JSON body by POST.
-    pub fn post_json(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.answer(
-            self.agent
-                .post(format!("{}{path}", self.base))
-                .send_json(body),
-        )
-    }
-
     /// Sends a file by POST.
     pub fn post(&self, path: &str, query: &[(&str, &str)], file: &[u8]) -> anyhow::Result<Value> {
         let request = self
