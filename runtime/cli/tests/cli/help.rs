@@ -2,7 +2,7 @@
 
 use crate::process::sanderling;
 
-const SUBCOMMANDS: [&str; 13] = [
+const SUBCOMMANDS: [&str; 14] = [
     "compile",
     "inspect",
     "run",
