@@ -156,6 +156,16 @@ pub(crate) trait Kernel {
         None
     }
 
+    /// Whether [`conv_strip`](Self::conv_strip) computes such windows.
+    fn takes_strip(_strip: &ConvStrip<'_>, _linear: &Linear<'_>) -> bool {
+        false
+    }
+
+    /// The outputs of all windows of a strip, one after the other.
+    fn conv_strip(_strip: &ConvStrip<'_>, _linear: &Linear<'_>, _y: &mut [i8]) -> Option<()> {
+        None
+    }
+
     /// Fills every row of windows, `run` weights of which there are `runs`, up with 0 to a
     /// whole number of [`Dense::depth`].
     fn fill_up(_weights: &[i8], _runs: usize, _run: usize, _to: &mut [i8]) -> Option<()> {
@@ -352,6 +362,20 @@ pub(crate) struct DepthwiseRow<'a> {
     pub(crate) outputs: usize,
     /// `[kh · kw · out]`, packed for the kernel's target.
     pub(crate) linear: Linear<'a>,
+}
+
+/// What neighbouring outputs of a row of a convolution are computed from, where the input
+/// rows contain their padding.
+#[allow(dead_code, reason = "some instruction sets read other fields")]
+pub(crate) struct ConvStrip<'a> {
+    /// The input row under each kernel row, from the first window on.
+    pub(crate) rows: &'a [&'a [i8]],
+    /// Values of a row of a window.
+    pub(crate) run: usize,
+    /// Values from a window to the next.
+    pub(crate) step: usize,
+    /// Windows.
+    pub(crate) count: usize,
 }
 
 /// What one row of outputs of a depthwise convolution is computed from, where the input

@@ -1,7 +1,7 @@
 //! Convolution with one input channel per group.
 
 use super::conv::{rows_before, split};
-use super::padded_rows::PaddedRows;
+use super::padded_rows::{MAX_ROWS, PaddedRows, each_row};
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
 use crate::kernels::{DepthwiseRow, DepthwiseStrip, Kernel, Linear};
@@ -44,7 +44,9 @@ pub(super) fn run<K: Kernel, S: Spread>(
     {
         let linear = linear::<K>(p, outputs, &constants)?;
         let rows = PaddedRows::new(p, (w as usize, channels), len?, signed_mut(aside))?;
-        return windows::<K>(p, (from, to), &linear, (x.source, output), rows);
+        return each_row(p, (from, to), (x.source, output), rows, |rows, first, y| {
+            window_row::<K>(p, rows, first, channels, &linear, y)
+        });
     }
     let linear = linear::<K>(p, outputs, &constants)?;
     K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
@@ -165,50 +167,6 @@ fn linear<'a, K: Kernel>(
     })
 }
 
-/// Most kernel rows that the padded form is computed for.
-const MAX_ROWS: usize = 8;
-
-/// The same over rows that are put aside with their padding; one output of each channel.
-fn windows<K: Kernel>(
-    p: &Conv,
-    ([_, h, w, channels], [_, out_h, out_w, _]): ([u32; 4], [u32; 4]),
-    linear: &Linear<'_>,
-    (x, output): (Source<'_>, &mut [u8]),
-    mut rows: PaddedRows<'_>,
-) -> Option<()> {
-    let channels = channels as usize;
-    let image = (h as usize)
-        .checked_mul(w as usize)?
-        .checked_mul(channels)?;
-    let row_out = (out_w as usize).checked_mul(channels)?;
-    match x {
-        Source::Bytes(x) => {
-            let mut images = signed(x).chunks_exact(image.max(1));
-            let image_out = row_out.checked_mul(out_h as usize)?;
-            let ys = signed_mut(output).chunks_exact_mut(image_out.max(1));
-            for (y, x) in ys.zip(&mut images) {
-                rows.restart();
-                for (oy, y) in (0..out_h as usize).zip(y.chunks_exact_mut(row_out.max(1))) {
-                    let first = oy.checked_mul(p.stride_h as usize)?;
-                    rows.until(x, first)?;
-                    window_row::<K>(p, &rows, first, channels, linear, y)?;
-                }
-            }
-        }
-        Source::Output(at) => {
-            let bytes = signed_mut(output);
-            for oy in 0..out_h as usize {
-                let first = oy.checked_mul(p.stride_h as usize)?;
-                rows.until(bytes.get(at..at.checked_add(image)?)?, first)?;
-                let start = oy.checked_mul(row_out)?;
-                let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
-                window_row::<K>(p, &rows, first, channels, linear, y)?;
-            }
-        }
-    }
-    Some(())
-}
-
 /// One row of outputs, whose windows begin in row `first`.
 fn window_row<K: Kernel>(
     p: &Conv,
@@ -218,11 +176,7 @@ fn window_row<K: Kernel>(
     linear: &Linear<'_>,
     y: &mut [i8],
 ) -> Option<()> {
-    let mut xs: [&[i8]; MAX_ROWS] = [&[]; MAX_ROWS];
-    let taps = rows.rows(first, p.dilation_h as usize);
-    for (x, tap) in xs.iter_mut().zip(taps.take(p.kernel_h as usize)) {
-        *x = tap;
-    }
+    let xs = rows.under(p, first);
     let count = y.len().checked_div(channels)?;
     // Windows that start later than this one read nothing but padding, as it does.
     let reach = (p.kernel_w.saturating_sub(1) as usize)
