@@ -110,6 +110,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             snapshots::run(options.bless)
         });
         suite("firmware, updates over the UART", &updates::check);
+        suite("firmware, memory functions under QEMU", &firmware::memory);
         match workspace::shared().map(|folder| folder.join("models")) {
             Some(models) if models.is_dir() => {
                 suite("reference networks under QEMU", &|| oracle::run(&models));

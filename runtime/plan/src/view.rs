@@ -355,6 +355,9 @@ fn check(bytes: &[u8]) -> Result<Plan<&[u8]>, PlanError> {
     }
     let target_byte = *raw.get(header::field::TARGET).ok_or(missing)?;
     let target = Target::from_byte(target_byte).ok_or(PlanError::UnknownTarget(target_byte))?;
+    if target.read() != target {
+        return Err(PlanError::Target(target));
+    }
     let total = u32_at(raw, header::field::TOTAL).ok_or(missing)?;
     if raw.len() < total as usize {
         return Err(PlanError::Truncated {

@@ -103,8 +103,11 @@ impl Block<'_> {
         let part = steps.wrapping_sub(1) % CHUNK + 1;
         let [low, high, zero_point] = self.requantize.bounds();
         let bytes = |value: i32| u32::from_ne_bytes([value as u8; 4]);
+        // One pixel has its own first, and no need of the others.
         let mut start = self.start;
-        start.rotate_left(first);
+        if COUNT == 1 {
+            start = [start.get(first).copied().unwrap_or(0); 3];
+        }
         let x = self.x.as_ptr().wrapping_add(first);
         let frame = Frame {
             x,
