@@ -123,6 +123,9 @@ pub(crate) trait Kernel {
         None
     }
 
+    /// Whether [`conv`](Self::conv) is there.
+    const WHOLE_ROWS: bool = false;
+
     /// One row of outputs of a convolution for which
     /// [`Target::conv_scratch_bytes`] gives the bytes of `scratch`, which keeps them from
     /// row to row.

@@ -113,7 +113,20 @@ pub(super) fn multiply<K: Kernel>(
     if linear.weight_zero_point == 0 {
         return K::dense(rows, linear, y, y_stride);
     }
+    corrected::<K>(rows, linear, y, y_stride)
+}
+
+/// The same with weights that have a zero point, which is rare.
+#[cold]
+#[inline(never)]
+fn corrected<K: Kernel>(
+    rows: Rows<'_, K::Activation>,
+    linear: &Linear<'_>,
+    y: &mut [i8],
+    y_stride: usize,
+) -> Option<()> {
     let mut corrections = [0i32; MAX_PIXELS];
+    let count = rows.count;
     for (pixel, correction) in corrections.iter_mut().take(count).enumerate() {
         *correction = K::sum(&rows, pixel).wrapping_mul(linear.weight_zero_point);
     }
