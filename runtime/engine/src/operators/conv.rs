@@ -66,7 +66,9 @@ pub(super) fn run<K: Kernel, S: Spread>(
     if row.is_some() {
         return padded::run::<K>(p, (from, to), linear, (x.source, output), (tile, aside));
     }
-    let windows = Windows::<K>::new(p, from, to, linear)?;
+    // Borrowed, for moving it takes as much code as making it.
+    let windows = Windows::<K>::new(p, from, to, linear);
+    let windows = windows.as_ref()?;
     let image = windows.image;
     let pixels = (to[1] as usize).checked_mul(to[2] as usize)?;
     match x.source {
