@@ -43,9 +43,11 @@ pub(super) fn run<K: Kernel, S: Spread>(
         && let Some(len) = p.padded_row(K::TARGET, w as usize, channels, true)
     {
         let linear = linear::<K>(p, outputs, &constants)?;
-        let rows = PaddedRows::new(p, (w as usize, channels), len?, signed_mut(aside))?;
+        let len = len?;
+        let along = Along::new(p, len, channels, out_w as usize)?;
+        let rows = PaddedRows::new(p, (w as usize, channels), len, signed_mut(aside))?;
         return each_row(p, (from, to), (x.source, output), rows, |rows, first, y| {
-            window_row::<K>(p, rows, first, channels, &linear, y)
+            along.row::<K>(p, rows, first, &linear, y)
         });
     }
     let linear = linear::<K>(p, outputs, &constants)?;
@@ -167,45 +169,66 @@ fn linear<'a, K: Kernel>(
     })
 }
 
-/// One row of outputs, whose windows begin in row `first`.
-fn window_row<K: Kernel>(
-    p: &Conv,
-    rows: &PaddedRows<'_>,
-    first: usize,
+/// How windows lie in rows with their padding.
+struct Along {
     channels: usize,
-    linear: &Linear<'_>,
-    y: &mut [i8],
-) -> Option<()> {
-    let xs = rows.under(p, first);
-    let count = y.len().checked_div(channels)?;
-    // Windows that start later than this one read nothing but padding, as it does.
-    let reach = (p.kernel_w.saturating_sub(1) as usize)
-        .checked_mul(p.dilation_w as usize)?
-        .checked_add(1)?;
-    let last = (rows.len.checked_div(channels)?).checked_sub(reach)?;
-    let regular = count.min(last.checked_div(p.stride_w as usize)? + 1);
-    let strip = DepthwiseStrip {
-        rows: xs.get(..p.kernel_h as usize)?,
-        kernel_w: p.kernel_w as usize,
-        step: (p.stride_w as usize).checked_mul(channels)?,
-        tap: (p.dilation_w as usize).checked_mul(channels)?,
-        channels,
-        count: regular,
-        linear: *linear,
-    };
-    let (y, rest) = y.split_at_mut_checked(regular.checked_mul(channels)?)?;
-    K::depthwise_strip(&strip, y)?;
-    for y in rest.chunks_exact_mut(channels.max(1)) {
-        let mut alone = [&[][..]; MAX_ROWS];
-        for (alone, x) in alone.iter_mut().zip(strip.rows) {
-            *alone = x.get(last.checked_mul(channels)?..)?;
-        }
-        let strip = DepthwiseStrip {
-            rows: alone.get(..strip.rows.len())?,
-            count: 1,
-            ..strip
-        };
-        K::depthwise_strip(&strip, y)?;
+    /// Values from a window to the next, and from a tap to the next.
+    step: usize,
+    tap: usize,
+    /// Windows of a row that start no later than value `last`; those that do read nothing but
+    /// padding, as one that starts there does.
+    regular: usize,
+    last: usize,
+}
+
+impl Along {
+    fn new(p: &Conv, len: usize, channels: usize, count: usize) -> Option<Self> {
+        let reach = (p.kernel_w.saturating_sub(1) as usize)
+            .checked_mul(p.dilation_w as usize)?
+            .checked_add(1)?;
+        let last = len.checked_div(channels)?.checked_sub(reach)?;
+        Some(Along {
+            channels,
+            step: (p.stride_w as usize).checked_mul(channels)?,
+            tap: (p.dilation_w as usize).checked_mul(channels)?,
+            regular: count.min(last.checked_div(p.stride_w as usize)? + 1),
+            last: last.checked_mul(channels)?,
+        })
     }
-    Some(())
+
+    /// One row of outputs, whose windows begin in row `first`.
+    fn row<K: Kernel>(
+        &self,
+        p: &Conv,
+        rows: &PaddedRows<'_>,
+        first: usize,
+        linear: &Linear<'_>,
+        y: &mut [i8],
+    ) -> Option<()> {
+        let under = rows.under(p, first);
+        let strip = DepthwiseStrip {
+            rows: under.get(..p.kernel_h as usize)?,
+            kernel_w: p.kernel_w as usize,
+            step: self.step,
+            tap: self.tap,
+            channels: self.channels,
+            count: self.regular,
+            linear: *linear,
+        };
+        let (y, rest) = y.split_at_mut_checked(self.regular.checked_mul(self.channels)?)?;
+        K::depthwise_strip(&strip, y)?;
+        for y in rest.chunks_exact_mut(self.channels.max(1)) {
+            let mut alone = [&[][..]; MAX_ROWS];
+            for (alone, x) in alone.iter_mut().zip(strip.rows) {
+                *alone = x.get(self.last..)?;
+            }
+            let strip = DepthwiseStrip {
+                rows: alone.get(..strip.rows.len())?,
+                count: 1,
+                ..strip
+            };
+            K::depthwise_strip(&strip, y)?;
+        }
+        Some(())
+    }
 }

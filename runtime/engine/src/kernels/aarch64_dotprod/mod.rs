@@ -2,8 +2,10 @@
 
 mod dense;
 mod depthwise;
+mod finish;
 mod sdot;
 mod strip;
+mod windows;
 
 use super::{ConvStrip, DepthwiseRow, DepthwiseStrip, Kernel, Linear, Rows, neon};
 use sanderling_plan::Target;
@@ -52,10 +54,18 @@ impl Kernel for Aarch64Dotprod {
     const ROWS: usize = 96;
 
     fn takes_strip(strip: &ConvStrip<'_>, linear: &Linear<'_>) -> bool {
-        strip.rows.len() <= strip::ROWS
-            && strip.count >= strip::PIXELS
-            && strip.run.is_multiple_of(Self::DENSE.depth)
-            && linear.bias.len().is_multiple_of(strip::OUTPUTS)
+        let (count, run, outputs) = (strip.count, strip.run, linear.bias.len());
+        // A row's last block computes some pixels twice. Gathering, which takes about twelve
+        // instructions for each run and two for each sixteen values of it, has no such rest.
+        let twice = count.next_multiple_of(strip::PIXELS).saturating_sub(count);
+        let cost = twice.saturating_mul(outputs).saturating_mul(run);
+        let worth = cost <= count.saturating_mul(run.saturating_mul(2).saturating_add(192));
+        worth
+            && strip.rows.len() <= strip::ROWS
+            && count >= strip::PIXELS
+            && run >= 16
+            && run.is_multiple_of(Self::DENSE.depth)
+            && outputs.is_multiple_of(strip::OUTPUTS)
             && linear.weight_zero_point == 0
     }
 

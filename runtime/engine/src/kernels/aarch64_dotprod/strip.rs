@@ -1,5 +1,6 @@
 //! The dense loop: four pixels times sixteen outputs at a time, requantization included.
 
+use super::finish::{Finish, narrow};
 use crate::numerics::Requantize;
 use core::arch::naked_asm;
 
@@ -46,11 +47,7 @@ struct Frame {
     y_stride: usize,
     /// Times sixteen outputs.
     groups: usize,
-    zero_point: [i16; 8],
-    low: [i8; 16],
-    high: [i8; 16],
-    /// Whether every `i8` lies within the bounds.
-    unbounded: usize,
+    finish: Finish,
 }
 
 impl Strip<'_> {
@@ -81,7 +78,6 @@ impl Strip<'_> {
         for (to, row) in rows.iter_mut().zip(self.rows) {
             *to = row.as_ptr();
         }
-        let [low, high, zero_point] = self.requantize.bounds();
         let frame = Frame {
             rows: rows.as_ptr(),
             runs,
@@ -95,10 +91,7 @@ impl Strip<'_> {
             y: y.as_mut_ptr(),
             y_stride,
             groups,
-            zero_point: [zero_point as i16; 8],
-            low: [low as i8; 16],
-            high: [high as i8; 16],
-            unbounded: usize::from(low <= -128 && high >= 127),
+            finish: Finish::new(self.requantize),
         };
         // SAFETY: every row has `run` values for each of `count` pixels, `count` is
         // `last + 4`, `run` is a multiple of 4 and not 0; there are two blocks of weights,
@@ -186,54 +179,6 @@ macro_rules! each {
     };
 }
 
-/// Sixteen rounded numbers to bytes in the first register, the zero point added.
-macro_rules! narrow {
-    ($a:literal $b:literal $c:literal $d:literal) => {
-        concat!(
-            "sqxtn v",
-            $a,
-            ".4h, v",
-            $a,
-            ".4s\n",
-            "sqxtn v",
-            $c,
-            ".4h, v",
-            $c,
-            ".4s\n",
-            "sqxtn2 v",
-            $a,
-            ".8h, v",
-            $b,
-            ".4s\n",
-            "sqxtn2 v",
-            $c,
-            ".8h, v",
-            $d,
-            ".4s\n",
-            "sqadd v",
-            $a,
-            ".8h, v",
-            $a,
-            ".8h, v0.8h\n",
-            "sqadd v",
-            $c,
-            ".8h, v",
-            $c,
-            ".8h, v0.8h\n",
-            "sqxtn v",
-            $a,
-            ".8b, v",
-            $a,
-            ".8h\n",
-            "sqxtn2 v",
-            $a,
-            ".16b, v",
-            $c,
-            ".8h\n",
-        )
-    };
-}
-
 /// Bytes between the bounds.
 macro_rules! clamp {
     ($a:literal) => {
@@ -252,11 +197,7 @@ macro_rules! clamp {
     };
 }
 
-/// Computes all outputs of all pixels.
-///
-/// `FCVTNS` rounds half to even and saturates, as does each narrowing after it, to ranges
-/// that contain the bounds; clamping last gives what
-/// [`Requantize`](crate::numerics::Requantize), which clamps first, gives.
+/// Computes all outputs of all pixels, which it rounds and narrows as [`Finish`] says.
 ///
 /// # Safety
 ///
@@ -345,10 +286,10 @@ unsafe extern "C" fn blocks(frame: &Frame) {
         each!("scvtf", ""),
         each!("fmul", "m"),
         each!("fcvtns", ""),
-        narrow!("16" "17" "18" "19"),
-        narrow!("20" "21" "22" "23"),
-        narrow!("24" "25" "26" "27"),
-        narrow!("28" "29" "30" "31"),
+        narrow!("0", "16" "17" "18" "19"),
+        narrow!("0", "20" "21" "22" "23"),
+        narrow!("0", "24" "25" "26" "27"),
+        narrow!("0", "28" "29" "30" "31"),
         "ldr x0, [x26]",
         "cbnz x0, 10f",
         "ldp q1, q2, [x26, #-32]",
