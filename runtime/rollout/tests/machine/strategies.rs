@@ -68,7 +68,7 @@ fn resuming_after_a_gate_accepts_what_it_measured() {
     let mut fleet = Fleet::new(policy("waves"), 400);
     fleet.start();
     // One robot in ten fails; five per cent are allowed.
-    let bad = |place: u32| (place % 10 == 0).then_some(Fault::Install);
+    let bad = |place: u32| place.is_multiple_of(10).then_some(Fault::Install);
     for _ in 0..60 {
         fleet.robots_follow(bad);
         fleet.tick(60_000);
