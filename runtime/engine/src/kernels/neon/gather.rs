@@ -39,7 +39,9 @@ pub(crate) fn put_strip(
         24 => runs::<24>(to, row, x, count, step),
         32 => runs::<32>(to, row, x, count, step),
         48 => runs::<48>(to, row, x, count, step),
+        64 => runs::<64>(to, row, x, count, step),
         96 => runs::<96>(to, row, x, count, step),
+        128 => runs::<128>(to, row, x, count, step),
         192 => runs::<192>(to, row, x, count, step),
         _ => None,
     };
