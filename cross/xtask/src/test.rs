@@ -8,7 +8,7 @@ use crate::count::budget;
 use crate::outcome::{self, Report, Tally};
 use crate::process::Job;
 use crate::terminal::say;
-use crate::{aarch64, agent_build, oracle, python, setup, snapshots, updates, workspace};
+use crate::{aarch64, agent_build, firmware, oracle, python, setup, snapshots, updates, workspace};
 
 /// Seconds that building and running the workspace's tests may take.
 const WORKSPACE_DEADLINE: u64 = 3600;
