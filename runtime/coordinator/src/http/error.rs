@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::access::AccessError;
 use crate::compose::ComposeError;
+use crate::decide::worse::Comparison;
 use crate::files::FileError;
 use crate::link::LinkClosed;
 use crate::store::StoreError;
@@ -32,6 +33,9 @@ pub struct ErrorDetail {
     /// The devices that stand in the way, where some do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Obstacle>,
+    /// How versions compare, slice by slice, where that stands in the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Comparison>,
 }
 
 /// A device that stands in the way.
@@ -57,8 +61,15 @@ impl ApiError {
             code,
             message: message.to_string(),
             devices: Vec::new(),
+            checks: Vec::new(),
         };
         ApiError { status, detail }
+    }
+
+    /// The same with how versions compare.
+    pub fn with_checks(mut self, checks: Vec<Comparison>) -> ApiError {
+        self.detail.checks = checks;
+        self
     }
 
     /// The request is not right.

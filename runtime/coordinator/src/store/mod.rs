@@ -9,9 +9,12 @@
 pub mod audit;
 pub mod credentials;
 pub mod devices;
+pub mod evaluations;
 pub mod events;
 pub mod groups;
+pub mod holdouts;
 pub mod models;
+pub mod policies;
 pub mod results;
 pub mod rollouts;
 
