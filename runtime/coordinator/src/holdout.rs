@@ -310,3 +310,6 @@ impl Holdout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

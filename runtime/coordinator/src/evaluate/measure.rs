@@ -358,3 +358,6 @@ fn highest(scores: impl Iterator<Item = f64>) -> Option<usize> {
     }
     best.map(|(class, _)| class)
 }
+
+#[cfg(test)]
+mod tests;
