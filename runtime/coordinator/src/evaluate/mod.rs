@@ -55,21 +55,38 @@ enum EvaluationError {
     Thread(tokio::task::JoinError),
 }
 
-/// No plan of a version runs here.
+/// Why no plan of a version can speak for all of them.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{name} v{version} has plans for {have}, and this coordinator runs {runs}; add one with `sanderling register MODEL.onnx --name {name} --version {version} --targets generic`"
-)]
-pub struct NoPlan {
-    name: String,
-    version: u32,
-    have: String,
-    runs: String,
+pub enum NoPlan {
+    /// None runs on this processor.
+    #[error(
+        "{name} v{version} has plans for {have}, and this coordinator runs {runs}; add one with `sanderling register MODEL.onnx --name {name} --version {version} --targets generic`"
+    )]
+    Foreign {
+        /// The model.
+        name: String,
+        /// Its version.
+        version: u32,
+        /// Targets that it has plans for.
+        have: String,
+        /// Targets that run here.
+        runs: String,
+    },
+    /// They are of different models.
+    #[error(
+        "the plans of {name} v{version} were compiled from different ONNX files, so that one says nothing of the others; register all of them from one file, as the next version"
+    )]
+    Mixed {
+        /// The model.
+        name: String,
+        /// Its version.
+        version: u32,
+    },
 }
 
 /// An evaluation under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Progress {
+pub struct Measuring {
     /// The model.
     pub model: String,
     /// Its version.
@@ -120,9 +137,9 @@ pub struct Job {
 
 impl Job {
     /// Where it stands, for people.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> Measuring {
         let frames = self.task.holdout.contents.frames;
-        Progress {
+        Measuring {
             model: self.task.model.to_string(),
             version: self.task.version,
             holdout: self.task.holdout.name.clone(),
@@ -156,8 +173,17 @@ pub struct Evaluator {
     pub jobs: Mutex<HashMap<(String, String), Job>>,
 }
 
-/// The fastest plan of a version that this processor runs.
+/// The fastest plan of a version that this processor runs. The others give the same bits, if they were compiled from the same file.
 pub fn choose(model: &Model) -> Result<&Plan, NoPlan> {
+    let mut sources = model.artifacts.iter().map(|plan| &plan.source);
+    if let Some(first) = sources.next()
+        && sources.any(|source| source != first)
+    {
+        return Err(NoPlan::Mixed {
+            name: model.name.clone(),
+            version: model.version,
+        });
+    }
     let mut runs = sanderling_engine::targets();
     runs.find_map(|target| {
         model
@@ -165,7 +191,7 @@ pub fn choose(model: &Model) -> Result<&Plan, NoPlan> {
             .iter()
             .find(|plan| plan.target == target.name())
     })
-    .ok_or_else(|| NoPlan {
+    .ok_or_else(|| NoPlan::Foreign {
         name: model.name.clone(),
         version: model.version,
         have: listed(model.artifacts.iter().map(|plan| plan.target.as_str())),
@@ -240,12 +266,12 @@ impl Evaluator {
     }
 
     /// What is under way.
-    pub fn under_way(&self) -> Vec<Progress> {
+    pub fn under_way(&self) -> Vec<Measuring> {
         let jobs = open(&self.jobs);
         let running = jobs
             .values()
             .filter(|job| matches!(*job.state.borrow(), State::Running(_)));
-        let mut running: Vec<Progress> = running.map(Job::progress).collect();
+        let mut running: Vec<Measuring> = running.map(Job::progress).collect();
         running.sort_by(|a, b| (&a.model, a.version).cmp(&(&b.model, b.version)));
         running
     }

@@ -94,6 +94,13 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Its line, where what is there stands against what was asked for.
+    pub fn objection(&self) -> Option<&str> {
+        (self.status == StatusCode::CONFLICT).then_some(self.detail.message.as_str())
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         if self.status.is_server_error() {

@@ -18,7 +18,7 @@ use super::error::{ApiError, ErrorBody};
 use super::holdouts::found;
 use super::rollouts::who;
 use crate::compose::ComposeError;
-use crate::evaluate::{self, Job, NoPlan, Progress, Task};
+use crate::evaluate::{self, Job, Measuring, NoPlan, Task};
 use crate::store::evaluations::{self, Evaluation};
 use crate::store::holdouts::Holdout;
 use crate::store::models::{self, Model};
@@ -41,7 +41,7 @@ pub struct Evaluations {
     /// Those that are done, by model, version and time.
     pub evaluations: Vec<Evaluation>,
     /// Those under way in this coordinator.
-    pub under_way: Vec<Progress>,
+    pub under_way: Vec<Measuring>,
 }
 
 /// Every evaluation
@@ -88,7 +88,7 @@ pub struct Evaluated {
     /// The result, once it is there.
     pub evaluation: Option<Evaluation>,
     /// What is waited for until then.
-    pub under_way: Vec<Progress>,
+    pub under_way: Vec<Measuring>,
 }
 
 /// Measure a version on a holdout; what was measured before is not measured again

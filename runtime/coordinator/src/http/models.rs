@@ -1,5 +1,6 @@
 //! Models: what is registered, and how a plan is registered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -140,6 +141,7 @@ pub async fn register(
         return Err(ApiError::conflict("version_taken", message, Vec::new()));
     }
     if added == Added::New {
+        same_source(&mut tx, &name, version).await?;
         let text = format!(
             "{name} v{version} for {} ({} bytes, {})",
             plan.target,
@@ -197,6 +199,22 @@ fn stage(registration: &Registration) -> Result<Option<Stage>, ApiError> {
         ApiError::bad("bad_stage", message)
     })?;
     Ok(Some(stage))
+}
+
+/// A version in production that passed checks stays the one that passed them: further plans come from the same ONNX file.
+async fn same_source(tx: &mut AnyConnection, name: &Name, version: u32) -> Result<(), ApiError> {
+    let Some(model) = models::get(tx, name, version).await? else {
+        return Ok(());
+    };
+    let in_production = model.stage == Stage::Production.word();
+    let sources: BTreeSet<&str> = model.artifacts.iter().map(|p| p.source.as_str()).collect();
+    if in_production && sources.len() > 1 && !policies::get(tx, name).await?.holdouts.is_empty() {
+        let message = format!(
+            "{name} v{version} is in production, and this plan was compiled from another ONNX file than its other plans; register it as a new version"
+        );
+        return Err(ApiError::conflict("checks_required", message, Vec::new()));
+    }
+    Ok(())
 }
 
 /// The stage that a version is registered in; production only where nothing is to be checked before.

@@ -19,7 +19,7 @@ use super::evaluations::{LONGEST_WAIT, ask, registered, wait};
 use super::holdouts::found;
 use super::rollouts::who;
 use crate::decide::worse::{Comparison, Row, Rule, Verdict, compare};
-use crate::evaluate::{Job, Measure, Progress};
+use crate::evaluate::{Job, Measure, Measuring};
 use crate::stages::{self, NotHere, Stage};
 use crate::store::holdouts::Holdout;
 use crate::store::models::{self, Model};
@@ -61,7 +61,7 @@ pub struct Staged {
     /// How it stands beside the version that was in production, on each holdout.
     pub checks: Vec<Comparison>,
     /// Evaluations that are waited for; nothing is decided before they are done.
-    pub under_way: Vec<Progress>,
+    pub under_way: Vec<Measuring>,
 }
 
 /// What follows from the scores that are stored.
@@ -150,18 +150,49 @@ pub async fn stage(
             return Ok((StatusCode::OK, Json(staged)));
         }
         tx.rollback().await?;
-        let jobs: Result<Vec<Job>, ApiError> = missing
-            .into_iter()
-            .map(|(model, holdout)| ask(&app, &name, &model, holdout, &by))
-            .collect();
-        let jobs = jobs?;
-        if !wait(&app, &jobs, until).await? {
+        let (jobs, done) = match measure(&app, &name, missing, &by, until).await {
+            Ok(measured) => measured,
+            Err(error) => {
+                if let Some(why) = error.objection() {
+                    let text = format!("{name} v{version} is not promoted: {why}");
+                    let mut tx = app.store.write().await?;
+                    stages::line(
+                        &mut tx,
+                        "refused",
+                        (name.as_str(), Some(version)),
+                        &by,
+                        &text,
+                    )
+                    .await?;
+                    tx.commit().await?;
+                }
+                return Err(error);
+            }
+        };
+        if !done {
             staged.stage = Stage::from_word(&model.stage).unwrap_or(Stage::Staging);
             staged.changed = false;
             staged.under_way = jobs.iter().map(Job::progress).collect();
             return Ok((StatusCode::ACCEPTED, Json(staged)));
         }
     }
+}
+
+/// Has missing scores measured; whether they are there when the time is over.
+async fn measure(
+    app: &App,
+    name: &Name,
+    missing: Vec<(Model, Holdout)>,
+    by: &str,
+    until: Instant,
+) -> Result<(Vec<Job>, bool), ApiError> {
+    let jobs: Result<Vec<Job>, ApiError> = missing
+        .into_iter()
+        .map(|(model, holdout)| ask(app, name, &model, holdout, by))
+        .collect();
+    let jobs = jobs?;
+    let done = wait(app, &jobs, until).await?;
+    Ok((jobs, done))
 }
 
 /// Compares the version with the one in production, on every holdout that is asked for.

@@ -271,6 +271,10 @@ async fn what_cannot_be_measured_is_refused_with_the_reason() {
     assert!(text(&body).contains("cortex-m55") && text(&body).contains("--targets generic"));
     assert_eq!(stages(&coordinator).await, ["staging", "staging"]);
 
+    let log = acts(&coordinator).await;
+    let refused = ("refused".to_owned(), "api".to_owned());
+    assert_eq!(log.iter().filter(|line| **line == refused).count(), 2);
+
     // Straight to production leads no way around the checks.
     let path = "/v1/models?name=floor&version=3&stage=production";
     let good = classifier(Target::Generic, &[10]);
@@ -290,6 +294,18 @@ async fn what_cannot_be_measured_is_refused_with_the_reason() {
     );
     assert_eq!(body["evaluation"]["scores"]["measure"], "accuracy");
     assert_eq!(body["evaluation"]["names"], json!(["h"]));
+    // A plan of another model is no plan of a version that passed.
+    let production = json!({"stage": "production"});
+    assert_eq!(stage(&coordinator, 3, production.clone()).await.0, 200);
+    let other = plan(Target::CortexM4, 64, 100, 1);
+    let path = "/v1/models?name=floor&version=3";
+    let (status, body) = coordinator.request("POST", path, &other).await;
+    assert_eq!((status, code(&body)), (409, "checks_required"), "{body}");
+    coordinator.register("floor", 4, &good).await;
+    coordinator.register("floor", 4, &other).await;
+    let (status, body) = stage(&coordinator, 4, production).await;
+    assert_eq!((status, code(&body)), (409, "no_plan_runs_here"), "{body}");
+    assert!(text(&body).contains("different ONNX files"), "{body}");
     for (path, body, expected) in [
         (
             "floor/9/stage",
@@ -302,7 +318,7 @@ async fn what_cannot_be_measured_is_refused_with_the_reason() {
             (400, "bad_body"),
         ),
         (
-            "floor/3/stage",
+            "floor/4/stage",
             json!({"stage": "production", "holdouts": ["x"]}),
             (404, "holdout_not_found"),
         ),
