@@ -99,10 +99,10 @@ fn array<R: Read + Seek>(
 pub fn read_in_memory(name: &str, bytes: &[u8], limit: u64) -> Result<Vec<Array>, FramesError> {
     let path = Path::new(name);
     let headers = headers(path, kind(path, Cursor::new(bytes))?)?;
-    let readable = headers.iter().filter(|h| h.element.bytes().is_some());
-    let total = readable.fold(Some(0u64), |sum, header| {
+    let mut readable = headers.iter().filter(|h| h.element.bytes().is_some());
+    let total = readable.try_fold(0u64, |sum, header| {
         let length = u64::try_from(npy::length(header)?).ok()?;
-        sum?.checked_add(length)
+        sum.checked_add(length)
     });
     if total.is_none_or(|total| total > limit) {
         return Err(FramesError::TooLong {

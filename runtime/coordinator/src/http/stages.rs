@@ -236,11 +236,18 @@ async fn decide(
     if !missing.is_empty() {
         return Ok(Decision::Missing(missing));
     }
-    let worse: Vec<String> = checks
+    let against = checks
         .iter()
-        .flat_map(|check| check.worse().map(|row| in_words(check, row)))
-        .collect();
-    if let Some(first) = worse.first() {
+        .flat_map(|check| check.worse().map(move |row| (check, row)));
+    let mut worse: Vec<(&Comparison, &Row)> = against.collect();
+    // The slice that lost most says more than all frames together.
+    worse.sort_by(|(_, a), (_, b)| {
+        let of = |row: &Row| (row.slice.is_none(), row.gain.unwrap_or(f64::MIN));
+        let ((whole_a, a), (whole_b, b)) = (of(a), of(b));
+        whole_a.cmp(&whole_b).then(a.total_cmp(&b))
+    });
+    if let Some((check, row)) = worse.first() {
+        let first = in_words(check, row);
         let version = model.version;
         let against = base.map_or(String::new(), |base| {
             format!("v{} in production", base.version)

@@ -28,15 +28,21 @@ async fn post(coordinator: &Coordinator, path: &str, body: &Value) -> (u16, Valu
         .await
 }
 
-/// Asks for a stage until it is decided.
+/// Asks for a stage until it is decided, the first time without waiting.
 async fn stage(coordinator: &Coordinator, version: u32, mut body: Value) -> (u16, Value) {
-    body["wait_s"] = 20.into();
     loop {
         let path = format!("/v1/models/floor/{version}/stage");
         let answer = post(coordinator, &path, &body).await;
         if answer.0 != 202 {
             return answer;
         }
+        let job = &answer.1["under_way"][0];
+        assert!(job["done"].as_u64() <= job["frames"].as_u64(), "{job}");
+        assert_eq!(
+            (&answer.1["changed"], &job["model"]),
+            (&false.into(), &"floor".into())
+        );
+        body["wait_s"] = 20.into();
     }
 }
 

@@ -58,14 +58,15 @@ pub fn tables(checks: &[Comparison]) -> String {
 impl Comparison {
     fn table(&self) -> String {
         let what = measure(&self.measure);
-        let unit = match self.measure.as_str() {
-            "mean_absolute_error" => "%",
-            _ => "points",
+        let allowed = match (self.measure.as_str(), self.rule.allow_worse) {
+            ("mean_absolute_error", percent) => format!("{percent} % more"),
+            (_, 1.0) => "1 point less".to_owned(),
+            (_, points) => format!("{points} points less"),
         };
         let mut text = match self.base {
             Some(base) => format!(
-                "{}: {what} of v{} beside v{base} in production; {} {unit} worse is allowed on {} frames or more\n",
-                self.holdout, self.version, self.rule.allow_worse, self.rule.min_frames
+                "{}: {what} of v{} beside v{base} in production; {allowed} is allowed on slices of {} frames or more\n",
+                self.holdout, self.version, self.rule.min_frames
             ),
             None => format!(
                 "{}: {what} of v{}; no version was in production\n",
