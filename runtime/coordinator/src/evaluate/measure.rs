@@ -78,19 +78,15 @@ pub struct Output {
 pub enum Unfit {
     /// The shapes have nothing in common.
     #[error(
-        "`label` holds {element} of shape {label} for a frame, and the output `{output}` is {dtype} of shape {shape}: give one class number, a map of class numbers, or values in the output's shape"
+        "`label` holds {label} for a frame, and the output `{output}` is {is}: give one class number, a map of class numbers, or values in the output's shape"
     )]
     Shape {
-        /// Type of the labels.
-        element: String,
-        /// Shape of one.
+        /// Type and shape of a label.
         label: String,
         /// The output.
         output: String,
-        /// Its type.
-        dtype: Dtype,
-        /// Its shape.
-        shape: String,
+        /// Its type and shape.
+        is: String,
     },
     /// A class that the model does not have.
     #[error("frame {frame} has class {class}, and the model has classes 0 to {}; number the labels as the model's outputs", .classes.saturating_sub(1))]
@@ -188,12 +184,12 @@ impl Judge {
                 (Truth::Values(values), Measure::MeanAbsoluteError)
             }
             _ => {
+                let one = dimensions(label.header.frame_shape());
+                let whole = dimensions(&output.shape);
                 return Err(Unfit::Shape {
-                    element: label.header.element.to_string(),
-                    label: dimensions(label.header.frame_shape()),
+                    label: format!("{} of shape {one}", label.header.element),
                     output: output.name,
-                    dtype: output.dtype,
-                    shape: dimensions(&output.shape),
+                    is: format!("{} of shape {whole}", output.dtype),
                 });
             }
         };

@@ -29,35 +29,29 @@ pub enum Failure {
     Outputs(usize),
     /// Nothing to feed.
     #[error(
-        "no array of the holdout feeds the model's input `{input}` ({dtype} {shape}); it has {have}"
+        "no array of the holdout feeds the model's input `{input}`, which takes {takes}; it has {have}"
     )]
     NoInput {
         /// The input.
         input: String,
-        /// Its type.
-        dtype: Dtype,
-        /// Its shape.
-        shape: String,
+        /// Its type and shape.
+        takes: String,
         /// What the holdout has.
         have: String,
     },
     /// The wrong thing to feed.
     #[error(
-        "`{array}` of the holdout is {element} with frames of {frame}, and the model's input `{input}` takes {dtype} {shape}; make a holdout for this model"
+        "`{array}` of the holdout is {is}, and the model's input `{input}` takes {takes}; make a holdout for this model"
     )]
     Input {
         /// The array.
         array: String,
-        /// Its type.
-        element: String,
-        /// Shape of a frame.
-        frame: String,
+        /// Its type, and the shape of a frame.
+        is: String,
         /// The input.
         input: String,
-        /// Its type.
-        dtype: Dtype,
-        /// Its shape.
-        shape: String,
+        /// Its type and shape.
+        takes: String,
     },
     /// The coordinator stops.
     #[error("the coordinator is stopping; ask again when it is back")]
@@ -192,6 +186,7 @@ fn feed<B: AsRef<[u8]>>(
         }
     }
     let shape = shape(tensor);
+    let takes = format!("{} {}", tensor.dtype, dimensions(&shape));
     // Models take indices in 32 bits, numpy keeps them in 64.
     let as_taken = |array: &Array| match tensor.dtype {
         Dtype::I32 => array.narrowed().unwrap_or_else(|| array.clone()),
@@ -204,13 +199,12 @@ fn feed<B: AsRef<[u8]>>(
         {
             return Ok(array);
         }
+        let frame = dimensions(header.frame_shape());
         misfit.get_or_insert(Failure::Input {
             array: header.name.clone(),
-            element: header.element.to_string(),
-            frame: dimensions(header.frame_shape()),
+            is: format!("{} with frames of {frame}", header.element),
             input: name.to_owned(),
-            dtype: tensor.dtype,
-            shape: dimensions(&shape),
+            takes: takes.clone(),
         });
     }
     Err(misfit.unwrap_or_else(|| {
@@ -220,8 +214,7 @@ fn feed<B: AsRef<[u8]>>(
             .map(|a| format!("`{}`", a.header.name));
         Failure::NoInput {
             input: name.to_owned(),
-            dtype: tensor.dtype,
-            shape: dimensions(&shape),
+            takes,
             have: names.collect::<Vec<_>>().join(", "),
         }
     }))
