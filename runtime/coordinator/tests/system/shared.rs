@@ -186,7 +186,7 @@ async fn one_is_killed_in_a_rollout_and_the_other_finishes_it() {
         })
         .collect();
     let seen = until_rollout(&second, &id, |r| acts(r, "stage") == 2).await;
-    assert_eq!(seen["summary"]["status"], "running", "{seen:#}");
+    assert_ne!(seen["summary"]["status"], "finished", "{seen:#}");
     first.kill().await;
 
     // The other takes each wave that is left once, and ends it.
