@@ -1,5 +1,6 @@
 //! The coordinator's HTTP API, as far as the command uses it.
 
+use crate::command::who::asker;
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +15,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(30);
 /// The longest answer that is read: a fleet's device table.
 const LONGEST_ANSWER: u64 = 256 * 1024 * 1024;
+
+/// The header that says who asks, where a body does not.
+const BY: &str = "sanderling-by";
 
 /// Which coordinator.
 #[derive(Debug, clap::Args)]
@@ -33,6 +37,8 @@ pub struct At {
 pub struct Coordinator {
     base: String,
     agent: Agent,
+    /// Who asks, for the audit log.
+    by: String,
 }
 
 /// A device, as far as tables show it.
@@ -154,6 +160,7 @@ impl Coordinator {
         Ok(Coordinator {
             base,
             agent: config.into(),
+            by: asker(),
         })
     }
 
@@ -190,6 +197,7 @@ impl Coordinator {
         self.answer(
             self.agent
                 .put(format!("{}{path}", self.base))
+                .header(BY, &self.by)
                 .send_json(body),
         )
     }
@@ -197,7 +205,7 @@ impl Coordinator {
     /// Sends a JSON body by POST.
     pub fn post_json(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.agent.post(format!("{}{path}", self.base));
-        self.answer(request.send_json(body))
+        self.answer(request.header(BY, &self.by).send_json(body))
     }
 
     /// Sends a JSON body by POST where the coordinator may ask to come back, or refuse with details.
@@ -213,7 +221,8 @@ impl Coordinator {
 
     /// Takes something away.
     pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.answer(self.agent.delete(format!("{}{path}", self.base)).call())
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        self.answer(request.header(BY, &self.by).call())
     }
 
     /// Sends a file by PUT.
@@ -221,6 +230,7 @@ impl Coordinator {
         let request = self
             .agent
             .put(format!("{}{path}", self.base))
+            .header(BY, &self.by)
             .content_type("application/octet-stream");
         // A second for each MiB, beyond what an answer may take.
         let long = Duration::from_secs(file.len() as u64 >> 20);

@@ -19,6 +19,25 @@ fn shows(finished: &Finished, parts: &[&str]) {
 }
 
 #[test]
+fn whoever_gives_a_robot_a_login_or_takes_it_away_is_written_down() {
+    let Some(fleet) = Coordinator::start() else {
+        return;
+    };
+    let folder = fleet.scratch.path("robot-1");
+    fleet
+        .sanderling(&["enroll", "robot-1", "--output", &folder, "--json"])
+        .json();
+    fleet
+        .sanderling(&["enroll", "robot-1", "--revoke", "--json"])
+        .json();
+    let history = fleet.sanderling(&["rollout", "history", "--json"]).json();
+    let lines = history["audit"].as_array().expect("is a list");
+    let acts: Vec<&Value> = lines.iter().map(|line| &line["act"]).collect();
+    assert_eq!(acts, ["enrolled", "revoked"]);
+    assert!(lines.iter().all(|line| line["by"] != "api"), "{history}");
+}
+
+#[test]
 fn a_version_that_is_worse_on_one_slice_is_refused_with_the_table() {
     let Some(fleet) = Coordinator::start() else {
         return;

@@ -6,6 +6,7 @@
 #![allow(unused_qualifications)]
 
 mod access;
+mod asker;
 mod audit;
 mod devices;
 mod error;
@@ -97,7 +98,8 @@ impl App {
     info(
         title = "Sanderling coordinator",
         description = "Registry of models, desired state of groups, table of devices, counted results. \
-            Errors are objects {\"error\": {\"code\", \"message\"}}; the message says what to do."
+            Errors are objects {\"error\": {\"code\", \"message\"}}; the message says what to do. \
+            Who asks stands in the field `by` of a body, or else in the header `sanderling-by`, and goes into the audit log."
     ),
     paths(
         models::list,

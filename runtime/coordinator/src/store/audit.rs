@@ -16,7 +16,8 @@ pub struct Line {
     /// A person, a token's name, or `rollout` where the state machine acted.
     pub by: String,
     /// What: `started`, `stage`, `moved`, `held`, `tripped`, `paused`, `resumed`, `reverting`, `aborted`, `finished`;
-    /// `registered`, `pushed`, `policy`, `evaluated`, `refused`, `promoted`, `archived`, `staged`; `holdout`, `removed`.
+    /// `registered`, `signed`, `pushed`, `policy`, `evaluated`, `refused`, `promoted`, `archived`, `staged`;
+    /// `holdout`, `removed`; `enrolled`, `revoked`, `root`, `order`, `forgotten`.
     pub act: String,
     /// The rollout it is about.
     pub rollout: Option<i64>,
