@@ -13,9 +13,10 @@ const ROWS: &[(&str, &[&str])] = &[
     ("delta", &[]),
     ("trust", &["wire"]),
     ("rollout", &[]),
+    ("frames", &["plan"]),
     ("engine", &["plan"]),
     ("compiler", &["plan"]),
-    ("executor", &["plan", "engine", "compiler"]),
+    ("executor", &["plan", "frames", "engine", "compiler"]),
     (
         "agent",
         &[
@@ -25,7 +26,7 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "coordinator",
         &[
-            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "rollout", "frames", "engine",
         ],
     ),
     (

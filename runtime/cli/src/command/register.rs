@@ -1,5 +1,6 @@
 //! `sanderling register`: compiles a model and gives its plans to the coordinator.
 
+use super::who::Who;
 use crate::answer::Answer;
 use crate::coordinator::{At, Coordinator, field, segment};
 use crate::signing::{key, release};
@@ -30,6 +31,8 @@ Examples:
 pub struct Register {
     #[command(flatten)]
     at: At,
+    #[command(flatten)]
+    who: Who,
     /// The quantized ONNX model, or a plan
     model: PathBuf,
     /// The name to register it under
@@ -44,7 +47,8 @@ pub struct Register {
     /// Golden vectors to put into each plan
     #[arg(long, default_value_t = 1)]
     golden: usize,
-    /// staging, production, or archived [default: staging]
+    /// staging, production, or archived [default: staging]; production only where the model's
+    /// policy asks for no holdout: `sanderling models promote` checks and promotes
     #[arg(long)]
     stage: Option<String>,
     /// What you call it; may be given several times
@@ -160,7 +164,7 @@ impl Register {
 
     /// The query parameters that describe the model, each a word or a JSON object.
     fn about(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut about = Vec::new();
+        let mut about = vec![("by", self.who.name())];
         about.extend(self.stage.clone().map(|stage| ("stage", stage)));
         if !self.labels.is_empty() {
             let labels: Map<String, Value> = self

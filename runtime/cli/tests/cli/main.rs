@@ -6,11 +6,17 @@ mod compile;
 mod coordinator;
 mod fleet;
 mod help;
+#[path = "../../../coordinator/tests/system/support/frames.rs"]
+mod holdout;
 mod keys;
 mod mixed;
 #[path = "../../../executor/tests/onnx_file/mod.rs"]
 mod onnx_file;
+#[allow(dead_code, reason = "the coordinator's tests use the rest")]
+#[path = "../../../coordinator/tests/system/support/plan.rs"]
+mod plan;
 mod process;
 mod refusals;
+mod registry;
 mod rollout;
 mod run;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
 use crate::store::events::{self, Note};
 use crate::store::models;
@@ -43,6 +44,7 @@ pub struct Attached {
 pub async fn put(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, u32)>, PathRejection>,
+    asker: Asker,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Attached>, ApiError> {
     let (name, version) = path?.0;
@@ -95,6 +97,8 @@ pub async fn put(
         text: &text,
     };
     events::add(&mut tx, note).await?;
+    let model = Some((name.as_str(), Some(version)));
+    asker.did(&mut tx, "signed", model, &text).await?;
     tx.commit().await?;
     app.tell().await?;
     Ok(Json(Attached {

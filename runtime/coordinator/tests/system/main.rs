@@ -5,6 +5,7 @@
 mod api;
 mod kill;
 mod main_job;
+mod registry;
 mod robots;
 mod scale;
 mod shared;
