@@ -66,6 +66,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("firmware/count/src", "marks around what is counted"),
     ("firmware/image/src", "the name of a section"),
     (
+        "firmware/memory",
+        "memcpy and its like, which the compiler calls",
+    ),
+    (
         "firmware/mps2-an386-updates/src",
         "registers of the UART, and memory that stands for flash",
     ),

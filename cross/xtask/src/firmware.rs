@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use crate::frames;
 use crate::npz::{self, Array};
+use crate::outcome::Tally;
 use crate::process::Job;
+use crate::setup;
 use crate::terminal::say;
 use crate::workspace;
 
@@ -85,6 +87,28 @@ pub fn command_line() -> anyhow::Result<PathBuf> {
         bail!("{} was not built", program.display());
     }
     Ok(BUILT.get_or_init(|| program).clone())
+}
+
+/// Runs what checks the firmware's memory functions, on each board.
+pub fn memory() -> anyhow::Result<Tally> {
+    let target = workspace::target()?.join("firmware");
+    let mut tally = Tally::default();
+    for board in &BOARDS {
+        setup::for_board(board.triple)?;
+        Job::cargo(
+            format!("memory functions on {}", board.name),
+            &workspace::root().join("firmware"),
+        )
+        .args(["run", "-q", "--release", "-p", "sanderling-memory"])
+        .args(["--example", "check", "--target", board.triple])
+        .env("CARGO_TARGET_DIR", &target)
+        .without("RUSTFLAGS")
+        .without("CARGO_ENCODED_RUSTFLAGS")
+        .deadline(IMAGE_DEADLINE)
+        .output()?;
+        tally.passed += 1;
+    }
+    Ok(tally)
 }
 
 /// The plan of `model`, packed for `packing`, written to `folder`. A file that is a

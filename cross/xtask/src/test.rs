@@ -8,7 +8,7 @@ use crate::count::budget;
 use crate::outcome::{self, Report, Tally};
 use crate::process::Job;
 use crate::terminal::say;
-use crate::{aarch64, agent_build, oracle, python, setup, snapshots, updates, workspace};
+use crate::{aarch64, agent_build, firmware, oracle, python, setup, snapshots, updates, workspace};
 
 /// Seconds that building and running the workspace's tests may take.
 const WORKSPACE_DEADLINE: u64 = 3600;
@@ -110,6 +110,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             snapshots::run(options.bless)
         });
         suite("firmware, updates over the UART", &updates::check);
+        suite("firmware, memory functions under QEMU", &firmware::memory);
         match workspace::shared().map(|folder| folder.join("models")) {
             Some(models) if models.is_dir() => {
                 suite("reference networks under QEMU", &|| oracle::run(&models));

@@ -18,7 +18,9 @@ mod stack;
 
 use cortex_m as _;
 use defmt_semihosting as _;
+// Copying and filling in little code.
 use sanderling_engine::{Engine, EngineError, RunError, SelfTestError};
+use sanderling_memory as _;
 use sanderling_plan::{Plan, PlanError};
 use semihosting::experimental::env;
 use semihosting::process;

@@ -5,6 +5,8 @@ use core::slice;
 
 // The critical section of the single core, which `static_cell` asks for.
 use cortex_m as _;
+// Copying and filling in little code.
+use sanderling_memory as _;
 use semihosting::fs::File;
 use semihosting::io::{Read, Write};
 use semihosting::process;

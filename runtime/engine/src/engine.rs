@@ -188,7 +188,9 @@ fn step(
     spread: &impl Spread,
     scratch: &mut [u8],
 ) -> Option<()> {
-    let step = plan.step(index)?;
+    // Looked at where it is, for it is long.
+    let step = plan.step(index);
+    let step = step.as_ref()?;
     if step.stream > 0 {
         // The first step of a stream runs all of it.
         return match step.position {
@@ -197,6 +199,6 @@ fn step(
             _ => Some(()),
         };
     }
-    let operands = Operands::of(plan, &step, arena, scratch)?;
+    let operands = Operands::of(plan, step, arena, scratch)?;
     operators::run(isa, &step.operator, operands, spread)
 }

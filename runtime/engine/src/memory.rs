@@ -59,8 +59,9 @@ impl<'a> Operands<'a> {
         spread: &'a mut [u8],
     ) -> Option<Self> {
         let constants = plan.constants();
-        let output = plan.tensor(step.output)?;
-        let mut tensors = [output; MAX_INPUTS];
+        let output = plan.tensor(step.output);
+        let output = output.as_ref()?;
+        let mut tensors = [*output; MAX_INPUTS];
         for (tensor, &id) in tensors.iter_mut().zip(step.inputs()) {
             *tensor = plan.tensor(id)?;
         }

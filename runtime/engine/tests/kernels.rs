@@ -43,6 +43,17 @@ fn convolutions_agree() {
     });
 }
 
+/// Channels that make whole blocks for every target, which some kernels take apart.
+#[test]
+fn convolutions_of_whole_blocks_agree() {
+    each(200, |draw| {
+        let axes = [Along::draw(draw, 6, 5), Along::draw(draw, 16, 5)];
+        let batch = draw.range(1, 2) as u32;
+        let channels = [4 * draw.range(1, 9) as u32, 16 * draw.range(1, 3) as u32];
+        conv_case(draw, axes, batch, 1, channels, false)
+    });
+}
+
 #[test]
 fn convolutions_with_groups_agree() {
     each(200, |draw| {

@@ -1,5 +1,6 @@
 //! Why a byte string is not a plan.
 
+use crate::Target;
 use core::fmt;
 
 /// What [`Plan::new`](crate::Plan::new) found wrong.
@@ -18,6 +19,9 @@ pub enum PlanError {
     Version(u16),
     /// Packed for a target that this build does not know.
     UnknownTarget(u8),
+    /// Packed for another target than [the only one](Target::ONLY) whose plans this build
+    /// reads.
+    Target(Target),
     /// The bytes do not start at a 16-byte boundary in memory.
     Misaligned,
     /// A section lies outside the plan, off its alignment, or has a partial record.
@@ -84,6 +88,14 @@ impl fmt::Display for PlanError {
             ),
             Self::UnknownTarget(t) => {
                 write!(f, "plan is packed for target number {t}, which this build does not know")
+            }
+            Self::Target(target) => {
+                let only = Target::ONLY.map_or("?", Target::name);
+                write!(
+                    f,
+                    "plan is packed for {target}, and this build reads plans for {only} alone; \
+                     compile the model with `--target {only}`"
+                )
             }
             Self::Misaligned => f.write_str("plan is not loaded at a 16-byte boundary"),
             Self::Section(name) => write!(f, "plan is corrupt: section `{name}` does not fit"),

@@ -111,6 +111,28 @@ impl Target {
         Self::X86_64,
     ];
 
+    /// The one target whose plans this build reads; `None` where it reads those of all.
+    pub const ONLY: Option<Target> = match (
+        cfg!(target_os = "none") && !cfg!(feature = "every-target"),
+        cfg!(feature = "generic"),
+        cfg!(feature = "cortex-m4"),
+        cfg!(feature = "cortex-m55"),
+    ) {
+        (true, true, false, false) => Some(Self::Generic),
+        (true, false, true, false) => Some(Self::CortexM4),
+        (true, false, false, true) => Some(Self::CortexM55),
+        _ => None,
+    };
+
+    /// The target of a plan that this build reads: itself, but where there is only one, the
+    /// compiler knows it.
+    pub(crate) const fn read(self) -> Self {
+        match Self::ONLY {
+            Some(only) => only,
+            None => self,
+        }
+    }
+
     /// The target stored as `byte`.
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|t| *t as u8 == byte)

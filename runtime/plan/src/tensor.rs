@@ -155,7 +155,8 @@ impl Shape {
 
     /// Length of the last dimension; 1 for a scalar.
     pub fn last(&self) -> u32 {
-        self.dims().last().copied().unwrap_or(1)
+        let last = usize::from(self.rank).wrapping_sub(1);
+        self.dims.get(last).copied().unwrap_or(1)
     }
 }
 

@@ -230,11 +230,13 @@ impl<B: AsRef<[u8]>> Plan<B> {
     }
 
     fn io_tensor(&self, index: usize) -> Option<(TensorId, Tensor)> {
-        let id = u16_at(
-            self.section(Section::Io),
-            index.checked_mul(2)?.checked_add(4)?,
-        )?;
-        Some((TensorId(id), self.tensor(TensorId(id))?))
+        let id = self.io_id(index)?;
+        Some((id, self.tensor(id)?))
+    }
+
+    fn io_id(&self, index: usize) -> Option<TensorId> {
+        let at = index.checked_mul(2)?.checked_add(4)?;
+        u16_at(self.section(Section::Io), at).map(TensorId)
     }
 
     fn golden_vector_bytes(&self) -> Option<usize> {
@@ -243,6 +245,7 @@ impl<B: AsRef<[u8]>> Plan<B> {
         })
     }
 
+    #[inline(never)]
     fn check_tensors(&self) -> Result<(), PlanError> {
         if self.tensor_count() > usize::from(u16::MAX) {
             return Err(PlanError::Section(Section::Tensors.name()));
@@ -261,6 +264,7 @@ impl<B: AsRef<[u8]>> Plan<B> {
         Ok(())
     }
 
+    #[inline(never)]
     fn check_io(&self) -> Result<(u16, u16), PlanError> {
         let io = self.section(Section::Io);
         let inputs = u16_at(io, 0).ok_or(PlanError::Io)?;
@@ -269,7 +273,8 @@ impl<B: AsRef<[u8]>> Plan<B> {
             return Err(PlanError::Io);
         }
         for index in 0..usize::from(inputs) + usize::from(outputs) {
-            let (_, tensor) = self.io_tensor(index).ok_or(PlanError::Io)?;
+            let tensor = self.io_id(index).and_then(|id| self.tensor(id));
+            let tensor = tensor.ok_or(PlanError::Io)?;
             if tensor.place != Place::Arena || tensor.rows != 0 {
                 return Err(PlanError::Io);
             }
@@ -291,19 +296,23 @@ impl<B: AsRef<[u8]>> Plan<B> {
         Ok(())
     }
 
+    #[inline(never)]
     fn check_step(&self, index: usize) -> Result<(), StepFault> {
         let start = index * step::BYTES;
         let record = self.section(Section::Steps).get(start..start + step::BYTES);
-        let step = Step::read(record.ok_or(StepFault::Parameter)?)?;
-        let output = self.tensor(step.output).ok_or(StepFault::Operand)?;
-        let mut inputs = [output; MAX_INPUTS];
+        // Records are long: looked at where they are, and not copied.
+        let read = Step::read(record.ok_or(StepFault::Parameter)?);
+        let step = read.as_ref().map_err(|&fault| fault)?;
+        let output = self.tensor(step.output);
+        let output = output.as_ref().ok_or(StepFault::Operand)?;
+        let mut inputs = [*output; MAX_INPUTS];
         for (slot, &id) in inputs.iter_mut().zip(step.inputs()) {
             *slot = self.tensor(id).ok_or(StepFault::Operand)?;
         }
         let check = Check {
-            step: &step,
+            step,
             inputs: inputs.get(..step.inputs().len()).unwrap_or(&[]),
-            output: &output,
+            output,
             constants: self.constants(),
             arena_bytes: self.arena_bytes,
             target: self.target,
@@ -313,6 +322,7 @@ impl<B: AsRef<[u8]>> Plan<B> {
         step::stream::check(self, index)
     }
 
+    #[inline(never)]
     fn check_golden(&self) -> Result<(), PlanError> {
         let section = self.section(Section::Golden);
         if section.is_empty() {
@@ -355,6 +365,9 @@ fn check(bytes: &[u8]) -> Result<Plan<&[u8]>, PlanError> {
     }
     let target_byte = *raw.get(header::field::TARGET).ok_or(missing)?;
     let target = Target::from_byte(target_byte).ok_or(PlanError::UnknownTarget(target_byte))?;
+    if target.read() != target {
+        return Err(PlanError::Target(target));
+    }
     let total = u32_at(raw, header::field::TOTAL).ok_or(missing)?;
     if raw.len() < total as usize {
         return Err(PlanError::Truncated {

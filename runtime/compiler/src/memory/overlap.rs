@@ -93,6 +93,6 @@ fn candidate(program: &Program, target: Target, blocks: &Blocks, index: usize) -
         step: index,
         input,
         output,
-        distance: align_up(usize::try_from(distance).ok()?)?,
+        distance: align_up(distance)?,
     })
 }

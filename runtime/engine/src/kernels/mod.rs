@@ -123,6 +123,9 @@ pub(crate) trait Kernel {
         None
     }
 
+    /// Whether [`conv`](Self::conv) is there.
+    const WHOLE_ROWS: bool = false;
+
     /// One row of outputs of a convolution for which
     /// [`Target::conv_scratch_bytes`] gives the bytes of `scratch`, which keeps them from
     /// row to row.
@@ -153,6 +156,16 @@ pub(crate) trait Kernel {
         _y: &mut [i8],
         _y_stride: usize,
     ) -> Option<()> {
+        None
+    }
+
+    /// Whether [`conv_strip`](Self::conv_strip) computes such windows.
+    fn takes_strip(_strip: &ConvStrip<'_>, _linear: &Linear<'_>) -> bool {
+        false
+    }
+
+    /// The outputs of all windows of a strip, one after the other.
+    fn conv_strip(_strip: &ConvStrip<'_>, _linear: &Linear<'_>, _y: &mut [i8]) -> Option<()> {
         None
     }
 
@@ -352,6 +365,20 @@ pub(crate) struct DepthwiseRow<'a> {
     pub(crate) outputs: usize,
     /// `[kh · kw · out]`, packed for the kernel's target.
     pub(crate) linear: Linear<'a>,
+}
+
+/// What neighbouring outputs of a row of a convolution are computed from, where the input
+/// rows contain their padding.
+#[allow(dead_code, reason = "some instruction sets read other fields")]
+pub(crate) struct ConvStrip<'a> {
+    /// The input row under each kernel row, from the first window on.
+    pub(crate) rows: &'a [&'a [i8]],
+    /// Values of a row of a window.
+    pub(crate) run: usize,
+    /// Values from a window to the next.
+    pub(crate) step: usize,
+    /// Windows.
+    pub(crate) count: usize,
 }
 
 /// What one row of outputs of a depthwise convolution is computed from, where the input

@@ -20,6 +20,7 @@ use sanderling_plan::step::{Conv, ConvScratch};
 /// Longest row that is ever gathered as bytes first.
 const STAGE: usize = 256;
 
+#[inline(never)]
 pub(super) fn run<K: Kernel, S: Spread>(
     p: &Conv,
     operands: Operands<'_>,
@@ -65,7 +66,9 @@ pub(super) fn run<K: Kernel, S: Spread>(
     if row.is_some() {
         return padded::run::<K>(p, (from, to), linear, (x.source, output), (tile, aside));
     }
-    let windows = Windows::<K>::new(p, from, to, linear)?;
+    // Borrowed, for moving it takes as much code as making it.
+    let windows = Windows::<K>::new(p, from, to, linear);
+    let windows = windows.as_ref()?;
     let image = windows.image;
     let pixels = (to[1] as usize).checked_mul(to[2] as usize)?;
     match x.source {
@@ -207,10 +210,15 @@ impl<'a, K: Kernel> Windows<'a, K> {
             k,
             adjacent: p.dilation_w == 1 && groups == 1,
             as_it_lies: p.is_point() && groups == 1 && K::DENSE.reads_in_place(k),
-            whole: K::TARGET
-                .conv_scratch_bytes(p, w as usize, channels_in)
-                .map(|_| p),
-            inside: Axis::columns(p, w).outputs_inside(to[2]),
+            whole: match K::WHOLE_ROWS {
+                true => K::TARGET.conv_scratch_bytes(p, w as usize, channels_in),
+                false => None,
+            }
+            .map(|_| p),
+            inside: match K::RUNS {
+                true => Axis::columns(p, w).outputs_inside(to[2]),
+                false => 0..0,
+            },
             staged: !(channels_in / groups.max(1)).is_multiple_of(K::DENSE.depth.max(1))
                 && K::DENSE.row(k)? <= K::STAGED.min(STAGE),
             taps_row: (p.kernel_w as usize).checked_mul(channels_in / groups.max(1))?,
@@ -231,10 +239,14 @@ impl<'a, K: Kernel> Windows<'a, K> {
             pixels.start.checked_div(self.width_out)?,
             pixels.start.checked_rem(self.width_out)?,
         );
-        if let Some(p) = self.whole {
+        if K::WHOLE_ROWS
+            && let Some(p) = self.whole
+        {
             return self.whole_rows(p, x, pixels, y, tile);
         }
-        if K::RUNS && !self.as_it_lies {
+        // Known to the compiler where no kernel of the target reads what lies in place.
+        let as_it_lies = K::DENSE.activation_bytes == 1 && self.as_it_lies;
+        if K::RUNS && !as_it_lies {
             self.clear_rest(tile)?;
         }
         let mut done = 0usize;
@@ -242,7 +254,7 @@ impl<'a, K: Kernel> Windows<'a, K> {
         while done < pixels.len() {
             let y = y.get_mut(done.checked_mul(self.channels_out)?..)?;
             let count = K::DENSE.pixels.min(pixels.len() - done);
-            done += match self.as_it_lies {
+            done += match as_it_lies {
                 true => {
                     let count = count.min(self.width_out.checked_sub(ox)?);
                     self.point(x, (oy, ox), count, y)?;
@@ -288,11 +300,11 @@ impl<'a, K: Kernel> Windows<'a, K> {
         y: &mut [i8],
     ) -> Option<()> {
         let row = K::DENSE.row(self.k)?;
-        if self.groups == 1 {
-            return multiply::<K>(tile, row, row, count, &self.linear, y, self.channels_out);
+        let mut linear = self.linear;
+        if self.groups > 1 {
+            let bytes = K::DENSE.weight_bytes(self.group_out, self.k)?;
+            linear = linear.group(group, self.group_out, bytes)?;
         }
-        let bytes = K::DENSE.weight_bytes(self.group_out, self.k)?;
-        let linear = self.linear.group(group, self.group_out, bytes)?;
         let y = y.get_mut(group.checked_mul(self.group_out)?..)?;
         multiply::<K>(tile, row, row, count, &linear, y, self.channels_out)
     }

@@ -1,7 +1,7 @@
 //! Matrix products over rows of activations: flat convolutions and fully connected layers.
 
 use crate::kernels::{Kernel, Linear, Rows};
-use crate::memory::signed;
+use crate::memory::signed_mut;
 use crate::spread::{Cut, Spread};
 
 /// Most pixels that any kernel computes together.
@@ -46,27 +46,27 @@ impl<K: Kernel> Products<'_, '_, K> {
                 Some(())
             });
         }
-        let xs = x.chunks(K::DENSE.pixels.checked_mul(self.k)?.max(1));
-        let mut ys = y.chunks_mut(K::DENSE.pixels.checked_mul(outputs)?.max(1));
-        for (x, y) in xs.zip(&mut ys) {
-            let count = self.gather(x)?;
-            self.gathered(count, y)?;
-        }
-        Some(())
+        let rows = x.len().checked_div(self.k)?;
+        self.tiles(Some(x), y, 0, rows)
     }
 
     /// The same where `x` lies in the bytes of `y`, from byte `at` on, `rows` in number.
     pub(super) fn overwriting(&mut self, y: &mut [u8], at: usize, rows: usize) -> Option<()> {
+        self.tiles(None, signed_mut(y), at, rows)
+    }
+
+    /// `rows` rows, gathered from byte `at` on of `x`, or of `y` where there is no `x`.
+    fn tiles(&mut self, x: Option<&[i8]>, y: &mut [i8], at: usize, rows: usize) -> Option<()> {
         let outputs = self.linear.bias.len();
         let mut first = 0usize;
         while first < rows {
             let count = K::DENSE.pixels.min(rows - first);
             let start = at.checked_add(first.checked_mul(self.k)?)?;
-            let x = y.get(start..start.checked_add(count.checked_mul(self.k)?)?)?;
-            self.gather(signed(x))?;
+            let rows = start..start.checked_add(count.checked_mul(self.k)?)?;
+            self.gather(x.unwrap_or(y).get(rows)?)?;
             let start = first.checked_mul(outputs)?;
             let y = y.get_mut(start..start.checked_add(count.checked_mul(outputs)?)?)?;
-            self.gathered(count, bytemuck::cast_slice_mut(y))?;
+            self.gathered(count, y)?;
             first += count;
         }
         Some(())
@@ -113,7 +113,20 @@ pub(super) fn multiply<K: Kernel>(
     if linear.weight_zero_point == 0 {
         return K::dense(rows, linear, y, y_stride);
     }
+    corrected::<K>(rows, linear, y, y_stride)
+}
+
+/// The same with weights that have a zero point, which is rare.
+#[cold]
+#[inline(never)]
+fn corrected<K: Kernel>(
+    rows: Rows<'_, K::Activation>,
+    linear: &Linear<'_>,
+    y: &mut [i8],
+    y_stride: usize,
+) -> Option<()> {
     let mut corrections = [0i32; MAX_PIXELS];
+    let count = rows.count;
     for (pixel, correction) in corrections.iter_mut().take(count).enumerate() {
         *correction = K::sum(&rows, pixel).wrapping_mul(linear.weight_zero_point);
     }

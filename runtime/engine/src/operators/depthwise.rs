@@ -1,7 +1,7 @@
 //! Convolution with one input channel per group.
 
 use super::conv::{rows_before, split};
-use super::padded_rows::PaddedRows;
+use super::padded_rows::{MAX_ROWS, PaddedRows, each_row};
 use super::rows::{InputRows, PutAside};
 use super::window::Axis;
 use crate::kernels::{DepthwiseRow, DepthwiseStrip, Kernel, Linear};
@@ -43,8 +43,12 @@ pub(super) fn run<K: Kernel, S: Spread>(
         && let Some(len) = p.padded_row(K::TARGET, w as usize, channels, true)
     {
         let linear = linear::<K>(p, outputs, &constants)?;
-        let rows = PaddedRows::new(p, (w as usize, channels), len?, signed_mut(aside))?;
-        return windows::<K>(p, (from, to), &linear, (x.source, output), rows);
+        let len = len?;
+        let along = Along::new(p, len, channels, out_w as usize)?;
+        let rows = PaddedRows::new(p, (w as usize, channels), len, signed_mut(aside))?;
+        return each_row(p, (from, to), (x.source, output), rows, |rows, first, y| {
+            along.row::<K>(p, rows, first, &linear, y)
+        });
     }
     let linear = linear::<K>(p, outputs, &constants)?;
     K::depthwise_start(&row_over(p, from, linear, &|_| None), own)?;
@@ -165,93 +169,66 @@ fn linear<'a, K: Kernel>(
     })
 }
 
-/// Most kernel rows that the padded form is computed for.
-const MAX_ROWS: usize = 8;
-
-/// The same over rows that are put aside with their padding; one output of each channel.
-fn windows<K: Kernel>(
-    p: &Conv,
-    ([_, h, w, channels], [_, out_h, out_w, _]): ([u32; 4], [u32; 4]),
-    linear: &Linear<'_>,
-    (x, output): (Source<'_>, &mut [u8]),
-    mut rows: PaddedRows<'_>,
-) -> Option<()> {
-    let channels = channels as usize;
-    let image = (h as usize)
-        .checked_mul(w as usize)?
-        .checked_mul(channels)?;
-    let row_out = (out_w as usize).checked_mul(channels)?;
-    match x {
-        Source::Bytes(x) => {
-            let mut images = signed(x).chunks_exact(image.max(1));
-            let image_out = row_out.checked_mul(out_h as usize)?;
-            let ys = signed_mut(output).chunks_exact_mut(image_out.max(1));
-            for (y, x) in ys.zip(&mut images) {
-                rows.restart();
-                for (oy, y) in (0..out_h as usize).zip(y.chunks_exact_mut(row_out.max(1))) {
-                    let first = oy.checked_mul(p.stride_h as usize)?;
-                    rows.until(x, first)?;
-                    window_row::<K>(p, &rows, first, channels, linear, y)?;
-                }
-            }
-        }
-        Source::Output(at) => {
-            let bytes = signed_mut(output);
-            for oy in 0..out_h as usize {
-                let first = oy.checked_mul(p.stride_h as usize)?;
-                rows.until(bytes.get(at..at.checked_add(image)?)?, first)?;
-                let start = oy.checked_mul(row_out)?;
-                let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
-                window_row::<K>(p, &rows, first, channels, linear, y)?;
-            }
-        }
-    }
-    Some(())
+/// How windows lie in rows with their padding.
+struct Along {
+    channels: usize,
+    /// Values from a window to the next, and from a tap to the next.
+    step: usize,
+    tap: usize,
+    /// Windows of a row that start no later than value `last`; those that do read nothing but
+    /// padding, as one that starts there does.
+    regular: usize,
+    last: usize,
 }
 
-/// One row of outputs, whose windows begin in row `first`.
-fn window_row<K: Kernel>(
-    p: &Conv,
-    rows: &PaddedRows<'_>,
-    first: usize,
-    channels: usize,
-    linear: &Linear<'_>,
-    y: &mut [i8],
-) -> Option<()> {
-    let mut xs: [&[i8]; MAX_ROWS] = [&[]; MAX_ROWS];
-    let taps = rows.rows(first, p.dilation_h as usize);
-    for (x, tap) in xs.iter_mut().zip(taps.take(p.kernel_h as usize)) {
-        *x = tap;
+impl Along {
+    fn new(p: &Conv, len: usize, channels: usize, count: usize) -> Option<Self> {
+        let reach = (p.kernel_w.saturating_sub(1) as usize)
+            .checked_mul(p.dilation_w as usize)?
+            .checked_add(1)?;
+        let last = len.checked_div(channels)?.checked_sub(reach)?;
+        Some(Along {
+            channels,
+            step: (p.stride_w as usize).checked_mul(channels)?,
+            tap: (p.dilation_w as usize).checked_mul(channels)?,
+            regular: count.min(last.checked_div(p.stride_w as usize)? + 1),
+            last: last.checked_mul(channels)?,
+        })
     }
-    let count = y.len().checked_div(channels)?;
-    // Windows that start later than this one read nothing but padding, as it does.
-    let reach = (p.kernel_w.saturating_sub(1) as usize)
-        .checked_mul(p.dilation_w as usize)?
-        .checked_add(1)?;
-    let last = (rows.len.checked_div(channels)?).checked_sub(reach)?;
-    let regular = count.min(last.checked_div(p.stride_w as usize)? + 1);
-    let strip = DepthwiseStrip {
-        rows: xs.get(..p.kernel_h as usize)?,
-        kernel_w: p.kernel_w as usize,
-        step: (p.stride_w as usize).checked_mul(channels)?,
-        tap: (p.dilation_w as usize).checked_mul(channels)?,
-        channels,
-        count: regular,
-        linear: *linear,
-    };
-    let (y, rest) = y.split_at_mut_checked(regular.checked_mul(channels)?)?;
-    K::depthwise_strip(&strip, y)?;
-    for y in rest.chunks_exact_mut(channels.max(1)) {
-        let mut alone = [&[][..]; MAX_ROWS];
-        for (alone, x) in alone.iter_mut().zip(strip.rows) {
-            *alone = x.get(last.checked_mul(channels)?..)?;
-        }
+
+    /// One row of outputs, whose windows begin in row `first`.
+    fn row<K: Kernel>(
+        &self,
+        p: &Conv,
+        rows: &PaddedRows<'_>,
+        first: usize,
+        linear: &Linear<'_>,
+        y: &mut [i8],
+    ) -> Option<()> {
+        let under = rows.under(p, first);
         let strip = DepthwiseStrip {
-            rows: alone.get(..strip.rows.len())?,
-            count: 1,
-            ..strip
+            rows: under.get(..p.kernel_h as usize)?,
+            kernel_w: p.kernel_w as usize,
+            step: self.step,
+            tap: self.tap,
+            channels: self.channels,
+            count: self.regular,
+            linear: *linear,
         };
+        let (y, rest) = y.split_at_mut_checked(self.regular.checked_mul(self.channels)?)?;
         K::depthwise_strip(&strip, y)?;
+        for y in rest.chunks_exact_mut(self.channels.max(1)) {
+            let mut alone = [&[][..]; MAX_ROWS];
+            for (alone, x) in alone.iter_mut().zip(strip.rows) {
+                *alone = x.get(self.last..)?;
+            }
+            let strip = DepthwiseStrip {
+                rows: alone.get(..strip.rows.len())?,
+                count: 1,
+                ..strip
+            };
+            K::depthwise_strip(&strip, y)?;
+        }
+        Some(())
     }
-    Some(())
 }

@@ -2,8 +2,8 @@
 //! window is a run of neighbours in each of its rows.
 
 use super::dense::multiply;
-use super::padded_rows::PaddedRows;
-use crate::kernels::{Kernel, Linear};
+use super::padded_rows::{MAX_ROWS, PaddedRows, each_row};
+use crate::kernels::{ConvStrip, Kernel, Linear};
 use crate::memory::{Source, signed, signed_mut};
 use sanderling_plan::step::Conv;
 
@@ -22,14 +22,36 @@ pub(super) fn run<K: Kernel>(
     let image_out = out_h.checked_mul(out_w)?.checked_mul(outputs)?;
     let len = p.padded_row(K::TARGET, w, channels, false)??;
     let mut rows = PaddedRows::new(p, (w, channels), len, signed_mut(aside))?;
+    let run = channels.checked_mul(p.kernel_w as usize)?;
+    let step = channels.checked_mul(p.stride_w as usize)?;
+    // Windows that start later read nothing but padding, as does one that starts there.
+    let last = rows.len.checked_sub(run)?;
+    let regular = match step {
+        0 => out_w,
+        step => out_w.min(last / step + 1),
+    };
+    let under = [&[][..]; MAX_ROWS];
+    let strip = ConvStrip {
+        rows: under.get(..p.kernel_h as usize).unwrap_or(&[]),
+        run,
+        step,
+        count: out_w,
+    };
+    if regular == out_w && !strip.rows.is_empty() && K::takes_strip(&strip, &linear) {
+        return each_row(p, (from, to), (x, output), rows, |rows, first, y| {
+            let under = rows.under(p, first);
+            let rows = under.get(..p.kernel_h as usize)?;
+            K::conv_strip(&ConvStrip { rows, ..strip }, &linear, y)
+        });
+    }
     // What fills the rows of a tile up is never written again.
     tile.fill(bytemuck::Zeroable::zeroed());
     let mut products = Tile::<K> {
         tile,
         linear,
         count: 0,
-        row: K::DENSE.row(linear_k(p, channels)?)?,
-        k: linear_k(p, channels)?,
+        row: K::DENSE.row(run.checked_mul(p.kernel_h as usize)?)?,
+        windows: [run, step, last, regular],
     };
     match x {
         Source::Bytes(x) => {
@@ -62,22 +84,17 @@ pub(super) fn run<K: Kernel>(
     Some(())
 }
 
-/// Weights of an output.
-fn linear_k(p: &Conv, channels: usize) -> Option<usize> {
-    (p.kernel_h as usize)
-        .checked_mul(p.kernel_w as usize)?
-        .checked_mul(channels)
-}
-
 /// Gathered pixels, one after the other in the order of the output.
 struct Tile<'a, 'b, K: Kernel> {
     tile: &'b mut [K::Activation],
     linear: Linear<'a>,
     /// Pixels that are gathered and not yet multiplied.
     count: usize,
-    /// Activations of a pixel, with and without what fills the last of them up.
+    /// Activations of a pixel, with what fills the last of them up.
     row: usize,
-    k: usize,
+    /// Values of a row of a window and from a window to the next; where the last that
+    /// reads other than padding starts, and how many start no later.
+    windows: [usize; 4],
 }
 
 impl<K: Kernel> Tile<'_, '_, K> {
@@ -90,18 +107,8 @@ impl<K: Kernel> Tile<'_, '_, K> {
         out_w: usize,
         mut full: impl FnMut(&mut Self) -> Option<()>,
     ) -> Option<()> {
-        let channels = self
-            .k
-            .checked_div(p.kernel_h as usize * p.kernel_w as usize)?;
-        let run = channels.checked_mul(p.kernel_w as usize)?;
-        let step = channels.checked_mul(p.stride_w as usize)?;
+        let [run, step, last, regular] = self.windows;
         let first = oy.checked_mul(p.stride_h as usize)?;
-        // Windows that start later read nothing but padding, as does one that starts there.
-        let last = rows.len.checked_sub(run)?;
-        let regular = match step {
-            0 => out_w,
-            step => out_w.min(last / step + 1),
-        };
         let mut ox = 0;
         while ox < out_w {
             let (start, some) = match regular.saturating_sub(ox) {

@@ -1,6 +1,51 @@
 //! Rows of an image put aside together with their padding.
 
+use crate::memory::{Source, signed, signed_mut};
 use sanderling_plan::step::Conv;
+
+/// Most rows of a window that are looked up together.
+pub(super) const MAX_ROWS: usize = 8;
+
+/// Computes the output row by row: `row` is given the rows with those of the window, the
+/// number of the window's first, and the outputs. `from` and `to` are the shapes.
+pub(super) fn each_row(
+    p: &Conv,
+    (from, to): ([u32; 4], [u32; 4]),
+    (x, output): (Source<'_>, &mut [u8]),
+    mut rows: PaddedRows<'_>,
+    mut row: impl FnMut(&PaddedRows<'_>, usize, &mut [i8]) -> Option<()>,
+) -> Option<()> {
+    let [_, h, w, channels] = from.map(|n| n as usize);
+    let [_, out_h, out_w, outputs] = to.map(|n| n as usize);
+    let image = h.checked_mul(w)?.checked_mul(channels)?;
+    let row_out = out_w.checked_mul(outputs)?;
+    match x {
+        Source::Bytes(x) => {
+            let mut images = signed(x).chunks_exact(image.max(1));
+            let image_out = row_out.checked_mul(out_h)?;
+            let ys = signed_mut(output).chunks_exact_mut(image_out.max(1));
+            for (y, x) in ys.zip(&mut images) {
+                rows.restart();
+                for (oy, y) in (0..out_h).zip(y.chunks_exact_mut(row_out.max(1))) {
+                    let first = oy.checked_mul(p.stride_h as usize)?;
+                    rows.until(x, first)?;
+                    row(&rows, first, y)?;
+                }
+            }
+        }
+        Source::Output(at) => {
+            let bytes = signed_mut(output);
+            for oy in 0..out_h {
+                let first = oy.checked_mul(p.stride_h as usize)?;
+                rows.until(bytes.get(at..at.checked_add(image)?)?, first)?;
+                let start = oy.checked_mul(row_out)?;
+                let y = bytes.get_mut(start..start.checked_add(row_out)?)?;
+                row(&rows, first, y)?;
+            }
+        }
+    }
+    Some(())
+}
 
 /// The last rows of an image, padding included: row `v` is input row `v - pad_top`, or
 /// padding where there is none.
@@ -68,6 +113,18 @@ impl<'a> PaddedRows<'a> {
             self.next += 1;
         }
         Some(())
+    }
+
+    /// The rows under a window of `p` whose first is `v`; the first of them, as many as the
+    /// kernel has, at most [`MAX_ROWS`].
+    #[inline(always)]
+    pub(super) fn under(&self, p: &Conv, v: usize) -> [&[i8]; MAX_ROWS] {
+        let mut under: [&[i8]; MAX_ROWS] = [&[]; MAX_ROWS];
+        let taps = self.rows(v, p.dilation_h as usize);
+        for (under, tap) in under.iter_mut().zip(taps.take(p.kernel_h as usize)) {
+            *under = tap;
+        }
+        under
     }
 
     /// The rows, every `dilation`-th from row `v` on, which must be among the last.

@@ -324,7 +324,7 @@ impl Case {
             true => Operator::DepthwiseConv(p),
             false => Operator::Conv(p),
         };
-        (operator, scratch, distance.map(|d| d as usize))
+        (operator, scratch, distance)
     }
 
     /// The same for a convolution by Winograd's algorithm.
@@ -346,19 +346,13 @@ impl Case {
         let distance = self.in_place.then(|| p.overlap(input, output)).flatten();
         let scratch = p.scratch(input, output[2], self.overlaps(distance));
         let scratch = scratch.and_then(|s| s.bytes()).expect("scratch");
-        (
-            Operator::WinogradConv(p),
-            scratch,
-            distance.map(|d| d as usize),
-        )
+        (Operator::WinogradConv(p), scratch, distance)
     }
 
     /// Whether input and output overlap, the input being `distance` behind the output's
     /// start. It is rounded up to the alignment, so that they may still be apart.
-    fn overlaps(&self, distance: Option<u64>) -> bool {
+    fn overlaps(&self, distance: Option<usize>) -> bool {
         let y_bytes = self.output.iter().product::<u32>() as usize;
-        distance.is_some_and(|distance| {
-            (GUARD + distance as usize).next_multiple_of(16) < GUARD + y_bytes
-        })
+        distance.is_some_and(|distance| (GUARD + distance).next_multiple_of(16) < GUARD + y_bytes)
     }
 }

@@ -60,7 +60,7 @@ pub enum Layout {
 impl Target {
     /// The blocking of its dense kernels.
     pub const fn dense(self) -> Dense {
-        match self {
+        match self.read() {
             Self::CortexM4 => cortex_m4::DENSE,
             Self::CortexM55 => cortex_m55::DENSE,
             Self::Generic => Dense {
@@ -105,7 +105,7 @@ impl Target {
 impl Target {
     /// Bytes of the weights of a depthwise step with `taps` taps.
     pub const fn depthwise_weight_bytes(self, taps: usize, outputs: usize) -> Option<usize> {
-        match self {
+        match self.read() {
             Self::Aarch64 | Self::Aarch64Dotprod => aarch64::bytes(self, taps, outputs),
             _ => taps.checked_mul(outputs),
         }
@@ -119,7 +119,7 @@ impl Target {
         width: usize,
         channels: usize,
     ) -> Option<usize> {
-        match self {
+        match self.read() {
             Self::CortexM4 => cortex_m4::depthwise_scratch_bytes(parameters, width),
             Self::CortexM55 => match cortex_m55::Windows::of(parameters, width as u32) {
                 Some(windows) => windows.bytes(channels),
@@ -139,7 +139,7 @@ impl Target {
         width: usize,
         channels: usize,
     ) -> Option<usize> {
-        match self {
+        match self.read() {
             Self::X86_64 => x86_64::padded_image_bytes(parameters, height, width, channels),
             _ => Some(0),
         }
@@ -148,7 +148,7 @@ impl Target {
     /// Packs the weights `[kh · kw][out]` of a depthwise step.
     #[cfg(feature = "writer")]
     pub fn pack_depthwise(self, weights: &[i8], outputs: usize) -> alloc::vec::Vec<i8> {
-        match self {
+        match self.read() {
             Self::Aarch64 | Self::Aarch64Dotprod => aarch64::pack(self, weights, outputs),
             Self::CortexM55 => cortex_m55::pack_depthwise(weights, outputs),
             _ => weights.to_vec(),
@@ -165,7 +165,7 @@ impl Target {
         width: usize,
         channels: usize,
     ) -> Option<usize> {
-        match self {
+        match self.read() {
             Self::CortexM55 => cortex_m55::Padded::of(parameters, width, channels)?.bytes(),
             _ => None,
         }

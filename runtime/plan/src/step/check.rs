@@ -104,7 +104,7 @@ impl Check<'_> {
     /// Whether `output` may take bytes of the `input` that it overlaps.
     fn may_overlap(&self, input: &Range<usize>, output: &Range<usize>) -> bool {
         let operator = &self.step.operator;
-        let distance = || Some(input.start.checked_sub(output.start)? as u64);
+        let distance = || input.start.checked_sub(output.start);
         match operator {
             Operator::Conv(p) | Operator::DepthwiseConv(p)
                 if built_in::Conv || built_in::DepthwiseConv =>

@@ -76,47 +76,47 @@ impl ConvScratch {
 /// A step that writes rows while rows further on are still to be read.
 pub(super) struct Behind {
     /// Input rows, and bytes of each.
-    pub(super) rows: u64,
-    pub(super) row: u64,
+    pub(super) rows: usize,
+    pub(super) row: usize,
     /// Output rows, or blocks of rows that are written together, and bytes of each.
-    pub(super) out_rows: u64,
-    pub(super) out_row: u64,
+    pub(super) out_rows: usize,
+    pub(super) out_row: usize,
     /// Input rows that one of them reads, and from one to the next.
-    pub(super) reach: u64,
-    pub(super) stride: u64,
+    pub(super) reach: usize,
+    pub(super) stride: usize,
     /// Rows of padding above.
-    pub(super) pad: u64,
+    pub(super) pad: usize,
 }
 
 impl Behind {
-    /// Bytes that the input must start behind the output at least.
-    pub(super) fn distance(&self) -> u64 {
-        let &Behind {
-            rows,
-            row,
-            out_rows,
-            out_row,
-            reach,
-            stride,
-            pad,
-        } = self;
-        let stride = stride.max(1);
-        // The input row that is read next once output row `oy` has what it needs.
-        let next = |oy: u64| (oy * stride + reach).saturating_sub(pad);
-        let distance = |oy: u64| match next(oy) < rows {
-            true => ((oy + 1) * out_row).saturating_sub(next(oy) * row),
-            false => 0,
+    /// Bytes that the input must start behind the output at least. What passes
+    /// `usize::MAX` lies behind the last row, for no tensor has as many elements.
+    pub(super) fn distance(&self) -> usize {
+        let Behind { rows, pad, .. } = *self;
+        let stride = self.stride.max(1);
+        let Some(last) = self.out_rows.checked_sub(2) else {
+            return 0;
         };
         // Linear between the first row, the last whose window starts and ends in the
         // padding, and the last that leaves a row to be read: the largest is at an end.
-        let last = out_rows.checked_sub(2);
-        let in_padding = pad.saturating_sub(reach) / stride;
-        let reading = (rows + pad).saturating_sub(reach + 1) / stride;
-        last.map_or(0, |last| {
-            [0, in_padding, in_padding + 1, reading, last]
-                .map(|oy| distance(oy.min(last)))
-                .into_iter()
-                .fold(0, u64::max)
+        let in_padding = pad.saturating_sub(self.reach) / stride;
+        let reading = rows
+            .saturating_add(pad)
+            .saturating_sub(self.reach.saturating_add(1))
+            / stride;
+        let ends = [0, in_padding, in_padding.saturating_add(1), reading, last];
+        ends.iter().fold(0, |most: usize, &oy| {
+            let oy = oy.min(last);
+            // The input row that is read next once output row `oy` has what it needs.
+            let next = oy
+                .saturating_mul(stride)
+                .saturating_add(self.reach)
+                .saturating_sub(pad);
+            if next >= rows {
+                return most;
+            }
+            let written = (oy + 1).saturating_mul(self.out_row);
+            most.max(written.saturating_sub(next.saturating_mul(self.row)))
         })
     }
 }
@@ -221,13 +221,12 @@ impl Conv {
         input: [u32; 4],
         output: [u32; 4],
         depthwise: bool,
-    ) -> Option<u64> {
-        let [batch, h, w, channels] = input.map(u64::from);
-        let [_, out_h, out_w, outputs] = output.map(u64::from);
-        let (row, out_row) = (w.checked_mul(channels)?, out_w.checked_mul(outputs)?);
+    ) -> Option<usize> {
+        let [batch, h, w, channels] = input.map(|n| n as usize);
+        let [_, out_h, out_w, outputs] = output.map(|n| n as usize);
         if self.is_flat() && !depthwise {
             let pixels = batch.checked_mul(h)?.checked_mul(w)?;
-            let tile = target.dense().pixels.max(1) as u64;
+            let tile = target.dense().pixels.max(1);
             let earlier = (pixels.saturating_sub(1) / tile).checked_mul(tile)?;
             return earlier.checked_mul(outputs.saturating_sub(channels));
         }
@@ -236,12 +235,12 @@ impl Conv {
         }
         let behind = Behind {
             rows: h,
-            row,
+            row: w.checked_mul(channels)?,
             out_rows: out_h,
-            out_row,
-            reach: self.window_rows() as u64,
-            stride: u64::from(self.stride_h),
-            pad: u64::from(self.pad_top),
+            out_row: out_w.checked_mul(outputs)?,
+            reach: self.window_rows(),
+            stride: self.stride_h as usize,
+            pad: self.pad_top as usize,
         };
         Some(behind.distance())
     }
@@ -278,7 +277,7 @@ impl Conv {
     }
 
     /// Whether an input that starts `distance` bytes behind its output may be overwritten.
-    pub(crate) fn may_overlap(&self, check: &Check<'_>, distance: u64) -> bool {
+    pub(crate) fn may_overlap(&self, check: &Check<'_>, distance: usize) -> bool {
         let depthwise = matches!(check.step.operator, Operator::DepthwiseConv(_));
         Self::shapes(check)
             .ok()

@@ -124,9 +124,9 @@ impl WinogradConv {
     /// How many bytes behind the start of its output the input must start at least, for the
     /// output to be written over it; `None` where that cannot be. As
     /// [`Conv::overlap`](super::Conv::overlap), but two output rows at a time.
-    pub fn overlap(&self, input: [u32; 4], output: [u32; 4]) -> Option<u64> {
-        let [batch, h, w, channels] = input.map(u64::from);
-        let [_, out_h, out_w, outputs] = output.map(u64::from);
+    pub fn overlap(&self, input: [u32; 4], output: [u32; 4]) -> Option<usize> {
+        let [batch, h, w, channels] = input.map(|n| n as usize);
+        let [_, out_h, out_w, outputs] = output.map(|n| n as usize);
         if batch != 1 {
             return None;
         }
@@ -137,7 +137,7 @@ impl WinogradConv {
             out_row: out_w.checked_mul(outputs)?.checked_mul(2)?,
             reach: 4,
             stride: 2,
-            pad: u64::from(self.pad_top),
+            pad: self.pad_top as usize,
         };
         Some(behind.distance())
     }
@@ -148,7 +148,7 @@ impl WinogradConv {
     }
 
     /// Whether an input that starts `distance` bytes behind its output may be overwritten.
-    pub(crate) fn may_overlap(&self, check: &Check<'_>, distance: u64) -> bool {
+    pub(crate) fn may_overlap(&self, check: &Check<'_>, distance: usize) -> bool {
         Self::shapes(check)
             .ok()
             .and_then(|(input, output)| self.overlap(input, output))

@@ -1,6 +1,7 @@
 //! Matrix products: up to six pixels by eight or sixteen outputs at a time.
 
 use super::sdot::sdot_lane;
+use super::strip::{self, Strip as Whole};
 use crate::kernels::neon::{
     Finish, f32x16, i8x16, i32x16, padded, pixels, store_strip, store_strip8,
 };
@@ -27,7 +28,22 @@ pub(super) fn dense(
     let finish = Finish::new(linear.requantize);
     let mut weights = linear.weights;
     let mut first = 0;
-    if rows.count == 1 {
+    let whole = outputs / strip::OUTPUTS;
+    if whole > 0 && rows.count >= strip::PIXELS && rows.corrections.is_empty() {
+        let all = Whole {
+            rows: &[rows.x],
+            run: rows.k,
+            step: rows.stride,
+            count: rows.count,
+            weights,
+            bias: linear.bias.as_chunks().0,
+            multipliers: linear.multipliers.as_chunks().0,
+            requantize: linear.requantize,
+        };
+        all.outputs(y, y_stride)?;
+        first = whole * strip::OUTPUTS;
+        weights = weights.get(2 * whole * block..)?;
+    } else if rows.count == 1 {
         // One row, as fully connected layers have it: little but the weights.
         let ys = y.get_mut(..outputs)?.as_chunks_mut::<16>().0;
         let biases = linear.bias.as_chunks::<16>().0;

@@ -1,7 +1,9 @@
 //! Depthwise convolutions of 3×3: a column of the window is made of groups of four bytes,
 //! three taps of a channel and a zero, and stays in registers for all windows it lies in.
 
+use super::finish::Finish as Bounds;
 use super::sdot::sdot;
+use super::windows::Row;
 use crate::kernels::DepthwiseStrip;
 use crate::kernels::neon::{Finish, Lanes};
 use core::arch::aarch64::*;
@@ -27,6 +29,18 @@ pub(super) fn three<const TWO: bool>(strip: &DepthwiseStrip<'_>, y: &mut [i8]) -
     let plain = HEADER.checked_add(9usize.checked_mul(strip.channels)?)?;
     let lanes = strip.linear.weights.get(plain..)?.as_chunks::<LANES>().0;
     let blocks = lanes.as_chunks::<BLOCK>().0;
+    if !TWO && strip.step == strip.tap && strip.tap == strip.channels {
+        let row = Row {
+            rows,
+            channels: strip.channels,
+            count: strip.count,
+            weights: blocks,
+            bias: strip.linear.bias,
+            multipliers: strip.linear.multipliers,
+            finish: Bounds::new(strip.linear.requantize),
+        };
+        return row.outputs(y);
+    }
     for (block, weights) in blocks.iter().enumerate() {
         // The last channels may be partly those before.
         let channel = block * Lanes::<TWO>::CHANNELS;

@@ -6,7 +6,7 @@
 //! of kernel: one loop serves all.
 
 use super::pixels::{Pixels, ROWS};
-use crate::kernels::{DepthwiseRow, generic};
+use crate::kernels::DepthwiseRow;
 use crate::operators::Axis;
 
 /// Channels of a block.
@@ -25,7 +25,7 @@ pub(super) fn row(row: &DepthwiseRow<'_>, scratch: &mut [u8], y: &mut [i8]) -> O
         || p.kernel_h as usize > ROWS
         || (p.dilation_w != 1 && p.stride_w != 1)
     {
-        return generic::depthwise_row(row, y);
+        return plain(row, y);
     }
     let scratch: &mut [i32] = bytemuck::try_cast_slice_mut(scratch).ok()?;
     let (kh, kw) = (p.kernel_h as usize, p.kernel_w as usize);
@@ -95,6 +95,47 @@ pub(super) fn row(row: &DepthwiseRow<'_>, scratch: &mut [u8], y: &mut [i8]) -> O
                 .outputs(y.get_mut(first * channels + channel..)?, apart * channels)?;
             }
             first += count * apart;
+        }
+    }
+    Some(())
+}
+
+/// What is rare: output by output and tap by tap, in little code.
+#[cold]
+#[inline(never)]
+fn plain(row: &DepthwiseRow<'_>, y: &mut [i8]) -> Option<()> {
+    let DepthwiseRow {
+        parameters: p,
+        channels,
+        outputs,
+        linear,
+        ..
+    } = *row;
+    let columns = Axis::columns(p, row.width);
+    let times = outputs.checked_div(channels)?;
+    for (ox, y) in (0u32..).zip(y.chunks_exact_mut(outputs.max(1))) {
+        for (o, y) in y.iter_mut().enumerate() {
+            let channel = o.checked_div(times)?;
+            let mut acc = *linear.bias.get(o)?;
+            let mut at = o;
+            for ky in 0..p.kernel_h {
+                let under = (row.rows)(ky);
+                for kx in 0..p.kernel_w {
+                    let x = match (under, columns.tap(ox, kx)) {
+                        (Some(x), Some(ix)) => {
+                            let at = ix.checked_mul(channels)?.checked_add(channel)?;
+                            i32::from(*x.get(at)?)
+                        }
+                        _ => p.input_zero_point,
+                    };
+                    let w = i32::from(*linear.weights.get(at)?);
+                    acc = acc.wrapping_add(x.wrapping_mul(w.wrapping_sub(p.weight_zero_point)));
+                    at = at.wrapping_add(outputs);
+                }
+            }
+            *y = linear
+                .requantize
+                .accumulator(acc, *linear.multipliers.get(o)?);
         }
     }
     Some(())

@@ -85,26 +85,31 @@ impl Block<'_> {
             return Some(());
         }
         if count == 3 {
-            self.pixels::<3>(0, y, y_stride);
+            self.pixels(true, 0, y, y_stride);
             return Some(());
         }
         for pixel in 0..count {
             let y = y.get_mut(pixel.checked_mul(y_stride)?..)?;
-            self.pixels::<1>(pixel, y, y_stride);
+            self.pixels(false, pixel, y, y_stride);
         }
         Some(())
     }
 
-    /// `COUNT` pixels from `first` on. [`outputs`](Self::outputs) has checked the lengths.
+    /// Three pixels, or pixel `first` alone. [`outputs`](Self::outputs) has checked the
+    /// lengths.
     #[cfg(target_arch = "arm")]
+    #[inline(never)]
     #[allow(unsafe_code, reason = "loops in assembly")]
-    fn pixels<const COUNT: usize>(&self, first: usize, y: &mut [i8], y_stride: usize) {
+    fn pixels(&self, three: bool, first: usize, y: &mut [i8], y_stride: usize) {
         let steps = (self.x.len() / STEP) as u32;
         let part = steps.wrapping_sub(1) % CHUNK + 1;
         let [low, high, zero_point] = self.requantize.bounds();
         let bytes = |value: i32| u32::from_ne_bytes([value as u8; 4]);
+        // One pixel has its own first, and no need of the others.
         let mut start = self.start;
-        start.rotate_left(first);
+        if !three {
+            start = [start.get(first).copied().unwrap_or(0); 3];
+        }
         let x = self.x.as_ptr().wrapping_add(first);
         let frame = Frame {
             x,
@@ -128,16 +133,19 @@ impl Block<'_> {
         // that `y` has two bytes for each pair at each pixel. `first` is 0 for three
         // pixels and below 3 for one, which reads words `first` and `first + 3` of a step.
         unsafe {
-            match COUNT {
-                3 => super::three_pixels::three_pixels(&frame),
-                _ => super::one_pixel::one_pixel(&frame),
+            match three {
+                true => super::three_pixels::three_pixels(&frame),
+                false => super::one_pixel::one_pixel(&frame),
             }
         }
     }
 
     /// The same on processors that do not have these instructions.
     #[cfg(not(target_arch = "arm"))]
-    fn pixels<const COUNT: usize>(&self, first: usize, y: &mut [i8], y_stride: usize) {
-        super::twin::pixels::<COUNT>(self, first, y, y_stride);
+    fn pixels(&self, three: bool, first: usize, y: &mut [i8], y_stride: usize) {
+        match three {
+            true => super::twin::pixels::<3>(self, first, y, y_stride),
+            false => super::twin::pixels::<1>(self, first, y, y_stride),
+        }
     }
 }

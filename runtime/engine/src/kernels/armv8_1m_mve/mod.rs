@@ -51,6 +51,8 @@ impl Kernel for Mve {
         moves::copy_runs(to, runs)
     }
 
+    const WHOLE_ROWS: bool = true;
+
     fn conv(row: &ConvRow<'_>, scratch: &mut [i8], y: &mut [i8]) -> Option<()> {
         conv::row(row, scratch, y)
     }

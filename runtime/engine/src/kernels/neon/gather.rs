@@ -30,17 +30,6 @@ pub(crate) fn put_strip(
         return;
     };
     // Runs of a known length are copied without asking how long they are.
-    let done = match (len, step) {
-        (9, 3) => threes::<3, 9>(to, row, x, count),
-        (24, 8) => threes::<8, 24>(to, row, x, count),
-        (48, 16) => threes::<16, 48>(to, row, x, count),
-        (96, 32) => threes::<32, 96>(to, row, x, count),
-        (192, 64) => threes::<64, 192>(to, row, x, count),
-        _ => None,
-    };
-    if done.is_some() {
-        return;
-    }
     let done = match len {
         4 => runs::<4>(to, row, x, count, step),
         8 => runs::<8>(to, row, x, count, step),
@@ -50,7 +39,10 @@ pub(crate) fn put_strip(
         24 => runs::<24>(to, row, x, count, step),
         32 => runs::<32>(to, row, x, count, step),
         48 => runs::<48>(to, row, x, count, step),
+        64 => runs::<64>(to, row, x, count, step),
         96 => runs::<96>(to, row, x, count, step),
+        128 => runs::<128>(to, row, x, count, step),
+        192 => runs::<192>(to, row, x, count, step),
         _ => None,
     };
     if done.is_some() {
@@ -65,50 +57,28 @@ pub(crate) fn put_strip(
     }
 }
 
-/// Copies `count` runs of three pixels of `C` channels, one pixel from run to run, to `row`
-/// apart; `None` where it has not copied all. `N` is three times `C`.
+/// Copies `count` runs of `N` values from `step` apart to `row` apart; `None` where they are
+/// not all there.
 #[inline]
-fn threes<const C: usize, const N: usize>(
+#[allow(unsafe_code, reason = "one check for all runs")]
+fn runs<const N: usize>(
     to: &mut [i8],
     row: usize,
     x: &[i8],
     count: usize,
-) -> Option<()> {
-    let before = count.checked_sub(1)?;
-    let (pixels, _) = x
-        .get(..before.checked_add(3)?.checked_mul(C)?)?
-        .as_chunks::<C>();
-    // The last row of a tile may end with its run.
-    let (to, last) = to.split_at_mut_checked(before.checked_mul(row)?)?;
-    if row < N {
-        return None;
-    }
-    for (to, run) in to.chunks_exact_mut(row).zip(pixels.windows(3)) {
-        if let (Some(to), Some(run)) = (to.first_chunk_mut::<N>(), run.as_flattened().first_chunk())
-        {
-            *to = *run;
-        }
-    }
-    *last.first_chunk_mut::<N>()? = *pixels.get(before..)?.as_flattened().first_chunk()?;
-    Some(())
-}
-
-/// Copies `count` runs of `N` values from `step` apart to `row` apart.
-#[inline]
-fn runs<const N: usize>(
-    mut to: &mut [i8],
-    row: usize,
-    mut x: &[i8],
-    count: usize,
     step: usize,
 ) -> Option<()> {
-    for _ in 1..count {
-        *to.first_chunk_mut::<N>()? = *x.first_chunk::<N>()?;
-        to = to.get_mut(row..)?;
-        x = x.get(step..)?;
+    let before = count.checked_sub(1)?;
+    let end = |apart: usize| before.checked_mul(apart)?.checked_add(N);
+    if end(row)? > to.len() || end(step)? > x.len() {
+        return None;
     }
-    if count > 0 {
-        *to.first_chunk_mut::<N>()? = *x.first_chunk::<N>()?;
+    let (mut to, mut from) = (to.as_mut_ptr(), x.as_ptr());
+    for _ in 0..count {
+        // SAFETY: the last run, and so each before it, ends within its slice, and two slices
+        // of which one is exclusive do not overlap.
+        unsafe { to.copy_from_nonoverlapping(from, N) };
+        (to, from) = (to.wrapping_add(row), from.wrapping_add(step));
     }
     Some(())
 }
@@ -185,4 +155,39 @@ fn unseen(mut x: int8x16_t) -> int8x16_t {
         asm!("/* {0:v} */", inlateout(vreg) x, options(pure, nomem, nostack, preserves_flags));
     }
     x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+    use proptest::prelude::*;
+    use std::vec;
+
+    /// Run by run, in portable Rust.
+    fn portable(to: &mut [i8], row: usize, x: &[i8], [count, step, len]: [usize; 3]) -> Option<()> {
+        for i in 0..count {
+            to.get(i * row..i * row + len)?;
+            x.get(i * step..i * step + len)?;
+        }
+        for i in 0..count {
+            to[i * row..i * row + len].copy_from_slice(&x[i * step..i * step + len]);
+        }
+        (count > 0).then_some(())
+    }
+
+    proptest! {
+        #[test]
+        fn runs_are_copied_as_slices_are(
+            (rows, columns) in (0..90usize, 0..90usize),
+            (row, step, count) in (0..30usize, 0..30usize, 0..5usize),
+        ) {
+            let x: vec::Vec<i8> = (0..columns).map(|i| i as i8).collect();
+            let (mut y, mut expected) = (vec![-1; rows], vec![-1; rows]);
+            let shape = |len| [count, step, len];
+            let same = portable(&mut expected, row, &x, shape(9)) == runs::<9>(&mut y, row, &x, count, step);
+            prop_assert!(same && y == expected);
+            let same = portable(&mut expected, row, &x, shape(16)) == runs::<16>(&mut y, row, &x, count, step);
+            prop_assert!(same && y == expected);
+        }
+    }
 }
