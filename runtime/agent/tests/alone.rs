@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn robot(config: &Config, others: &[Model]) -> (TempDir, Life, Model) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let first = models::largest();
-    let known = [&[first.clone()], others].concat();
+    let known = [std::slice::from_ref(&first), others].concat();
     let mut life = Life::begin(folder.path(), config, &known);
     life.tell("docked=true battery=1 mission=false");
     life.want(&first, 1, 1);

@@ -407,9 +407,10 @@ impl Robot {
             (Some(Phase::Verifying), _, _) => Told::Verifying,
             (Some(Phase::SelfTesting), _, _) => Told::SelfTest,
             (Some(Phase::Trial), _, _) => Told::Trial,
-            (None, Some(_), _) => Told::FellBack,
-            (None, None, Some(_)) => Told::Active,
-            (None, None, None) => Told::Empty,
+            // Beside the active model nothing is under way that anybody waits for.
+            (None | Some(Phase::Beside), Some(_), _) => Told::FellBack,
+            (None | Some(Phase::Beside), None, Some(_)) => Told::Active,
+            (None | Some(Phase::Beside), None, None) => Told::Empty,
         };
         let state = State {
             session: Session(self.session),

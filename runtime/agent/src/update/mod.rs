@@ -14,6 +14,7 @@ pub mod folder;
 pub mod guard;
 pub mod jobs;
 mod limits;
+mod notes;
 pub mod pull;
 pub mod report;
 mod serving;

@@ -130,7 +130,7 @@ impl World {
         while let Some(packet) = packet(&mut from).await {
             let harm = *self.harm.lock().expect("nothing panics there");
             let is_hit = |one_of: u64| {
-                let hit = self.roll() % one_of == 0;
+                let hit = self.roll().is_multiple_of(one_of);
                 self.done.fetch_add(usize::from(hit), Ordering::Relaxed);
                 hit
             };

@@ -193,7 +193,7 @@ impl Unsynced {
             torn += 1;
         }
         for path in &self.names {
-            if roll() % 2 == 0 {
+            if roll().is_multiple_of(2) {
                 continue;
             }
             torn += 1;
