@@ -19,19 +19,19 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "delta", "engine", "compiler", "executor",
         ],
     ),
     (
         "coordinator",
         &[
-            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "delta", "rollout", "engine", "compiler", "executor",
         ],
     ),
     (
         "cli",
         &[
-            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "delta", "rollout", "engine", "compiler", "executor",
         ],
     ),
 ];

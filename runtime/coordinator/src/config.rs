@@ -117,6 +117,11 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
     pub max_model_bytes: Option<u64>,
 
+    /// Seconds that a registration or a push may wait for deltas from earlier versions, where no release keys sign;
+    /// 0: none are made [default: 10]
+    #[arg(long, env = "SANDERLING_DELTA_SECONDS", value_name = "SECONDS")]
+    pub delta_seconds: Option<u64>,
+
     /// Bytes of models that are sent per second at most; 0: as fast as the broker takes them [default: 0]
     #[arg(long, env = "SANDERLING_SUPPLY_RATE", value_name = "BYTES")]
     pub supply_rate: Option<u64>,
@@ -165,6 +170,8 @@ pub struct Config {
     pub broker_password_file: Option<PathBuf>,
     /// The largest model file, in bytes.
     pub max_model_bytes: u64,
+    /// How long a request may wait for deltas; zero: none are made.
+    pub delta_time: Duration,
     /// Bytes of models per second; 0: no limit.
     pub supply_rate: u64,
     /// Bytes of models at once after a pause.
@@ -286,6 +293,9 @@ impl Options {
                 .max_model_bytes
                 .or(file.max_model_bytes)
                 .unwrap_or(64 << 20),
+            delta_time: Duration::from_secs(
+                self.delta_seconds.or(file.delta_seconds).unwrap_or(10),
+            ),
             supply_rate: self.supply_rate.or(file.supply_rate).unwrap_or(0),
             supply_burst: self.supply_burst.or(file.supply_burst).unwrap_or(4 << 20),
             ready_file: self.ready_file.or(file.ready_file),

@@ -18,6 +18,7 @@ mod clock;
 mod compose;
 pub mod config;
 pub mod decide;
+mod deltas;
 mod files;
 mod fleet;
 mod http;

@@ -17,13 +17,14 @@ use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
 use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::decide::bucket::Bucket;
+use crate::deltas::Deltas;
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
 use crate::rollouts::Rollouts;
 use crate::signer::{KeysError, Signer};
-use crate::store::{Store, StoreError, events, models};
+use crate::store::{Store, StoreError, deltas, events, models};
 use crate::supplier::Supplier;
 use crate::tls::{self, Authority, TlsError};
 
@@ -269,10 +270,17 @@ impl Coordinator {
             rollouts: Rollouts::default(),
         };
         let mut connected = link.connected();
+        let deltas = Deltas::new(
+            store.clone(),
+            files.clone(),
+            Arc::clone(&signer),
+            config.delta_time,
+        );
         let app = Arc::new(App {
             fleet: config.fleet.clone(),
             store: store.clone(),
             files,
+            deltas,
             link,
             signer,
             access,
@@ -394,7 +402,16 @@ async fn begin(store: &Store, files: &Files) -> Result<i64, RunError> {
     let mut tx = store.read().await?;
     let newest = events::newest(&mut tx).await?;
     let digests = models::digests(&mut tx).await?;
+    let ways = deltas::files(&mut tx).await?;
     drop(tx);
+    for digest in ways.iter().filter_map(|delta| delta.digest) {
+        if files.size(&digest).await?.is_none() {
+            tracing::warn!("the delta {digest} is missing; robots pull the full file instead");
+            let mut tx = store.write().await?;
+            deltas::forget(&mut tx, &digest).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+    }
     for (digest, size) in digests {
         match files.size(&digest).await? {
             Some(found) if found == size => {}

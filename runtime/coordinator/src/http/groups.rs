@@ -159,6 +159,7 @@ pub async fn push(
     let group = Name::new(&group?.0)?;
     let Json(push) = body?;
     let name = Name::new(&push.model)?;
+    app.deltas.prepare(&name, push.version).await;
     let mut tx = app.store.write().await?;
     let chunk_size = push.chunk_size.unwrap_or(DEFAULT_CHUNK);
     if !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_size) {

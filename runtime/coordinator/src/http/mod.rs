@@ -7,6 +7,7 @@
 
 mod access;
 mod audit;
+mod deltas;
 mod devices;
 mod error;
 mod events;
@@ -30,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
 
 use crate::access::Access;
+use crate::deltas::Deltas;
 use crate::files::Files;
 use crate::link::Link;
 use crate::rollouts::Command;
@@ -45,6 +47,8 @@ pub struct App {
     pub store: Store,
     /// Model files.
     pub files: Files,
+    /// The maker of deltas.
+    pub deltas: Deltas,
     /// The way to the robots.
     pub link: Arc<Link>,
     /// The fleet's key.
@@ -93,6 +97,7 @@ impl App {
         models::list,
         models::register,
         manifests::put,
+        deltas::put,
         rollouts::list,
         rollouts::start,
         rollouts::get,
@@ -128,6 +133,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
             get(models::list).merge(post(models::register)),
         ),
         ("/v1/models/{model}/{version}/manifest", put(manifests::put)),
+        ("/v1/deltas", put(deltas::put)),
         (
             "/v1/rollouts",
             get(rollouts::list).merge(post(rollouts::start)),

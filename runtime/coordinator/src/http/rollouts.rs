@@ -249,6 +249,7 @@ pub async fn start(
         chunk_size,
         by: who(new.by)?,
     };
+    app.deltas.prepare(&start.model, start.version).await;
     let id = ask(&app, Ask::Start(Box::new(start))).await?;
     Ok(Json(one(&app, id).await?))
 }
