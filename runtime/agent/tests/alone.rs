@@ -27,8 +27,11 @@ fn robot(config: &Config, others: &[Model]) -> (TempDir, Life, Model) {
 
 /// The fleet's view: in this phase, and running this model.
 fn is(life: &Life, phase: Phase, model: &Model) -> bool {
-    life.states.last().is_some_and(|state| state.phase == phase)
-        && life.serving() == Some(model.digest)
+    let said = life.states.last().is_some_and(|state| {
+        let running = state.running.as_ref();
+        state.phase == phase && running.is_some_and(|running| running.digest.0 == model.digest)
+    });
+    said && life.serving() == Some(model.digest)
 }
 
 #[test]

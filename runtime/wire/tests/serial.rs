@@ -280,7 +280,7 @@ fn a_frame_byte_by_byte() {
     });
     let mut buffer = [0; MAX_WIRE];
     let frame = encode_frame(&said, &mut buffer).unwrap();
-    let mut expected = vec![0, 0x2B, 0x01, 0x03];
+    let mut expected = vec![0, 0x2B, VERSION, 0x03];
     expected.extend([0xAA; 32]);
     // 4096 and 1024 in postcard's variable length, the checksum, the end.
     expected.extend([0x80, 0x20, 0x80, 0x08]);

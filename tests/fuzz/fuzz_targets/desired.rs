@@ -21,7 +21,9 @@ fuzz_target!(|data: &[u8]| {
     for place in [0, 1, u32::MAX / 2, u32::MAX] {
         let arm = desired.arm_at(place).expect("every place has an arm");
         for index in [arm.run, arm.shadow].into_iter().flatten() {
-            let release = desired.release(index).expect("arms name releases that are there");
+            let release = desired
+                .release(index)
+                .expect("arms name releases that are there");
             let _ = release.read::<Manifest>();
         }
     }

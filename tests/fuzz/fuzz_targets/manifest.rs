@@ -13,7 +13,11 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     statement::reads_back(&manifest);
-    let targets: Vec<Name> = manifest.artifacts.iter().map(|a| a.target.clone()).collect();
+    let targets: Vec<Name> = manifest
+        .artifacts
+        .iter()
+        .map(|a| a.target.clone())
+        .collect();
     let limits = Limits {
         targets: &targets,
         arena: 1 << 20,

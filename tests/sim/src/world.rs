@@ -204,7 +204,7 @@ impl World {
                     } else {
                         over_since = None;
                     }
-                    if passed % 60_000 == 0 || still && over_since == Some(time) {
+                    if passed.is_multiple_of(60_000) || still && over_since == Some(time) {
                         let summary = summary(&self.coordinator.rollout, time);
                         largest_wave = largest_wave.max(summary.stage_robots);
                         course.push(Moment {
@@ -269,11 +269,11 @@ impl World {
             .network
             .send("desired", topic + desired.len(), true, self.now)
         {
-            self.to_robot(robot, arrives, false, Rc::clone(desired));
+            self.send_robot(robot, arrives, false, Rc::clone(desired));
         }
     }
 
-    fn to_robot(&mut self, robot: usize, arrives: u64, chunk: bool, payload: Rc<[u8]>) {
+    fn send_robot(&mut self, robot: usize, arrives: u64, chunk: bool, payload: Rc<[u8]>) {
         let to = &mut self.robots[robot];
         let arrives = arrives.max(to.last_down);
         to.last_down = arrives;
@@ -345,7 +345,7 @@ impl World {
                     if let Some(arrives) =
                         self.network.send("chunk", bytes, false, letter.leaves_ms)
                     {
-                        self.to_robot(robot as usize, arrives, true, letter.payload);
+                        self.send_robot(robot as usize, arrives, true, letter.payload);
                     }
                 }
             }

@@ -110,7 +110,7 @@ impl Fleet {
         let child = Command::new(program("sanderling-agent").expect("is there"))
             .args(["--device", name, "--broker", &self.mqtt])
             .args(["--state-dir", &self.scratch.path(name)])
-            .args(["--trial-seconds", "0.3", "--health-every", "1"])
+            .args(["--trial-seconds", "0.3", "--health-seconds", "1"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

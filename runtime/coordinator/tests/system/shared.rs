@@ -1,6 +1,7 @@
 //! Two coordinators with one PostgreSQL database, one broker, and one folder of model files: they
 //! share the work, and when one is killed the other goes on.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::support::broker::Mosquitto;
@@ -8,9 +9,25 @@ use crate::support::plan::plan;
 use crate::support::postgres::Postgres;
 use crate::support::process::Coordinator;
 use crate::support::robot::{Robot, Setup};
+use crate::support::within;
 use sanderling_plan::Target;
+use serde_json::{Value, json};
 
 const FRAMES: usize = 600;
+
+/// Arguments of coordinators that share everything.
+fn sharing(broker: &str, database: &str, objects: &Path) -> Vec<String> {
+    let objects = objects.display().to_string();
+    let all = [
+        "--broker-url",
+        broker,
+        "--database",
+        database,
+        "--objects",
+        &objects,
+    ];
+    all.map(str::to_owned).to_vec()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_is_killed_and_the_other_goes_on() {
@@ -21,16 +38,12 @@ async fn one_is_killed_and_the_other_goes_on() {
     let Some(postgres) = Postgres::start().await else {
         return;
     };
-    let objects = dir.path().join("objects").display().to_string();
-    let (broker, database) = (mosquitto.url(), postgres.url());
-    let shared = [
-        "--broker-url",
-        &broker,
-        "--database",
-        &database,
-        "--objects",
-        &objects,
-    ];
+    let shared = sharing(
+        &mosquitto.url(),
+        &postgres.url(),
+        &dir.path().join("objects"),
+    );
+    let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
     let mut first = Coordinator::start_with(&shared).await;
     let second = Coordinator::start_with(&shared).await;
 
@@ -89,4 +102,111 @@ async fn one_is_killed_and_the_other_goes_on() {
         })
         .await;
     assert_eq!(first.counted().await, FRAMES as u64);
+}
+
+/// Robots that take part in the rollout, and the sizes of its waves.
+const ROBOTS: [&str; 6] = ["r-0", "r-1", "r-2", "r-3", "r-4", "r-5"];
+const WAVES: [&str; 3] = ["10%", "50%", "100%"];
+
+fn runs(robot: &Robot, version: u32) -> bool {
+    robot.running.as_ref().is_some_and(|r| r.version == version)
+}
+
+fn acts(rollout: &Value, act: &str) -> usize {
+    let audit = rollout["audit"].as_array().expect("is a list");
+    audit.iter().filter(|line| line["act"] == act).count()
+}
+
+/// Waits, event by event, until `done` holds for a rollout.
+async fn until_rollout(at: &Coordinator, id: &Value, done: impl Fn(&Value) -> bool) -> Value {
+    within("the rollout comes so far", async {
+        let mut after = 0;
+        loop {
+            let rollout = at.get(&format!("/v1/rollouts/{id}")).await;
+            if done(&rollout) {
+                return rollout;
+            }
+            let events = at.get(&format!("/v1/events?after={after}&wait_s=1")).await;
+            after = events["next"].as_i64().expect("is a number");
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_is_killed_in_a_rollout_and_the_other_finishes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mosquitto) = Mosquitto::start(dir.path()).await else {
+        return;
+    };
+    let Some(postgres) = Postgres::start().await else {
+        return;
+    };
+    let shared = sharing(
+        &mosquitto.url(),
+        &postgres.url(),
+        &dir.path().join("objects"),
+    );
+    let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
+    let mut first = Coordinator::start_with(&shared).await;
+    let second = Coordinator::start_with(&shared).await;
+    for version in [1, 2] {
+        let plan = plan(Target::Generic, 64, 20_000, u8::try_from(version).unwrap());
+        first.register("terrain", version, &plan).await;
+    }
+    first.push("all", "terrain", 1).await;
+    let mut fleet = Vec::new();
+    for name in ROBOTS {
+        let mut robot = Robot::connect(&first.mqtt, Setup::new(name)).await;
+        robot.until("v1 runs", |r| runs(r, 1)).await;
+        fleet.push(robot);
+    }
+    for name in ROBOTS {
+        second
+            .until_device(name, |d| d["standing"] == "in_step")
+            .await;
+    }
+
+    // One is told, and killed in the second wave.
+    let policy = json!({"strategy": "waves", "waves": WAVES, "soak_s": 1});
+    let body =
+        json!({"group": "all", "model": "terrain", "version": 2, "policy": policy, "by": "anna"});
+    let (status, started) = first
+        .request("POST", "/v1/rollouts", body.to_string().as_bytes())
+        .await;
+    assert_eq!(status, 201, "{started}");
+    let id = started["id"].clone();
+    let robots: Vec<_> = fleet
+        .into_iter()
+        .map(|mut robot| {
+            tokio::spawn(async move {
+                robot.until("v2 runs", |r| runs(r, 2)).await;
+                robot
+            })
+        })
+        .collect();
+    let seen = until_rollout(&second, &id, |r| acts(r, "stage") == 2).await;
+    assert_eq!(seen["summary"]["status"], "running", "{seen:#}");
+    first.kill().await;
+
+    // The other takes each wave that is left once, and ends it.
+    let ended = until_rollout(&second, &id, |r| r["summary"]["status"] == "finished").await;
+    let count = |act| acts(&ended, act);
+    assert_eq!(
+        (count("started"), count("stage"), count("finished")),
+        (1, WAVES.len(), 1),
+        "{ended:#}"
+    );
+    for robot in robots {
+        let robot = robot.await.expect("it runs v2");
+        assert_eq!(robot.running.map(|r| r.version), Some(2));
+    }
+
+    // The first comes back, and has nothing to add.
+    first.restart().await;
+    let told = first.get(&format!("/v1/rollouts/{id}")).await;
+    assert_eq!(
+        (&told["summary"]["status"], &told["audit"]),
+        (&ended["summary"]["status"], &ended["audit"])
+    );
 }

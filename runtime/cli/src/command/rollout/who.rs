@@ -8,13 +8,13 @@ use std::os::unix::fs::MetadataExt;
 pub struct Who {
     /// The name for the audit log [default: the user of this process]
     #[arg(long = "as", value_name = "NAME", env = "SANDERLING_AS")]
-    name: Option<String>,
+    asker: Option<String>,
 }
 
 impl Who {
     /// The name given, or the one that this process runs under.
     pub fn name(&self) -> String {
-        self.name.clone().unwrap_or_else(user)
+        self.asker.clone().unwrap_or_else(user)
     }
 }
 

@@ -264,7 +264,7 @@ impl Light {
     }
 
     async fn hear(&mut self, kind: u8, body: &[u8], to: &mut OwnedWriteHalf) -> Broken {
-        let Some((topic, id, payload)) = published(kind, body) else {
+        let Some(Published { topic, id, payload }) = published(kind, body) else {
             return Err(std::io::Error::other("not a packet that a broker sends"));
         };
         if let Some(id) = id {
@@ -435,8 +435,15 @@ fn publish(topic: &str, payload: &[u8], retain: bool) -> Vec<u8> {
     framed(0x32 | u8::from(retain), &body)
 }
 
-/// Topic, number where one is to be acknowledged, and payload.
-fn published(kind: u8, body: &[u8]) -> Option<(&str, Option<[u8; 2]>, &[u8])> {
+/// A message that the broker passes on.
+struct Published<'a> {
+    topic: &'a str,
+    /// The number of one that is to be acknowledged.
+    id: Option<[u8; 2]>,
+    payload: &'a [u8],
+}
+
+fn published(kind: u8, body: &[u8]) -> Option<Published<'_>> {
     let (length, rest) = body.split_first_chunk::<2>()?;
     let (topic, mut rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
     let mut id = None;
@@ -447,7 +454,11 @@ fn published(kind: u8, body: &[u8]) -> Option<(&str, Option<[u8; 2]>, &[u8])> {
     // Properties are short here: one byte tells their length.
     let (properties, rest) = rest.split_first()?;
     let payload = rest.get(usize::from(*properties)..)?;
-    Some((std::str::from_utf8(topic).ok()?, id, payload))
+    Some(Published {
+        topic: std::str::from_utf8(topic).ok()?,
+        id,
+        payload,
+    })
 }
 
 async fn packet(from: &mut BufReader<OwnedReadHalf>) -> std::io::Result<(u8, Vec<u8>)> {
