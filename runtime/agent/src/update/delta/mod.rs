@@ -135,7 +135,7 @@ impl ByDelta {
         let head = bytes.first_chunk().map(Delta::open);
         let head = head
             .ok_or("the delta is too short to be one")?
-            .map_err(|e| e.to_string())?;
+            .map_err(reason)?;
         let fits = u64::from(head.size()) == self.signed.size
             && (*head.new_digest(), head.new_size()) == self.new
             && *head.base_digest() == self.signed.base.0;
@@ -210,7 +210,7 @@ impl ByDelta {
         let index = block.index;
         applied.map_err(|error| match error {
             ApplyError::Base(error) => unreadable(&error),
-            other => other.to_string(),
+            other => reason(other),
         })?;
         if let Some(blocks) = &mut self.blocks {
             blocks.pop_front();
@@ -259,6 +259,12 @@ fn chunks_of(pull: &Pull, range: &std::ops::Range<u32>) -> std::ops::Range<u32> 
         true => 0..0,
         false => range.start / pull.chunk_size()..(range.end - 1) / pull.chunk_size() + 1,
     }
+}
+
+/// What an error says has happened; what is to be done is done here.
+fn reason(error: impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.split(';').next().unwrap_or_default().to_owned()
 }
 
 fn unreadable(error: &io::Error) -> String {

@@ -16,8 +16,14 @@ fn files(size: usize, seed: u32, every: usize) -> (Vec<u8>, Vec<u8>) {
         .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 13) as u8)
         .collect();
     let mut new = base.clone();
-    for byte in new.iter_mut().step_by(every) {
-        *byte = byte.wrapping_add(3);
+    let mut draw = u64::from(seed) | 1 << 40;
+    for byte in &mut new {
+        draw ^= draw << 13;
+        draw ^= draw >> 7;
+        draw ^= draw << 17;
+        if draw.is_multiple_of(every as u64) {
+            *byte = byte.wrapping_add((draw >> 60) as u8);
+        }
     }
     (base, new)
 }
