@@ -266,13 +266,13 @@ mod tests {
             provenance: Default::default(),
             created_ms: 0,
             signed: false,
-            artifacts: (0..7).map(plan).collect(),
+            artifacts: (0..8).map(plan).collect(),
         };
         let name = Name::new("m").expect("a name");
-        let bytes = unsigned_manifest(&model, &name, &vec![offers(2, 100); 7]).expect("it fits");
+        let bytes = unsigned_manifest(&model, &name, &vec![offers(2, 100); 8]).expect("it fits");
         let signed: Signed<'_> = decode(&bytes).expect("a message");
         let manifest: Manifest = signed.read().expect("a manifest");
-        assert_eq!(manifest.artifacts.len(), 7);
+        assert_eq!(manifest.artifacts.len(), 8);
         assert!(
             (1..8).contains(&manifest.deltas.len()),
             "{}",
