@@ -167,7 +167,7 @@ fn sweep(story: Story, least: usize, a_few: usize) {
     {
         let config = settings(|_| {});
         let first = story.first();
-        let mut life = Life::begin(&before, &config, &[first.clone()]);
+        let mut life = Life::begin(&before, &config, std::slice::from_ref(&first));
         life.want(&first, 1, 1);
         life.until("first model", |life| life.rests_with(&first));
     }
