@@ -135,6 +135,8 @@ fn a_delta_that_makes_another_model_is_found_by_the_digest() {
     life.until("the second model", |life| life.rests_with(&new));
     assert_eq!(life.sent(&lie), lie.bytes.len() as u64);
     assert_eq!(life.sent(&new), new.bytes.len() as u64, "then all of it");
+    let why = pulled(&life).without.expect("it says why");
+    assert!(why.contains("another digest"), "{why}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Deltas {
         for (base, of, plan) in wanted {
             let late = || {
                 tracing::warn!(
-                    "no delta from {name} v{of} to v{version}: it takes longer than {} s",
+                    "no delta from {name} v{of} to v{version}: it takes longer than {} s; raise --delta-seconds",
                     self.limit.as_secs()
                 );
             };

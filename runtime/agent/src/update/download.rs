@@ -69,6 +69,10 @@ impl Driver {
 
     fn fetch_whole(&mut self, update: &Update, wish: &Wish) {
         let digest = update.image.digest;
+        if update.round > 0 && self.pulled.base.is_some() {
+            let wrong = || "what it made has another digest".to_owned();
+            self.pulled.without.get_or_insert_with(wrong);
+        }
         // What a delta made of it, or an earlier request in other chunks brought, counts.
         let chunk_size = self.journaled_chunk(update).unwrap_or(wish.chunk_size);
         let config = &self.setup.config;

@@ -245,6 +245,7 @@ impl Driver {
             Input::Retry => {
                 info!(AREA, "failed models are tried again, as ordered");
                 self.event(Event::Retry);
+                self.useless.clear();
                 self.in_vain = 0;
                 self.want();
             }

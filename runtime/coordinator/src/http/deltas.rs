@@ -56,12 +56,16 @@ pub async fn put(
     let (base, plan) = (Digest(*head.base_digest()), Digest(*head.new_digest()));
     let base_size = {
         let mut tx = app.store.read().await?;
-        if models::size_of(&mut tx, &plan).await?.is_none() {
+        let Some(full) = models::size_of(&mut tx, &plan).await? else {
             let message = format!(
                 "the delta makes {}, which is not registered; register that plan first",
                 plan.short()
             );
             return Err(ApiError::conflict("file_missing", message, Vec::new()));
+        };
+        // Trying it takes as much memory as its head says.
+        if full != u64::from(head.new_size()) {
+            return Err(bad(&"it makes a plan of another size; sign again"));
         }
         models::size_of(&mut tx, &base).await?
     };
