@@ -232,6 +232,22 @@ fn a_signed_fleet_takes_the_deltas_that_were_signed() {
     let after = pulled(&fleet, "old", 2, before);
     assert_eq!(after - before, size, "as many bytes as were signed");
 
+    // Wherever a manifest is signed once more, its deltas go with it.
+    let moved = fleet.scratch.path("moved");
+    std::fs::create_dir(&moved).expect("is writable");
+    let again = [
+        "sign",
+        &manifest,
+        "--key",
+        &key,
+        "-o",
+        &format!("{moved}/terrain-2.manifest"),
+        "--json",
+    ];
+    sanderling(&again).json();
+    let beside = format!("{moved}/{}.delta", &digest[..16]);
+    assert_eq!(read(beside).len() as u64, size);
+
     // The coordinator makes none of its own here, and a further signature changes nothing.
     let files = stored(Path::new(&fleet.scratch.path("data/objects")));
     assert_eq!(files.len(), 1, "{files:?}");
