@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sanderling_delta::{MakeError, block_for, make_while, pays};
 use sanderling_wire::{Digest, Name};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::files::{FileError, Files, sha256};
@@ -43,7 +43,7 @@ pub struct Deltas {
     /// How long a registration or a push may wait for deltas.
     limit: Duration,
     /// One is made at a time.
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
 }
 
 impl Deltas {
@@ -54,7 +54,7 @@ impl Deltas {
             files,
             signer,
             limit,
-            turn: Semaphore::new(1),
+            turn: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -76,10 +76,11 @@ impl Deltas {
                     self.limit.as_secs()
                 );
             };
-            let Ok(Ok(_turn)) = timeout_at(until, self.turn.acquire()).await else {
+            let turn = Arc::clone(&self.turn).acquire_owned();
+            let Ok(Ok(turn)) = timeout_at(until, turn).await else {
                 return late();
             };
-            match self.one(&base, &plan, until).await {
+            match self.one(&base, &plan, until, turn).await {
                 Ok(Some(size)) => tracing::info!(
                     "delta from {name} v{of} to v{version} for {}: {size} of {} bytes",
                     plan.target,
@@ -126,13 +127,24 @@ impl Deltas {
     }
 
     /// Makes one delta; its size where it pays.
-    async fn one(&self, base: &Plan, plan: &Plan, until: Instant) -> Result<Option<u64>, Failed> {
+    async fn one(
+        &self,
+        base: &Plan,
+        plan: &Plan,
+        until: Instant,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Option<u64>, Failed> {
         let (base_digest, plan_digest) = (digest(base)?, digest(plan)?);
         let old = self.files.read(&base_digest, 0..base.size).await?;
         let new = self.files.read(&plan_digest, 0..plan.size).await?;
         let full = new.len();
-        let make = move || make_while(&old, &new, block_for(new.len()), || Instant::now() < until);
-        let made = tokio::task::spawn_blocking(make).await;
+        let make = move || {
+            // It ends with the thread, which looks at the time less often than who waits for it.
+            let _turn = turn;
+            make_while(&old, &new, block_for(new.len()), || Instant::now() < until)
+        };
+        let made = timeout_at(until, tokio::task::spawn_blocking(make)).await;
+        let made = made.map_err(|_| Failed::Make(MakeError::Stopped))?;
         let bytes = made.map_err(|_| Failed::Thread)?.map_err(Failed::Make)?;
         let mut delta = Delta {
             plan: plan_digest,
