@@ -64,6 +64,8 @@ pub fn settings(change: impl FnOnce(&mut Settings)) -> Config {
         chunk: Some(wire::MIN_CHUNK),
         credit: Some(1000),
         trial_inferences: Some(3),
+        // The test turns the clock while inferences run by the real one.
+        watchdog_seconds: Some(1e9),
         targets: Some(vec!["generic".into()]),
         ..Settings::default()
     };

@@ -21,7 +21,8 @@ pub async fn get(base: &str, path: &str) -> Value {
 async fn send(base: &str, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
     let host = base.strip_prefix("http://").expect("a base URL");
     let mut stream = TcpStream::connect(host).await.expect("the API listens");
-    let kind = if method == "PUT" || path.ends_with("/orders") {
+    let json = path.ends_with("/orders") || path.ends_with("/rollouts");
+    let kind = if method == "PUT" || json {
         "application/json"
     } else {
         "application/octet-stream"
