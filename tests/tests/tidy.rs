@@ -20,19 +20,19 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "plan", "wire", "trust", "slots", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "delta", "engine", "compiler", "executor",
         ],
     ),
     (
         "coordinator",
         &[
-            "plan", "wire", "trust", "slots", "rollout", "frames", "engine",
+            "plan", "wire", "trust", "slots", "rollout", "frames", "delta", "engine",
         ],
     ),
     (
         "cli",
         &[
-            "plan", "wire", "trust", "slots", "rollout", "engine", "compiler", "executor",
+            "plan", "wire", "trust", "slots", "delta", "rollout", "engine", "compiler", "executor",
         ],
     ),
 ];

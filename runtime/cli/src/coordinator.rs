@@ -99,6 +99,9 @@ pub struct Health {
     pub latency_p50_us: u32,
     /// 99th percentile in µs.
     pub latency_p99_us: u32,
+    /// Bytes of models and deltas that it pulled.
+    #[serde(default)]
+    pub pulled_bytes: u64,
 }
 
 /// Something that happened.

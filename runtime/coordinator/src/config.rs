@@ -134,6 +134,10 @@ pub struct Options {
     )]
     #[serde(default)]
     pub only_production: Vec<String>,
+    /// Seconds that a registration or a push may wait for deltas from earlier versions, where no release keys sign;
+    /// 0: none are made [default: 10]
+    #[arg(long, env = "SANDERLING_DELTA_SECONDS", value_name = "SECONDS")]
+    pub delta_seconds: Option<u64>,
 
     /// Bytes of models that are sent per second at most; 0: as fast as the broker takes them [default: 0]
     #[arg(long, env = "SANDERLING_SUPPLY_RATE", value_name = "BYTES")]
@@ -189,6 +193,8 @@ pub struct Config {
     pub evaluation: Duration,
     /// The groups that take only versions in production; `*`: every one.
     pub only_production: Vec<String>,
+    /// How long a request may wait for deltas; zero: none are made.
+    pub delta_time: Duration,
     /// Bytes of models per second; 0: no limit.
     pub supply_rate: u64,
     /// Bytes of models at once after a pause.
@@ -323,6 +329,9 @@ impl Options {
                 true => file.only_production,
                 false => self.only_production,
             },
+            delta_time: Duration::from_secs(
+                self.delta_seconds.or(file.delta_seconds).unwrap_or(10),
+            ),
             supply_rate: self.supply_rate.or(file.supply_rate).unwrap_or(0),
             supply_burst: self.supply_burst.or(file.supply_burst).unwrap_or(4 << 20),
             ready_file: self.ready_file.or(file.ready_file),

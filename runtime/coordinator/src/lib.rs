@@ -18,6 +18,7 @@ mod clock;
 mod compose;
 pub mod config;
 pub mod decide;
+mod deltas;
 mod evaluate;
 mod files;
 mod fleet;

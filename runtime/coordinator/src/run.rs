@@ -17,6 +17,7 @@ use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
 use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::decide::bucket::Bucket;
+use crate::deltas::Deltas;
 use crate::evaluate::Evaluator;
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
@@ -24,7 +25,7 @@ use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
 use crate::rollouts::Rollouts;
 use crate::signer::{KeysError, Signer};
-use crate::store::{Store, StoreError, events, holdouts, models};
+use crate::store::{Store, StoreError, deltas, events, holdouts, models};
 use crate::supplier::Supplier;
 use crate::tls::{self, Authority, TlsError};
 
@@ -280,10 +281,17 @@ impl Coordinator {
             jobs: Mutex::default(),
         });
         let mut connected = link.connected();
+        let deltas = Deltas::new(
+            store.clone(),
+            files.clone(),
+            Arc::clone(&signer),
+            config.delta_time,
+        );
         let app = Arc::new(App {
             fleet: config.fleet.clone(),
             store: store.clone(),
             files,
+            deltas,
             link,
             signer,
             access,
@@ -409,12 +417,21 @@ async fn begin(store: &Store, files: &Files) -> Result<i64, RunError> {
     let newest = events::newest(&mut tx).await?;
     let digests = models::digests(&mut tx).await?;
     let holdouts = holdouts::digests(&mut tx).await?;
+    let ways = deltas::files(&mut tx).await?;
     drop(tx);
     for (digest, size) in holdouts {
         if files.size(&digest).await? != Some(size) {
             tracing::error!(
                 "the holdout file {digest} is missing or damaged; remove that holdout and add it again"
             );
+        }
+    }
+    for digest in ways.iter().filter_map(|delta| delta.digest) {
+        if files.size(&digest).await?.is_none() {
+            tracing::warn!("the delta {digest} is missing; robots pull the full file instead");
+            let mut tx = store.write().await?;
+            deltas::forget(&mut tx, &digest).await?;
+            tx.commit().await.map_err(StoreError::from)?;
         }
     }
     for (digest, size) in digests {

@@ -4,6 +4,7 @@
 mod bench;
 mod compile;
 mod coordinator;
+mod deltas;
 mod fleet;
 mod help;
 #[path = "../../../coordinator/tests/system/support/frames.rs"]

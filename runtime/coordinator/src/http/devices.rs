@@ -78,6 +78,8 @@ pub struct Health {
     pub outbox_depth: u32,
     /// Results dropped by its outbox.
     pub outbox_dropped: u64,
+    /// Bytes of models and deltas that it pulled since its program started.
+    pub pulled_bytes: u64,
     /// Degrees Celsius, where it has a sensor.
     pub temperature_c: Option<f64>,
 }
@@ -426,6 +428,7 @@ fn view(device: devices::Device, group: Option<&Group>, results: u64) -> Device 
             allocations: h.allocations,
             outbox_depth: h.outbox_depth,
             outbox_dropped: h.outbox_dropped,
+            pulled_bytes: h.pulled_bytes,
             temperature_c: h.temperature_mc.map(|t| f64::from(t) / 1000.0),
         }),
         last_result: device

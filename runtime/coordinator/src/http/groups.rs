@@ -166,6 +166,7 @@ pub async fn push(
     let Json(push) = body?;
     let name = Name::new(&push.model)?;
     let by = who(push.by)?;
+    app.deltas.prepare(&name, push.version).await;
     let mut tx = app.store.write().await?;
     let chunk_size = push.chunk_size.unwrap_or(DEFAULT_CHUNK);
     if !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_size) {

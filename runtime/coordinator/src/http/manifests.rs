@@ -14,7 +14,7 @@ use super::App;
 use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
 use crate::store::events::{self, Note};
-use crate::store::models;
+use crate::store::{deltas, models};
 
 /// What was attached.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,6 +29,8 @@ pub struct Attached {
     pub signatures: usize,
     /// Packing targets that it names.
     pub targets: Vec<String>,
+    /// How many deltas it names.
+    pub deltas: usize,
 }
 
 /// Attach a signed manifest (the body: the file that `sanderling sign` wrote) to a registered version
@@ -83,6 +85,27 @@ pub async fn put(
             return Err(ApiError::conflict("file_missing", message, Vec::new()));
         }
     }
+    for delta in &manifest.deltas {
+        let plan = manifest.artifacts.get(usize::from(delta.artifact));
+        let known = match plan {
+            Some(plan) => deltas::to(&mut tx, &plan.digest).await?,
+            None => Vec::new(),
+        };
+        let there = known.iter().any(|known| {
+            known.digest == Some(delta.digest)
+                && known.base == delta.base
+                && known.size == delta.size
+        });
+        if !there {
+            let message = format!(
+                "the manifest names the delta {} from {}, which is not here; `sanderling register` sends it where {:.16}.delta lies beside the manifest",
+                delta.digest.short(),
+                delta.base.short(),
+                delta.digest.to_string(),
+            );
+            return Err(ApiError::conflict("file_missing", message, Vec::new()));
+        }
+    }
     models::set_manifest(&mut tx, &name, version, &body).await?;
     let text = format!(
         "{name} v{version} has a manifest with {} signatures, floor {}",
@@ -104,6 +127,7 @@ pub async fn put(
     Ok(Json(Attached {
         model: name.to_string(),
         version,
+        deltas: manifest.deltas.len(),
         floor: manifest.floor,
         signatures: signed.signatures.len(),
         targets: manifest

@@ -8,6 +8,7 @@
 mod access;
 mod asker;
 mod audit;
+mod deltas;
 mod devices;
 mod error;
 mod evaluations;
@@ -34,6 +35,7 @@ use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
 
 use crate::access::Access;
+use crate::deltas::Deltas;
 use crate::evaluate::Evaluator;
 use crate::files::Files;
 use crate::link::Link;
@@ -50,6 +52,8 @@ pub struct App {
     pub store: Store,
     /// Model files.
     pub files: Files,
+    /// The maker of deltas.
+    pub deltas: Deltas,
     /// The way to the robots.
     pub link: Arc<Link>,
     /// The fleet's key.
@@ -113,6 +117,7 @@ impl App {
         holdouts::list,
         holdouts::put,
         holdouts::remove,
+        deltas::put,
         rollouts::list,
         rollouts::start,
         rollouts::get,
@@ -166,6 +171,7 @@ fn routes(max_holdout_bytes: usize) -> Vec<(&'static str, MethodRouter<Arc<App>>
                 .layer(holdouts_may_be)
                 .merge(delete(holdouts::remove)),
         ),
+        ("/v1/deltas", put(deltas::put)),
         (
             "/v1/rollouts",
             get(rollouts::list).merge(post(rollouts::start)),

@@ -171,6 +171,7 @@ pub async fn register(
     let model = models::get(&mut tx, &name, version).await?;
     tx.commit().await?;
     app.tell().await?;
+    app.deltas.prepare(&name, version).await;
     let model =
         model.ok_or_else(|| ApiError::missing("model_not_found", "the version vanished"))?;
     let created = added == Added::New;

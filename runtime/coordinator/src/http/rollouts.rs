@@ -254,6 +254,7 @@ pub async fn start(
     let (group, model) = (&start.group, &start.model);
     may_run(&mut tx, &app.only_production, group, model, start.version).await?;
     drop(tx);
+    app.deltas.prepare(&start.model, start.version).await;
     let id = ask(&app, Ask::Start(Box::new(start))).await?;
     Ok(Json(one(&app, id).await?))
 }

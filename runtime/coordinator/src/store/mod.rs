@@ -8,6 +8,7 @@
 
 pub mod audit;
 pub mod credentials;
+pub mod deltas;
 pub mod devices;
 pub mod evaluations;
 pub mod events;

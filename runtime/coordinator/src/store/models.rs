@@ -246,10 +246,10 @@ pub async fn set_manifest(
     Ok(())
 }
 
-/// The size of the registered file with this digest, in bytes.
+/// The size of the registered plan or delta with this digest, in bytes.
 pub async fn size_of(tx: &mut AnyConnection, digest: &Digest) -> Result<Option<u64>, StoreError> {
     let size: Option<i64> =
-        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = $1 LIMIT 1")
+        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = $1 UNION SELECT size FROM deltas WHERE digest = $1 LIMIT 1")
             .bind(digest.to_string())
             .fetch_optional(tx)
             .await?;
