@@ -10,8 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc as async_mpsc, watch};
 
 use crate::config::Config;
+use crate::gateway::edge;
 use crate::infer::{self, Stage};
 use crate::keeper::{self, SharedOutbox};
+use crate::link::Address;
 use crate::outbox::Outbox;
 use crate::queue::FrameQueue;
 use crate::shared::Shared;
@@ -35,12 +37,9 @@ pub fn run(config: Config, system: System) -> Result<()> {
     let _lock = only_one(state_dir)?;
     let boot = boot::next(&state_dir.join("boot"))
         .with_context(|| format!("cannot keep the boot counter in {}", state_dir.display()))?;
-    let password = match &config.password_file {
-        Some(path) => std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the password in {}", path.display()))?,
-        None => String::new(),
-    };
+    let password = password(config.password_file.as_deref())?;
     let tls = config.broker.ca.as_deref().map(tls::trusting).transpose()?;
+    let microcontroller = microcontroller(&config, tls.clone())?;
     let source = source::open(&config.source).with_context(|| {
         format!(
             "cannot use the source {}",
@@ -189,7 +188,7 @@ pub fn run(config: Config, system: System) -> Result<()> {
     runtime.block_on(async {
         let parts = session::Parts {
             config: config.clone(),
-            password: password.trim_end().to_owned(),
+            password,
             tls: tls.clone(),
             shared: shared.clone(),
             outbox,
@@ -200,7 +199,12 @@ pub fn run(config: Config, system: System) -> Result<()> {
             stop: stop.clone(),
             kept: kept_out,
         };
+        let ending = stopping.clone();
         let end = end_of_everything(stop.clone(), stopping, shared.clone(), queue.clone());
+        if let Some(setup) = microcontroller {
+            // Not waited for at the end: it is blocked where the line is silent, and its connection's will says the rest.
+            tokio::spawn(edge::run(setup, ending));
+        }
         tokio::join!(session::run(parts, seed), end).1
     })?;
 
@@ -218,6 +222,39 @@ pub fn run(config: Config, system: System) -> Result<()> {
         queue.dropped()
     );
     Ok(())
+}
+
+fn password(file: Option<&Path>) -> Result<String> {
+    let Some(path) = file else {
+        return Ok(String::new());
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the password in {}", path.display()))?;
+    Ok(text.trim_end().to_owned())
+}
+
+/// The line to a microcontroller, where there is one.
+fn microcontroller(
+    config: &Config,
+    tls: Option<Arc<rustls::ClientConfig>>,
+) -> Result<Option<edge::Setup>> {
+    let Some(serial) = &config.serial else {
+        return Ok(None);
+    };
+    Ok(Some(edge::Setup {
+        device: serial.device.clone(),
+        speed: serial.speed,
+        fleet: config.fleet.clone(),
+        address: Address {
+            host: config.broker.host.clone(),
+            port: config.broker.port,
+            // Both become the name that the microcontroller says.
+            client: String::new(),
+            user: String::new(),
+            password: password(serial.password_file.as_deref())?,
+            tls,
+        },
+    }))
 }
 
 /// Waits for a signal or another wish to stop, and tells the threads. A second signal ends the process at once.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sanderling_slots::{LatencyLimit, Policy, TrialLimits};
 use sanderling_wire::{MAX_CHUNK, MAX_TARGETS, MIN_CHUNK, Name};
 
+use crate::gateway::port;
 use crate::outbox;
 use crate::policy::Condition;
 use crate::queue;
@@ -37,6 +38,8 @@ pub struct Config {
     pub user: String,
     /// Where the password is, if there is one.
     pub password_file: Option<PathBuf>,
+    /// The microcontroller that is spoken for, if there is one.
+    pub serial: Option<SerialConfig>,
     /// The file with the fleet's public keys; none: unsigned statements are taken.
     pub root: Option<PathBuf>,
     /// The folder for everything that must survive.
@@ -77,6 +80,17 @@ pub struct Config {
     pub cpus: Vec<usize>,
     /// Real-time priority of the inference thread, if any.
     pub priority: Option<u8>,
+}
+
+/// The microcontroller's part of the configuration.
+#[derive(Clone, Debug)]
+pub struct SerialConfig {
+    /// The serial device.
+    pub device: PathBuf,
+    /// Its speed.
+    pub speed: port::Speed,
+    /// Where the password of the microcontroller's login is, if there is one.
+    pub password_file: Option<PathBuf>,
 }
 
 /// The input's part of the configuration.
@@ -147,6 +161,7 @@ pub fn complete(settings: Settings, hostname: &str) -> Settings {
         broker: Some("mqtt://127.0.0.1:1883".into()),
         state_dir: Some("sanderling-agent".into()),
         health_seconds: Some(10.0),
+        serial_baud: Some(115_200),
         rate: Some(50.0),
         repeat: Some(false),
         exit_at_end: Some(false),
@@ -249,6 +264,11 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
         broker: broker(s.broker.as_deref().unwrap_or_default(), s.ca.as_deref())?,
         user: s.user.clone().unwrap_or_default(),
         password_file: s.password_file.clone(),
+        serial: s
+            .serial
+            .as_deref()
+            .map(|device| serial(device, s))
+            .transpose()?,
         root: s.root.clone(),
         state_dir: s.state_dir.clone().unwrap_or_default(),
         status_file: s.status_file.clone(),
@@ -356,6 +376,16 @@ fn percent(key: &str, value: Option<u32>) -> Result<u32, ConfigError> {
         value @ 1..=100 => Ok(value),
         value => Err(ConfigError(format!("{key} {value}: give 1 to 100"))),
     }
+}
+
+fn serial(device: &Path, settings: &Settings) -> Result<SerialConfig, ConfigError> {
+    let baud = settings.serial_baud.unwrap_or_default();
+    Ok(SerialConfig {
+        device: device.to_owned(),
+        speed: port::speed(baud)
+            .map_err(|why| ConfigError(format!("serial-baud {baud}: {why}")))?,
+        password_file: settings.serial_password_file.clone(),
+    })
 }
 
 fn broker(url: &str, ca: Option<&Path>) -> Result<Broker, ConfigError> {

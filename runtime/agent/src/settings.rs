@@ -148,6 +148,31 @@ pub struct Settings {
     )]
     pub health_seconds: Option<f64>,
 
+    /// A serial device with a microcontroller at its other end: speak for it, so that the fleet sees a robot of its own
+    #[arg(
+        long,
+        env = "SANDERLING_SERIAL",
+        help_heading = "Microcontroller",
+        value_name = "PATH"
+    )]
+    pub serial: Option<PathBuf>,
+    /// Its speed in bits per second [default: 115200]
+    #[arg(
+        long,
+        env = "SANDERLING_SERIAL_BAUD",
+        help_heading = "Microcontroller",
+        value_name = "BITS"
+    )]
+    pub serial_baud: Option<u32>,
+    /// A file that holds the password of the microcontroller's own login at the broker
+    #[arg(
+        long,
+        env = "SANDERLING_SERIAL_PASSWORD_FILE",
+        help_heading = "Microcontroller",
+        value_name = "FILE"
+    )]
+    pub serial_password_file: Option<PathBuf>,
+
     /// Frames: a .npy or .npz file, a folder of them, or - for standard input
     #[arg(
         long,
@@ -532,6 +557,7 @@ impl Settings {
     pub fn or(self, others: Settings) -> Settings {
         prefer!(self, others,
             device fleet group broker user password_file ca root state_dir status_file health_seconds
+            serial serial_baud serial_password_file
             source rate repeat exit_at_end array labels stdin queue queue_policy
             model targets arena_limit model_limit chunk credit stall_seconds download_seconds check_seconds
             trial_inferences trial_seconds trial_failures max_starts

@@ -11,6 +11,7 @@ use crate::evidence::Evidence;
 use crate::latency::Latencies;
 use crate::policy::Facts;
 use crate::shadow::Shadow;
+use crate::update::Pulled;
 
 /// A counter that one thread raises and others read.
 #[derive(Debug, Default)]
@@ -64,6 +65,8 @@ pub struct Standing {
     pub executor: Option<&'static str>,
     /// Bytes held and in all, while a download goes on.
     pub progress: Option<(u64, u64)>,
+    /// What was pulled for the last update.
+    pub pulled: Option<Pulled>,
     /// Why the last update failed.
     pub failure: Option<String>,
     /// Why an update that is wanted waits.
@@ -114,6 +117,8 @@ pub struct Shared {
     pub allocations: Counter,
     /// Bytes of its arena.
     pub arena_bytes: Counter,
+    /// Bytes of models and deltas that were pulled.
+    pub pulled_bytes: Counter,
     /// True once every frame of an ended source was taken.
     drained: Flag,
     /// True while the fleet wants no answers.

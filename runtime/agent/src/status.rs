@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::latency::{Quantiles, between};
 use crate::shared::Shared;
+use crate::update::Pulled;
 
 /// What the session knows and the threads do not share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "root": standing.root.map(|root| json!({ "version": root.version, "epoch": root.epoch })),
         "running": running,
         "progress": standing.progress.map(|(held, size)| json!({"held": held, "size": size})),
+        "pulled": standing.pulled.as_ref().map(pulled),
+        "pulled_bytes": shared.pulled_bytes.get(),
         "failure": standing.failure,
         "held": standing.held,
         "evidence": evidence(shared),
@@ -92,6 +95,17 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "outbox_dropped": standings.outbox_dropped + shared.results_lost.get(),
         "confirmed": standings.confirmed,
         "models": models,
+    })
+}
+
+/// What was pulled for the last update, and how.
+fn pulled(pulled: &Pulled) -> Value {
+    json!({
+        "digest": Digest(pulled.release).to_string(),
+        "size": pulled.size,
+        "bytes": pulled.bytes,
+        "delta_from": pulled.base.map(|base| Digest(base).to_string()),
+        "without_delta": pulled.without,
     })
 }
 

@@ -113,6 +113,35 @@ fn a_model_is_pulled_in_ranges_without_a_request_over_mqtt() {
     assert!((13..=20).contains(&answers), "{answers} answers");
 }
 
+/// Updates a robot by delta from a server that has the delta; gives requests over MQTT, and answers of the server.
+fn delta_from(manner: Manner) -> (usize, usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = settings(|settings| settings.credit = Some(32));
+    let (first, second) = (models::smallest(100_000), models::retrained(100_000));
+    let delta = models::delta(&first, &second);
+    let mut life = Life::begin(folder.path(), &config, &[first.clone(), second.clone()]);
+    life.want(&first, 1, 1);
+    life.until("first model", |life| life.rests_with(&first));
+    let needs = life.needs;
+    let (url, answers) = server(&delta, manner);
+    life.url = Some(url);
+    life.offer(&first, &delta);
+    life.want(&second, 2, 2);
+    life.until("second model", |life| life.rests_with(&second));
+    assert_eq!(life.sent(&second), 0, "the delta was of no use");
+    (life.needs - needs, answers.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_delta_is_pulled_in_ranges_too() {
+    let (needs, answers) = delta_from(Manner::Right);
+    assert_eq!(needs, 0);
+    assert!(answers > 2, "{answers} answers");
+    let (needs, answers) = delta_from(Manner::Whole);
+    assert!(needs > 2, "{needs} requests over MQTT");
+    assert_eq!(answers, 1);
+}
+
 #[test]
 fn a_server_without_ranges_is_left_for_mqtt() {
     let (needs, answers) = update_from(Manner::Whole);

@@ -17,26 +17,56 @@ use support::trace::{self, Site, Unsynced};
 
 /// Names the folder of a life that is led in another process.
 const FOLDER: &str = "SANDERLING_LIFE";
+/// Names its story.
+const STORY: &str = "SANDERLING_STORY";
 /// A file that nobody else looks at: what follows it in a record is the life.
 const MARKER: &str = "/a-life-begins";
 /// Cut points that are tried where nothing else is asked, and how long that may take.
 const A_FEW: usize = 160;
 const TIME: Duration = Duration::from_secs(45);
 
-fn first() -> Model {
-    models::largest()
+/// What a robot goes through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Story {
+    /// It pulls the second model.
+    Whole,
+    /// It makes the second model of the first.
+    Delta,
 }
 
-fn second() -> Model {
-    // Over 400 chunks of 256 bytes.
-    models::smallest(110_000)
+impl Story {
+    fn first(self) -> Model {
+        match self {
+            Story::Whole => models::largest(),
+            Story::Delta => models::smallest(110_000),
+        }
+    }
+
+    fn second(self) -> Model {
+        match self {
+            // Over 400 chunks of 256 bytes.
+            Story::Whole => models::smallest(110_000),
+            // 27 blocks of 4 KiB, of which each has bytes of its own in the delta.
+            Story::Delta => models::retrained(110_000),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Story::Whole => "whole",
+            Story::Delta => "delta",
+        }
+    }
 }
 
 /// A robot that has the first model is told to take the second, and does.
-fn live(folder: &Path) {
+fn live(folder: &Path, story: Story) {
     let config = settings(|_| {});
-    let (first, second) = (first(), second());
+    let (first, second) = (story.first(), story.second());
     let mut life = Life::begin(folder, &config, &[first.clone(), second.clone()]);
+    if story == Story::Delta {
+        life.offer(&first, &models::delta(&first, &second));
+    }
     life.until("model right after the start", |life| {
         life.serving().is_some()
     });
@@ -48,6 +78,9 @@ fn live(folder: &Path) {
     });
     life.want(&second, 2, 2);
     life.until("second model", |life| life.rests_with(&second));
+    if story == Story::Delta {
+        assert_eq!(life.sent(&second), 0, "the delta was of no use");
+    }
 }
 
 /// The process that is killed: this test, run again by the one below.
@@ -57,15 +90,20 @@ fn one_life() {
         return;
     };
     let _ = std::fs::metadata(MARKER);
-    live(Path::new(&folder));
+    let story = match std::env::var(STORY).as_deref() {
+        Ok("delta") => Story::Delta,
+        _ => Story::Whole,
+    };
+    live(Path::new(&folder), story);
 }
 
-fn life_under(mut command: Command, folder: &Path) -> bool {
+fn life_under(mut command: Command, folder: &Path, story: Story) -> bool {
     let own = std::env::current_exe().expect("a test has a file");
     let mut child = command
         .arg(own)
         .args(["--exact", "one_life", "--test-threads", "1"])
         .env(FOLDER, folder)
+        .env(STORY, story.name())
         .stderr(Stdio::null())
         .spawn()
         .expect("strace starts");
@@ -111,6 +149,16 @@ fn splitmix(state: &mut u64) -> u64 {
 
 #[test]
 fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_ends_the_update() {
+    sweep(Story::Whole, 2000, A_FEW);
+}
+
+#[test]
+fn a_process_killed_at_any_file_call_of_an_update_by_delta_ends_it_by_delta() {
+    sweep(Story::Delta, 150, A_FEW / 2);
+}
+
+/// Cuts at `a_few` of the calls of an update, which are at least `least`.
+fn sweep(story: Story, least: usize, a_few: usize) {
     let Some(strace) = trace::program() else {
         return;
     };
@@ -118,15 +166,16 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
     let before = folder.path().join("before");
     {
         let config = settings(|_| {});
-        let mut life = Life::begin(&before, &config, &[first()]);
-        life.want(&first(), 1, 1);
-        life.until("first model", |life| life.rests_with(&first()));
+        let first = story.first();
+        let mut life = Life::begin(&before, &config, std::slice::from_ref(&first));
+        life.want(&first, 1, 1);
+        life.until("first model", |life| life.rests_with(&first));
     }
     // A life that nobody cuts tells how many calls there are.
     let whole = folder.path().join("whole");
     copy(&before, &whole);
     let log = folder.path().join("whole.log");
-    if !life_under(trace::killed_at(&strace, None, &log), &whole) {
+    if !life_under(trace::killed_at(&strace, None, &log), &whole, story) {
         let record = std::fs::read_to_string(&log).unwrap_or_default();
         println!(
             "skipped: strace cannot trace here: {}",
@@ -136,7 +185,7 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
     }
     let calls = trace::sites(&std::fs::read_to_string(&log).expect("a record"), MARKER);
     let points = calls.len();
-    assert!(points > 2000, "only {points} calls in an update");
+    assert!(points > least, "only {points} calls in an update");
 
     let seed = std::env::var("SANDERLING_SEED")
         .ok()
@@ -145,7 +194,7 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
     let asked = std::env::var("SANDERLING_CUTS").unwrap_or_default();
     let (wanted, time) = match asked.as_str() {
         "all" => (points, Duration::from_secs(3600)),
-        "" => (A_FEW, TIME),
+        "" => (a_few, TIME),
         number => (
             number
                 .parse()
@@ -171,7 +220,14 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
                     if Instant::now() > end {
                         return;
                     }
-                    let cut = cut_at(&strace, folder.path(), &before, site, &calls[site], seed);
+                    let cut = cut_at(
+                        &strace,
+                        folder.path(),
+                        (&before, story),
+                        site,
+                        &calls[site],
+                        seed,
+                    );
                     done.fetch_add(1, Ordering::Relaxed);
                     if let Some(some) = cut {
                         killed.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +258,7 @@ fn a_process_killed_at_any_file_call_of_an_update_leaves_a_working_model_and_end
 fn cut_at(
     strace: &Path,
     scratch: &Path,
-    before: &Path,
+    (before, story): (&Path, Story),
     number: usize,
     site: &Site,
     seed: u64,
@@ -210,7 +266,7 @@ fn cut_at(
     let folder = scratch.join(format!("cut-{number}"));
     copy(before, &folder);
     let log = scratch.join(format!("cut-{number}.log"));
-    let ended = life_under(trace::killed_at(strace, Some(site), &log), &folder);
+    let ended = life_under(trace::killed_at(strace, Some(site), &log), &folder, story);
     let record = std::fs::read_to_string(&log).expect("a record");
     let mut state = seed ^ (number as u64) << 20;
     let torn = (!ended).then(|| {
@@ -221,7 +277,7 @@ fn cut_at(
         );
         Unsynced::of(&record, &folder).tear(&folder, before, || splitmix(&mut state))
     });
-    live(&folder);
+    live(&folder, story);
     std::fs::remove_dir_all(&folder).expect("the test owns it");
     std::fs::remove_file(&log).expect("the test owns it");
     torn

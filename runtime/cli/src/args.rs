@@ -12,6 +12,7 @@ A model's way, from a file to the fleet:
   sanderling register terrain.onnx --name terrain --version 1 --targets generic,cortex-m4
   sanderling push terrain --version 1 --group all --wait 60
   sanderling rollout start terrain --version 2 --strategy waves --waves 1%,10%,50%
+  sanderling models promote terrain --version 2 --to production
   sanderling watch
 
 `sanderling COMMAND --help` shows more of each. Every command takes --json and then prints
@@ -58,6 +59,8 @@ pub enum Command {
     Devices(command::devices::Devices),
     #[allow(missing_docs)]
     Models(command::models::Models),
+    #[allow(missing_docs)]
+    Holdouts(command::holdouts::Holdouts),
     #[allow(missing_docs)]
     Watch(command::watch::Watch),
     #[allow(missing_docs)]

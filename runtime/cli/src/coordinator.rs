@@ -1,12 +1,13 @@
 //! The coordinator's HTTP API, as far as the command uses it.
 
+use crate::command::who::asker;
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
-use ureq::http::Response;
+use ureq::http::{Response, StatusCode};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -14,6 +15,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const REQUEST: Duration = Duration::from_secs(30);
 /// The longest answer that is read: a fleet's device table.
 const LONGEST_ANSWER: u64 = 256 * 1024 * 1024;
+
+/// The header that says who asks, where a body does not.
+const BY: &str = "sanderling-by";
 
 /// Which coordinator.
 #[derive(Debug, clap::Args)]
@@ -33,6 +37,8 @@ pub struct At {
 pub struct Coordinator {
     base: String,
     agent: Agent,
+    /// Who asks, for the audit log.
+    by: String,
 }
 
 /// A device, as far as tables show it.
@@ -93,6 +99,9 @@ pub struct Health {
     pub latency_p50_us: u32,
     /// 99th percentile in µs.
     pub latency_p99_us: u32,
+    /// Bytes of models and deltas that it pulled.
+    #[serde(default)]
+    pub pulled_bytes: u64,
 }
 
 /// Something that happened.
@@ -108,6 +117,16 @@ pub struct Event {
     pub group: Option<String>,
     /// One line.
     pub text: String,
+}
+
+/// What came of asking.
+pub enum Asked {
+    /// It is done.
+    Done(Value),
+    /// It is under way: ask again.
+    Later(Value),
+    /// It is refused; the body says why.
+    Refused(Value),
 }
 
 #[derive(Deserialize)]
@@ -144,6 +163,7 @@ impl Coordinator {
         Ok(Coordinator {
             base,
             agent: config.into(),
+            by: asker(),
         })
     }
 
@@ -180,6 +200,7 @@ impl Coordinator {
         self.answer(
             self.agent
                 .put(format!("{}{path}", self.base))
+                .header(BY, &self.by)
                 .send_json(body),
         )
     }
@@ -187,12 +208,24 @@ impl Coordinator {
     /// Sends a JSON body by POST.
     pub fn post_json(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.agent.post(format!("{}{path}", self.base));
-        self.answer(request.send_json(body))
+        self.answer(request.header(BY, &self.by).send_json(body))
+    }
+
+    /// Sends a JSON body by POST where the coordinator may ask to come back, or refuse with details.
+    pub fn ask(&self, path: &str, body: &Value) -> anyhow::Result<Asked> {
+        let request = self.agent.post(format!("{}{path}", self.base));
+        let (status, body) = self.receive(request.send_json(body))?;
+        match (status, serde_json::from_slice(&body)) {
+            (StatusCode::ACCEPTED, Ok(answer)) => Ok(Asked::Later(answer)),
+            (StatusCode::CONFLICT, Ok(refusal)) => Ok(Asked::Refused(refusal)),
+            _ => self.read(status, &body).map(Asked::Done),
+        }
     }
 
     /// Takes something away.
     pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
-        self.answer(self.agent.delete(format!("{}{path}", self.base)).call())
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        self.answer(request.header(BY, &self.by).call())
     }
 
     /// Sends a file by PUT.
@@ -200,7 +233,14 @@ impl Coordinator {
         let request = self
             .agent
             .put(format!("{}{path}", self.base))
+            .header(BY, &self.by)
             .content_type("application/octet-stream");
+        // A second for each MiB, beyond what an answer may take.
+        let long = Duration::from_secs(file.len() as u64 >> 20);
+        let request = request
+            .config()
+            .timeout_global(Some(REQUEST + long))
+            .build();
         self.answer(request.send(file))
     }
 
@@ -215,6 +255,15 @@ impl Coordinator {
     }
 
     fn answer(&self, response: Result<Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
+        let (status, body) = self.receive(response)?;
+        self.read(status, &body)
+    }
+
+    /// Status and body of whatever came.
+    fn receive(
+        &self,
+        response: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> anyhow::Result<(StatusCode, Vec<u8>)> {
         let mut response = response.map_err(|error| {
             anyhow!(
                 "no answer from the coordinator at {} ({error}); is it running, and is this its \
@@ -229,11 +278,15 @@ impl Coordinator {
             .limit(LONGEST_ANSWER)
             .read_to_vec()
             .with_context(|| format!("the answer of {} breaks off", self.base))?;
+        Ok((status, body))
+    }
+
+    fn read(&self, status: StatusCode, body: &[u8]) -> anyhow::Result<Value> {
         if status.is_success() {
-            return serde_json::from_slice(&body)
+            return serde_json::from_slice(body)
                 .with_context(|| format!("{} answers no JSON; is it a coordinator?", self.base));
         }
-        match serde_json::from_slice::<ErrorBody>(&body) {
+        match serde_json::from_slice::<ErrorBody>(body) {
             Ok(ErrorBody { error }) => {
                 let mut message = error.message;
                 // One obstacle stands in the message already.
@@ -245,6 +298,11 @@ impl Coordinator {
             Err(_) => bail!("{} answers {status}; is it a coordinator?", self.base),
         }
     }
+}
+
+/// The line of a refusal.
+pub fn message(refusal: &Value) -> anyhow::Result<String> {
+    field(&field(refusal, "error")?, "message")
 }
 
 /// Reads one field of an answer.

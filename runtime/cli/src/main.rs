@@ -39,7 +39,8 @@ fn main() -> ExitCode {
         Command::Push(push) => push.run(),
         Command::Rollout(rollout) => rollout.run(args.json),
         Command::Devices(devices) => devices.run(),
-        Command::Models(models) => models.run(),
+        Command::Models(models) => models.run(args.json),
+        Command::Holdouts(holdouts) => holdouts.run(),
         Command::Watch(watch) => watch.run(args.json),
         Command::Completions(completions) => completions.run(),
     };

@@ -1,14 +1,15 @@
 //! From registered models to a group's desired state.
 
 use sanderling_wire::{
-    Arm, Artifact, Desired, Digest, MAX_MANIFEST, MAX_SMALL_MESSAGE, Manifest, Name, Signed,
-    decode, encode,
+    self as wire, Arm, Artifact, Desired, Digest, MAX_DELTAS, MAX_MANIFEST, MAX_SMALL_MESSAGE,
+    Manifest, Name, Signed, decode, encode,
 };
 use sqlx::AnyConnection;
 
 use crate::clock::now_ms;
 use crate::signer::Signer;
 use crate::store::StoreError;
+use crate::store::deltas::{self, Delta};
 use crate::store::groups::{self, Group};
 use crate::store::models::{self, Model};
 
@@ -131,12 +132,23 @@ async fn release(
             Ok(bytes)
         }
         None if signer.epoch().is_some() => Err(unsigned("it was registered without one".into())),
-        None => unsigned_manifest(&model, name),
+        None => {
+            let mut offers = Vec::new();
+            for plan in &model.artifacts {
+                let digest = plan.digest.parse().map_err(StoreError::corrupt)?;
+                offers.push(deltas::offers(tx, name, &digest).await?);
+            }
+            unsigned_manifest(&model, name, &offers)
+        }
     }
 }
 
-/// The manifest of a version as it is registered, without signatures.
-fn unsigned_manifest(model: &Model, name: &Name) -> Result<Vec<u8>, ComposeError> {
+/// The manifest of a version as it is registered, without signatures. `offers` are the deltas to each plan, the best first.
+fn unsigned_manifest(
+    model: &Model,
+    name: &Name,
+    offers: &[Vec<Delta>],
+) -> Result<Vec<u8>, ComposeError> {
     let wrong = |error: &dyn std::fmt::Display| ComposeError::Message(error.to_string());
     let mut artifacts = heapless::Vec::new();
     for plan in &model.artifacts {
@@ -156,19 +168,115 @@ fn unsigned_manifest(model: &Model, name: &Name) -> Result<Vec<u8>, ComposeError
             return Err(ComposeError::Message(text));
         }
     }
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         model: name.clone(),
         version: model.version,
         floor: 0,
         expires_s: None,
         artifacts,
-        deltas: heapless::Vec::new(),
+        deltas: by_turns(offers),
         url: None,
     };
     let mut inner = [0; MAX_MANIFEST];
     let mut outer = [0; MAX_SMALL_MESSAGE];
+    // Plans for many targets leave less room for deltas.
+    while encode(&manifest, &mut inner).is_err() && manifest.deltas.pop().is_some() {}
     let statement = encode(&manifest, &mut inner).map_err(|error| wrong(&error))?;
     let signed: Signed<'_> = Signed::unsigned(statement);
     let bytes = encode(&signed, &mut outer).map_err(|error| wrong(&error))?;
     Ok(bytes.to_vec())
+}
+
+/// As many deltas as a manifest holds: the best to each plan, then the second best to each, and so on.
+fn by_turns(offers: &[Vec<Delta>]) -> heapless::Vec<wire::Delta, MAX_DELTAS> {
+    let mut deltas = heapless::Vec::new();
+    let most = offers.iter().map(Vec::len).max().unwrap_or(0);
+    for turn in 0..most {
+        for (artifact, offers) in (0u8..).zip(offers) {
+            let offer = offers.get(turn).and_then(|offer| {
+                Some(wire::Delta {
+                    artifact,
+                    base: offer.base,
+                    digest: offer.digest?,
+                    size: offer.size,
+                })
+            });
+            if let Some(offer) = offer
+                && deltas.push(offer).is_err()
+            {
+                return deltas;
+            }
+        }
+    }
+    deltas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offers(count: u8, plan: u8) -> Vec<Delta> {
+        let offer = |base| Delta {
+            plan: Digest([plan; 32]),
+            base: Digest([base; 32]),
+            digest: Some(Digest([base ^ plan; 32])),
+            size: u64::from(base) + 1,
+        };
+        (0..count).map(offer).collect()
+    }
+
+    #[test]
+    fn each_plan_gets_its_best_delta_before_another_gets_its_second() {
+        let list = [offers(3, 100), offers(1, 101), vec![], offers(9, 103)];
+        let of: Vec<(u8, u8)> = by_turns(&list)
+            .iter()
+            .map(|delta| (delta.artifact, delta.base.0[0]))
+            .collect();
+        let all = [
+            (0, 0),
+            (1, 0),
+            (3, 0),
+            (0, 1),
+            (3, 1),
+            (0, 2),
+            (3, 2),
+            (3, 3),
+        ];
+        assert_eq!(of, all);
+    }
+
+    #[test]
+    fn deltas_yield_to_plans_where_a_manifest_is_full() {
+        let target = |i: usize| format!("target-{i}-{}", "x".repeat(38));
+        let plan = |i| models::Plan {
+            target: target(i),
+            digest: Digest([i as u8; 32]).to_string(),
+            source: String::new(),
+            golden: Digest([9; 32]).to_string(),
+            size: 1 << 40,
+            arena: 1 << 40,
+            macs: 0,
+        };
+        let model = Model {
+            name: "m".into(),
+            version: 1,
+            stage: String::new(),
+            labels: Default::default(),
+            metrics: Default::default(),
+            provenance: Default::default(),
+            created_ms: 0,
+            signed: false,
+            artifacts: (0..8).map(plan).collect(),
+        };
+        let name = Name::new("m").expect("a name");
+        let bytes = unsigned_manifest(&model, &name, &vec![offers(2, 100); 8]).expect("it fits");
+        let signed: Signed<'_> = decode(&bytes).expect("a message");
+        let manifest: Manifest = signed.read().expect("a manifest");
+        assert_eq!(manifest.artifacts.len(), 8);
+        assert!(
+            (1..8).contains(&manifest.deltas.len()),
+            "{}",
+            manifest.deltas.len()
+        );
+    }
 }

@@ -117,6 +117,28 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_MAX_MODEL_BYTES", value_name = "BYTES")]
     pub max_model_bytes: Option<u64>,
 
+    /// Largest holdout that is taken, in bytes, and as much unpacked [default: 268435456]
+    #[arg(long, env = "SANDERLING_MAX_HOLDOUT_BYTES", value_name = "BYTES")]
+    pub max_holdout_bytes: Option<u64>,
+
+    /// Seconds that the evaluation of one version on one holdout may take [default: 600]
+    #[arg(long, env = "SANDERLING_EVALUATION_SECONDS", value_name = "SECONDS")]
+    pub evaluation_seconds: Option<u64>,
+
+    /// Groups that take only versions in production, by push or rollout; `*` for every group
+    #[arg(
+        long,
+        env = "SANDERLING_ONLY_PRODUCTION",
+        value_name = "GROUPS",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub only_production: Vec<String>,
+    /// Seconds that a registration or a push may wait for deltas from earlier versions, where no release keys sign;
+    /// 0: none are made [default: 10]
+    #[arg(long, env = "SANDERLING_DELTA_SECONDS", value_name = "SECONDS")]
+    pub delta_seconds: Option<u64>,
+
     /// Bytes of models that are sent per second at most; 0: as fast as the broker takes them [default: 0]
     #[arg(long, env = "SANDERLING_SUPPLY_RATE", value_name = "BYTES")]
     pub supply_rate: Option<u64>,
@@ -165,6 +187,14 @@ pub struct Config {
     pub broker_password_file: Option<PathBuf>,
     /// The largest model file, in bytes.
     pub max_model_bytes: u64,
+    /// The largest holdout, in bytes.
+    pub max_holdout_bytes: u64,
+    /// How long an evaluation may take.
+    pub evaluation: Duration,
+    /// The groups that take only versions in production; `*`: every one.
+    pub only_production: Vec<String>,
+    /// How long a request may wait for deltas; zero: none are made.
+    pub delta_time: Duration,
     /// Bytes of models per second; 0: no limit.
     pub supply_rate: u64,
     /// Bytes of models at once after a pause.
@@ -286,6 +316,22 @@ impl Options {
                 .max_model_bytes
                 .or(file.max_model_bytes)
                 .unwrap_or(64 << 20),
+            max_holdout_bytes: self
+                .max_holdout_bytes
+                .or(file.max_holdout_bytes)
+                .unwrap_or(256 << 20),
+            evaluation: Duration::from_secs(
+                self.evaluation_seconds
+                    .or(file.evaluation_seconds)
+                    .unwrap_or(600),
+            ),
+            only_production: match self.only_production.is_empty() {
+                true => file.only_production,
+                false => self.only_production,
+            },
+            delta_time: Duration::from_secs(
+                self.delta_seconds.or(file.delta_seconds).unwrap_or(10),
+            ),
             supply_rate: self.supply_rate.or(file.supply_rate).unwrap_or(0),
             supply_burst: self.supply_burst.or(file.supply_burst).unwrap_or(4 << 20),
             ready_file: self.ready_file.or(file.ready_file),

@@ -83,6 +83,14 @@ impl Files {
         Ok(self.store.get_range(&key(digest), range).await?.to_vec())
     }
 
+    /// Deletes a file; one that is not there is deleted already.
+    pub async fn remove(&self, digest: &Digest) -> Result<(), FileError> {
+        match self.store.delete(&key(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The size of a file in bytes, or nothing when there is none.
     pub async fn size(&self, digest: &Digest) -> Result<Option<u64>, FileError> {
         match self.store.head(&key(digest)).await {

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{Kind, Name, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::access::{Access, AccessError};
@@ -17,13 +17,15 @@ use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
 use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::decide::bucket::Bucket;
+use crate::deltas::Deltas;
+use crate::evaluate::Evaluator;
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
 use crate::rollouts::Rollouts;
 use crate::signer::{KeysError, Signer};
-use crate::store::{Store, StoreError, events, models};
+use crate::store::{Store, StoreError, deltas, events, holdouts, models};
 use crate::supplier::Supplier;
 use crate::tls::{self, Authority, TlsError};
 
@@ -268,11 +270,28 @@ impl Coordinator {
             memory: Memory::default(),
             rollouts: Rollouts::default(),
         };
+        let evaluator = Arc::new(Evaluator {
+            store: store.clone(),
+            files: files.clone(),
+            limit: config.evaluation,
+            unpacked: config.max_holdout_bytes,
+            news: news.clone(),
+            stopping: stopping.clone(),
+            turn: Semaphore::new(1),
+            jobs: Mutex::default(),
+        });
         let mut connected = link.connected();
+        let deltas = Deltas::new(
+            store.clone(),
+            files.clone(),
+            Arc::clone(&signer),
+            config.delta_time,
+        );
         let app = Arc::new(App {
             fleet: config.fleet.clone(),
             store: store.clone(),
             files,
+            deltas,
             link,
             signer,
             access,
@@ -282,6 +301,9 @@ impl Coordinator {
             mosquitto: config.data_dir.join("mosquitto"),
             broker: robots_url.to_string(),
             max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
+            max_holdout_bytes: usize::try_from(config.max_holdout_bytes).unwrap_or(usize::MAX),
+            evaluator,
+            only_production: config.only_production,
             news,
             orders,
             stopping: stopping.clone(),
@@ -394,7 +416,24 @@ async fn begin(store: &Store, files: &Files) -> Result<i64, RunError> {
     let mut tx = store.read().await?;
     let newest = events::newest(&mut tx).await?;
     let digests = models::digests(&mut tx).await?;
+    let holdouts = holdouts::digests(&mut tx).await?;
+    let ways = deltas::files(&mut tx).await?;
     drop(tx);
+    for (digest, size) in holdouts {
+        if files.size(&digest).await? != Some(size) {
+            tracing::error!(
+                "the holdout file {digest} is missing or damaged; remove that holdout and add it again"
+            );
+        }
+    }
+    for digest in ways.iter().filter_map(|delta| delta.digest) {
+        if files.size(&digest).await?.is_none() {
+            tracing::warn!("the delta {digest} is missing; robots pull the full file instead");
+            let mut tx = store.write().await?;
+            deltas::forget(&mut tx, &digest).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
+    }
     for (digest, size) in digests {
         match files.size(&digest).await? {
             Some(found) if found == size => {}

@@ -39,4 +39,4 @@ mod word;
 pub use apply::{Applier, ApplyError, Base, PIECE};
 pub use header::{Block, Delta, ENTRY_BYTES, HEADER_BYTES, HeaderError, MAX_BLOCK, MIN_BLOCK};
 #[cfg(feature = "make")]
-pub use make::{MakeError, WholeError, apply, make};
+pub use make::{MakeError, WholeError, apply, block_for, make, make_while, pays};

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sanderling_delta::{
     Applier, Base, Delta, HEADER_BYTES, MAX_BLOCK, MIN_BLOCK, MakeError, PIECE, WholeError, apply,
-    make,
+    block_for, make, make_while, pays,
 };
 
 /// A base that minds its borders.
@@ -264,4 +264,30 @@ fn sizes_that_are_not_possible_are_named() {
     assert_eq!(make(&[1], &[2], 300), Err(MakeError::Block(300)));
     assert_eq!(make(&[1], &[2], 128), Err(MakeError::Block(128)));
     assert_eq!(make(&[1], &[], 256), Err(MakeError::Empty));
+}
+
+#[test]
+fn who_waits_for_a_delta_may_stop_between_blocks() {
+    let base = vec![1; 10_000];
+    let new: Vec<u8> = (0..10_000u32).map(|i| ((i * i) >> 5) as u8).collect();
+    for most in [0, 1, 2] {
+        let mut asked = 0;
+        let made = make_while(&base, &new, 4096, || {
+            asked += 1;
+            asked <= most
+        });
+        assert_eq!(made, Err(MakeError::Stopped));
+        assert_eq!(asked, most + 1);
+    }
+    assert_eq!(
+        make_while(&base, &new, 4096, || true),
+        make(&base, &new, 4096)
+    );
+}
+
+#[test]
+fn small_plans_have_blocks_for_microcontrollers_and_deltas_must_save_something() {
+    assert_eq!(block_for(4 << 20), 4096);
+    assert_eq!(block_for((4 << 20) + 1), 32768);
+    assert!(pays(699, 1000) && !pays(700, 1000) && !pays(0, 0));
 }

@@ -28,8 +28,6 @@ mod choice;
 mod engine;
 mod error;
 mod finite;
-#[cfg(feature = "frames")]
-pub mod frames;
 #[cfg(feature = "tract")]
 mod guard;
 mod info;
@@ -50,3 +48,5 @@ pub use info::TensorInfo;
 pub use model::{Model, is_plan};
 #[cfg(feature = "tract")]
 pub use sanderling_compiler::regions::{CutReport, RegionReport, RestNode};
+#[cfg(feature = "frames")]
+pub use sanderling_frames as frames;

@@ -84,6 +84,13 @@ impl JournalHeader {
         bytes
     }
 
+    /// The size of a chunk in a stored header, which may be anything: [`JournalHeader::is_at`] tells whether it counts.
+    pub fn chunk_size_of(bytes: &[u8; JOURNAL_HEADER_BYTES]) -> u32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&bytes[AT_CHUNK..AT_SIZE]);
+        u32::from_le_bytes(word)
+    }
+
     /// True where `bytes` are exactly this header: only then do the marks behind it count.
     pub fn is_at(&self, bytes: &[u8; JOURNAL_HEADER_BYTES]) -> bool {
         self.encode() == *bytes

@@ -33,6 +33,8 @@ pub struct Health {
     pub outbox_dropped: u64,
     /// The board's temperature in thousandths of a degree Celsius, where it has a sensor.
     pub temperature_mc: Option<i32>,
+    /// Bytes of models and deltas that were pulled.
+    pub pulled_bytes: u64,
     /// What was seen of the running release.
     pub evidence: Option<Evidence>,
 }

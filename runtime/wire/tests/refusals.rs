@@ -392,6 +392,7 @@ fn the_largest_message_of_each_kind_fits() {
         outbox_depth: u32::MAX,
         outbox_dropped: u64::MAX,
         temperature_mc: Some(i32::MIN),
+        pulled_bytes: u64::MAX,
         evidence: Some(Evidence {
             release: digest,
             inferences: u64::MAX,

@@ -180,6 +180,7 @@ async fn tries(place: &Place, folder: &Path) {
         &format!("{VICTIM}/cmd"),
         &format!("{VICTIM}/chunk"),
         &format!("{VICTIM}/need"),
+        &format!("{VICTIM}/condition"),
         &format!("{VICTIM}/result"),
         &desired,
         &format!("{GROUP}/all/root"),

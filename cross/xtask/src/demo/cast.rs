@@ -18,7 +18,8 @@ const READY_DEADLINE: u64 = 30;
 pub struct Programs {
     sanderling: PathBuf,
     coordinator: PathBuf,
-    agent: PathBuf,
+    /// The robot's.
+    pub agent: PathBuf,
 }
 
 impl Programs {
@@ -75,8 +76,12 @@ pub struct Ready {
     pub mqtt: String,
 }
 
-/// Starts a coordinator with its own broker on free ports and waits until it is ready.
-pub fn coordinator(programs: &Programs, folder: &Path) -> anyhow::Result<(Running, Ready)> {
+/// Starts a coordinator with its own broker on free ports, and `more` arguments, and waits until it is ready.
+pub fn coordinator(
+    programs: &Programs,
+    folder: &Path,
+    more: &[&str],
+) -> anyhow::Result<(Running, Ready)> {
     let mut coordinator = Job::new("coordinator", &programs.coordinator)
         .args([
             "--http",
@@ -86,6 +91,7 @@ pub fn coordinator(programs: &Programs, folder: &Path) -> anyhow::Result<(Runnin
             "--data-dir",
         ])
         .arg(folder.join("coordinator"))
+        .args(more)
         .spawn_that_says_when_ready(&folder.join("coordinator.log"))?;
     let line = coordinator
         .first_line(READY_DEADLINE)

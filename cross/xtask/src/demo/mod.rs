@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: the main job on one machine, with real parts: a coordinator,
 //! two robots, a microcontroller, and a model that is replaced while they work.
 
-mod api;
-mod cast;
+pub mod api;
+pub mod cast;
 mod data;
 mod show;
 mod summary;
@@ -105,7 +105,7 @@ fn play(
     folder: &Path,
 ) -> anyhow::Result<()> {
     let began = Instant::now();
-    let (mut coordinator, ready) = cast::coordinator(programs, folder)?;
+    let (mut coordinator, ready) = cast::coordinator(programs, folder, &[])?;
     say(format!(
         "coordinator: API {}, broker {}",
         ready.http, ready.mqtt

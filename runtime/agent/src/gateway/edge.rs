@@ -1,7 +1,8 @@
-//! The gateway's edge: a thread that reads the line, one that writes it, and the connection to the broker.
+//! The gateway's edge: the serial device, a thread that reads it, one that writes it, and the connection to the broker.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,8 +11,10 @@ use sanderling_wire::Name;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
+use super::port::{self, PortError, Speed};
 use super::{Gateway, Out};
 use crate::link::{Address, Link, LinkEvent, Post};
+use crate::say::Hush;
 use crate::{info, warn};
 
 const AREA: &str = "gateway";
@@ -23,10 +26,15 @@ const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// Bytes that are read off the line at once.
 const READ: usize = 4096;
 
-/// Which broker, and which fleet.
+/// Which line, which broker, and which fleet.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The broker and the microcontroller's credentials; the client's id is the name that it says.
+    /// The serial device.
+    pub device: PathBuf,
+    /// Its speed.
+    pub speed: Speed,
+    /// The broker and the password of the microcontroller's login. The client's id and the user are the name that it
+    /// says, so that the broker lets this connection touch its topics and no others.
     pub address: Address,
     /// The fleet.
     pub fleet: Name,
@@ -43,9 +51,33 @@ struct Edge {
     began: Instant,
 }
 
-/// Speaks for what is at the other end of `reader` and `writer`, a serial device that is set up, until `stopping`
-/// says so or the line ends.
-pub async fn run(
+/// Speaks for what is at the other end of the line until `stopping` says so. A line that ends, or that is not there
+/// yet, is opened again and again.
+pub async fn run(setup: Setup, mut stopping: watch::Receiver<bool>) {
+    let mut hush = Hush::default();
+    while !*stopping.borrow() {
+        let opened = port::open(&setup.device, setup.speed)
+            .and_then(|port| Ok((port.try_clone().map_err(PortError::Open)?, port)));
+        match opened {
+            Ok((reader, writer)) => {
+                info!(AREA, "listening at {}", setup.device.display());
+                carry(setup.clone(), reader, writer, stopping.clone()).await;
+            }
+            Err(error) => hush.warn(
+                AREA,
+                "line",
+                format_args!("{}: {error}", setup.device.display()),
+            ),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RECONNECT) => {}
+            _ = stopping.changed() => {}
+        }
+    }
+}
+
+/// Speaks for what is at the other end of `reader` and `writer` until `stopping` says so or the line ends.
+async fn carry(
     setup: Setup,
     reader: impl Read + Send + 'static,
     writer: impl Write + Send + 'static,
@@ -196,6 +228,7 @@ impl Edge {
         {
             let address = Address {
                 client: device.as_str().to_owned(),
+                user: device.as_str().to_owned(),
                 ..self.setup.address.clone()
             };
             info!(AREA, "speaking for {device}");

@@ -12,6 +12,7 @@
 
 pub mod edge;
 mod files;
+pub mod port;
 mod speaker;
 
 pub use speaker::{Gateway, Out};

@@ -63,6 +63,7 @@ impl Session {
             outbox_depth: u32::try_from(depth).unwrap_or(u32::MAX),
             outbox_dropped: dropped + shared.results_lost.get(),
             temperature_mc: temperature(),
+            pulled_bytes: shared.pulled_bytes.get(),
             evidence: status::evidence_message(shared),
         };
         if let (Some(payload), Some(link)) = (encoded(&health), &mut self.link) {

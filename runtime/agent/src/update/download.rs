@@ -9,7 +9,9 @@ use sanderling_wire::{self as wire, Chunk, Digest, FailureCode, Kind, Misfit, Ne
 
 use super::backoff;
 use super::bulk::Bulk;
-use super::driver::{AREA, Driver, Fetch, TRY_AGAIN, header};
+use super::driver::{AREA, Driver, TRY_AGAIN, header};
+use super::fetch::{Fetch, Pulled, Way};
+use super::fit::Wish;
 use super::pull::{Arrival, Pull};
 use super::report::Failure;
 use crate::{info, warn};
@@ -48,13 +50,31 @@ impl Driver {
             return;
         }
         let wishes = [&self.wish, &self.shadow].into_iter().flatten();
-        let Some((chunk_size, url)) = wishes
-            .into_iter()
-            .find(|wish| wish.image.digest == digest)
-            .map(|wish| (wish.chunk_size, wish.url.clone()))
-        else {
+        let wish = wishes.into_iter().find(|wish| wish.image.digest == digest);
+        let Some(wish) = wish.cloned() else {
             return;
         };
+        if self.pulled.release != digest {
+            self.pulled = Pulled {
+                release: digest,
+                size: u64::from(update.image.size),
+                ..Pulled::default()
+            };
+        }
+        match self.delta_for(&update, &wish) {
+            Some(delta) => self.fetch_by_delta(delta, &update, &wish),
+            None => self.fetch_whole(&update, &wish),
+        }
+    }
+
+    fn fetch_whole(&mut self, update: &Update, wish: &Wish) {
+        let digest = update.image.digest;
+        if update.round > 0 && self.pulled.base.is_some() {
+            let wrong = || "what it made has another digest".to_owned();
+            self.pulled.without.get_or_insert_with(wrong);
+        }
+        // What a delta made of it, or an earlier request in other chunks brought, counts.
+        let chunk_size = self.journaled_chunk(update).unwrap_or(wish.chunk_size);
         let config = &self.setup.config;
         let size = u64::from(update.image.size);
         let mut pull = match Pull::new(
@@ -70,7 +90,7 @@ impl Driver {
                 return;
             }
         };
-        let header = header(&update, chunk_size);
+        let header = header(update, chunk_size);
         match Download::open(&mut self.folder, header, |chunk| pull.hold(chunk)) {
             Ok(download) => {
                 let (held, size) = pull.progress();
@@ -78,22 +98,21 @@ impl Driver {
                     info!(AREA, "{held} of {size} bytes are here already");
                 }
                 let complete = pull.is_complete();
-                let bulk = url.and_then(|url| self.bulk(&url, &pull));
+                let bulk = wish.url.as_deref().and_then(|url| self.bulk(url, &pull));
+                if complete {
+                    return self.downloaded(digest);
+                }
                 self.fetch = Some(Fetch {
-                    download,
+                    way: Way::Whole(download),
                     pull,
                     bulk,
                 });
-                if complete {
-                    self.event(Event::Downloaded(digest));
-                    self.fetch = None;
-                }
             }
             Err(error) => self.put_off(FailureCode::Storage, digest, self.storage(error)),
         }
     }
 
-    fn bulk(&mut self, url: &str, pull: &Pull) -> Option<Bulk> {
+    pub(super) fn bulk(&mut self, url: &str, pull: &Pull) -> Option<Bulk> {
         if !self.setup.config.http {
             return None;
         }
@@ -186,15 +205,22 @@ impl Driver {
             Ok(Arrival::Again | Arrival::Foreign) => return,
             Err(misfit) => return self.hush.warn(AREA, "misfit", format_args!("{misfit}")),
         };
+        let length = chunk.data.len() as u64;
+        self.pulled.bytes += length;
+        self.setup.shared.pulled_bytes.add(length);
+        let download = match &fetch.way {
+            Way::Whole(download) => download,
+            Way::Delta(..) => return self.delta_chunk(index, chunk.data),
+        };
         let digest = fetch.pull.release().0;
-        if let Err(error) = fetch.download.put(&mut self.folder, index, chunk.data) {
+        if let Err(error) = download.put(&mut self.folder, index, chunk.data) {
             let why = self.storage(error);
             return self.put_off(FailureCode::Storage, digest, why);
         }
         fetch.pull.stored(index, now);
         if fetch.pull.is_complete() {
             self.fetch = None;
-            self.event(Event::Downloaded(digest));
+            self.downloaded(digest);
         }
     }
 
@@ -206,6 +232,13 @@ impl Driver {
         else {
             return;
         };
+        if let Way::Delta(..) = fetch.way {
+            let why = match refusal {
+                Refusal::Unknown => "the fleet does not have it",
+                Refusal::Storage | Refusal::BadRange => "the fleet cannot send it",
+            };
+            return self.without_delta(release, why);
+        }
         let why = match refusal {
             Refusal::Storage => {
                 let wait = backoff::wait(
@@ -249,8 +282,10 @@ impl Driver {
     }
 
     pub(super) fn watch_download(&mut self, now: Instant) {
+        self.go_on_by_delta();
         let Some(session) = self.session else { return };
-        if self.held.is_some() {
+        // What is here is used before more is asked for.
+        if self.held.is_some() || self.fetch.as_ref().is_some_and(Fetch::is_ready) {
             return;
         }
         let Some(fetch) = &mut self.fetch else { return };

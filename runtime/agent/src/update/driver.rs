@@ -6,19 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_slots::{
-    self as slots, Action, Download, Event, Image, JournalHeader, Label, Note, Stored, Update,
+    self as slots, Action, Event, Image, JournalHeader, Label, Note, Stored, Update,
 };
 use sanderling_wire::{self as wire, Digest, Kind, Message, Name, Session};
 use sha2::Digest as _;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::backoff::Dice;
-use super::bulk::Bulk;
+use super::fetch::{Fetch, Pulled};
 use super::fit::Wish;
 use super::folder::Folder;
 use super::guard::Guard;
 use super::jobs;
-use super::pull::Pull;
 use super::report::{self, Failure};
 use super::{Input, Line, Outgoing, RESTING, WATCHING};
 use crate::config::UpdateConfig;
@@ -75,15 +74,6 @@ pub(super) struct Local {
     pub(super) wish: Wish,
 }
 
-/// A download on its way.
-#[derive(Debug)]
-pub(super) struct Fetch {
-    pub(super) download: Download,
-    pub(super) pull: Pull,
-    /// Where bytes come from other than over MQTT.
-    pub(super) bulk: Option<Bulk>,
-}
-
 /// A job on its way.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -109,6 +99,12 @@ pub struct Driver {
     pub(super) heard: Option<Vec<u8>>,
     pub(super) local: Option<Local>,
     pub(super) fetch: Option<Fetch>,
+    /// What was pulled for the last update.
+    pub(super) pulled: Pulled,
+    /// Deltas that turned out to be of no use.
+    pub(super) useless: Vec<[u8; 32]>,
+    /// What was whole in the spare slot when the update began.
+    pub(super) spare_before: Option<Image>,
     pub(super) jobs: Vec<Running>,
     pub(super) last_job: u64,
     /// Models that are loaded and do not serve: the tested one before its trial, the old one during it.
@@ -182,6 +178,9 @@ impl Driver {
             heard: None,
             local,
             fetch: None,
+            pulled: Pulled::default(),
+            useless: Vec::new(),
+            spare_before: None,
             jobs: Vec::new(),
             last_job: 0,
             hand: Vec::new(),
@@ -217,6 +216,9 @@ impl Driver {
 
     /// How long to wait for the next input.
     pub fn patience(&self) -> Duration {
+        if self.fetch.as_ref().is_some_and(Fetch::is_ready) {
+            return Duration::ZERO;
+        }
         let watching = self.trial_since.is_some() || self.fetch.is_some() || self.staged.is_some();
         if watching { WATCHING } else { RESTING }
     }
@@ -243,6 +245,7 @@ impl Driver {
             Input::Retry => {
                 info!(AREA, "failed models are tried again, as ordered");
                 self.event(Event::Retry);
+                self.useless.clear();
                 self.in_vain = 0;
                 self.want();
             }
@@ -300,6 +303,7 @@ impl Driver {
             != before.update.map(|update| update.image.digest)
         {
             self.fetch = None;
+            self.spare_before = before.spare;
             self.trial_since = None;
         }
         self.end_beside();
@@ -369,7 +373,7 @@ impl Driver {
         self.told = now;
         self.tell_standing();
         let Some(session) = self.session else { return };
-        let progress = self.fetch.as_ref().map(|fetch| fetch.pull.progress());
+        let progress = self.fetch.as_ref().map(Fetch::progress);
         let failure = self.failure.as_ref();
         let mut message = report::message(
             session,
@@ -405,7 +409,8 @@ impl Driver {
             root: message.root,
             running: message.running,
             executor: self.executor,
-            progress: self.fetch.as_ref().map(|fetch| fetch.pull.progress()),
+            progress: self.fetch.as_ref().map(Fetch::progress),
+            pulled: (self.pulled.size > 0).then(|| self.pulled.clone()),
             failure: self.failure.as_ref().map(|failure| failure.text.clone()),
             held: self.held.clone(),
         });
@@ -468,6 +473,7 @@ fn local_wish(path: &Path, config: &UpdateConfig) -> io::Result<Wish> {
         serial: 0,
         chunk_size: config.chunk,
         floor: None,
+        deltas: Vec::new(),
         url: None,
     })
 }

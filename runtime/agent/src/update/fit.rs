@@ -2,7 +2,7 @@
 
 use sanderling_slots::{Image, Label};
 use sanderling_trust::{Limits, Misfit};
-use sanderling_wire::{FailureCode, Manifest, Name};
+use sanderling_wire::{Delta, FailureCode, Manifest, Name};
 
 use super::guard::Task;
 use crate::config::UpdateConfig;
@@ -18,6 +18,8 @@ pub struct Wish {
     pub chunk_size: u32,
     /// The model, and the lowest version that may replace this one once it is active.
     pub floor: Option<(Name, u32)>,
+    /// Ways to it from models that this robot may hold.
+    pub deltas: Vec<Delta>,
     /// Where it can be had by HTTP range requests.
     pub url: Option<String>,
 }
@@ -67,8 +69,13 @@ pub fn fit(manifest: &Manifest, task: &Task, config: &UpdateConfig) -> Result<Wi
         version: u64::from(*version),
         name: Label::cut(model),
     };
+    let made_of = |delta: &&Delta| {
+        let made = manifest.artifacts.get(usize::from(delta.artifact));
+        made.is_some_and(|made| made.digest == artifact.digest)
+    };
     Ok(Wish {
         image,
+        deltas: manifest.deltas.iter().filter(made_of).cloned().collect(),
         serial: task.serial,
         chunk_size: task.chunk_size.min(config.chunk),
         floor: Some((model.clone(), manifest.floor)),

@@ -6,6 +6,7 @@ use sanderling_slots::{Event, Limits, Overdue, Phase, Seen, Stretch};
 use sanderling_wire::FailureCode;
 
 use super::driver::{AREA, Driver};
+use super::fetch::Fetch;
 use super::fit::Wish;
 use crate::info;
 use crate::policy;
@@ -33,10 +34,7 @@ impl Driver {
         let update = state.update.map(|update| update.image.digest);
         let seen = Seen {
             reachable: self.session.is_some(),
-            progress: self
-                .fetch
-                .as_ref()
-                .map_or(0, |fetch| fetch.pull.progress().0),
+            progress: self.fetch.as_ref().map_or(0, Fetch::moved),
             serving: update.is_some() && self.serving.map(|image| image.digest) == update,
             held: self.held.is_some(),
         };

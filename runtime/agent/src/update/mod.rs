@@ -7,8 +7,10 @@
 pub mod backoff;
 mod beside;
 mod bulk;
+mod delta;
 mod download;
 mod driver;
+mod fetch;
 pub mod fit;
 pub mod folder;
 pub mod guard;
@@ -27,6 +29,7 @@ use sanderling_wire::{Digest, Kind, Refusal, Session};
 
 use crate::infer::Swapped;
 pub use driver::{Driver, Setup};
+pub use fetch::Pulled;
 
 /// What the updating thread hears.
 #[derive(Debug)]

@@ -65,6 +65,11 @@ impl Pull {
         self.held.insert(chunk);
     }
 
+    /// Changes how many chunks may be sent for one request.
+    pub fn widen(&mut self, credit: u16) {
+        self.credit = credit;
+    }
+
     /// True when nothing lacks.
     pub fn is_complete(&self) -> bool {
         self.held.is_complete()

@@ -1,6 +1,7 @@
 //! One life of a robot inside this process: the real driver, its jobs, the real slots on files, the real inference
 //! thread, and a fleet that answers at once. Without a broker, and with a clock that the test may turn.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,12 @@ pub struct Life {
     /// What the fleet hears.
     pub states: Vec<State>,
     pub needs: usize,
+    /// Bytes that it sent, by file.
+    pub served: HashMap<[u8; 32], u64>,
+    /// Deltas that manifests name.
+    pub offers: Vec<wire::Delta>,
+    /// Whether the fleet says so where it lacks a file.
+    pub refuses: bool,
     /// The clock.
     pub now: Instant,
     seq: u64,
@@ -57,6 +64,8 @@ pub fn settings(change: impl FnOnce(&mut Settings)) -> Config {
         chunk: Some(wire::MIN_CHUNK),
         credit: Some(1000),
         trial_inferences: Some(3),
+        // The test turns the clock while inferences run by the real one.
+        watchdog_seconds: Some(1e9),
         targets: Some(vec!["generic".into()]),
         ..Settings::default()
     };
@@ -126,6 +135,9 @@ impl Life {
             reachable: true,
             states: Vec::new(),
             needs: 0,
+            served: HashMap::new(),
+            offers: Vec::new(),
+            refuses: false,
             now: Instant::now(),
             seq: 0,
             feeding: true,
@@ -135,6 +147,27 @@ impl Life {
         life.driver.started();
         life.connect();
         life
+    }
+
+    /// The fleet has this file too.
+    pub fn have(&mut self, model: &Model) {
+        self.models.push(model.clone());
+    }
+
+    /// The fleet has this delta, and manifests name it.
+    pub fn offer(&mut self, base: &Model, delta: &Model) {
+        self.have(delta);
+        self.offers.push(wire::Delta {
+            artifact: 0,
+            base: Digest(base.digest),
+            digest: Digest(delta.digest),
+            size: delta.bytes.len() as u64,
+        });
+    }
+
+    /// Bytes of a file that were sent.
+    pub fn sent(&self, model: &Model) -> u64 {
+        self.served.get(&model.digest).copied().unwrap_or_default()
     }
 
     /// A connection comes up.
@@ -175,6 +208,7 @@ impl Life {
             arm,
             serial,
             self.url.as_deref(),
+            &self.offers,
         )));
     }
 
@@ -190,6 +224,7 @@ impl Life {
             arm,
             serial,
             self.url.as_deref(),
+            &self.offers,
         )));
     }
 
@@ -280,6 +315,10 @@ impl Life {
 
     fn serve(&mut self, need: &Need) {
         let Some(model) = self.models.iter().find(|m| m.digest == need.release.0) else {
+            if self.refuses {
+                let refused = Input::Refused(need.release, wire::Refusal::Unknown);
+                self.line.send(refused).expect("the driver lives");
+            }
             return;
         };
         let layout =
@@ -287,6 +326,7 @@ impl Life {
         for range in &need.ranges {
             for index in range.first..range.first + range.count {
                 let place = layout.range(index).expect("robots ask for what there is");
+                *self.served.entry(model.digest).or_default() += place.end - place.start;
                 let chunk = Chunk {
                     release: need.release,
                     offset: place.start,
@@ -313,7 +353,13 @@ impl Drop for Life {
 }
 
 /// What the group's topic holds when the fleet wants these models: the first is to run, the second beside it.
-fn desired(models: &[(&Model, u32)], arm: Arm, serial: u64, url: Option<&str>) -> Vec<u8> {
+fn desired(
+    models: &[(&Model, u32)],
+    arm: Arm,
+    serial: u64,
+    url: Option<&str>,
+    offers: &[wire::Delta],
+) -> Vec<u8> {
     let releases: Vec<Vec<u8>> = models
         .iter()
         .map(|(model, version)| {
@@ -331,7 +377,7 @@ fn desired(models: &[(&Model, u32)], arm: Arm, serial: u64, url: Option<&str>) -
                 floor: 0,
                 expires_s: None,
                 artifacts: heapless::Vec::from_slice(&[artifact]).expect("room for one"),
-                deltas: heapless::Vec::new(),
+                deltas: offers.iter().cloned().collect(),
                 url: url.map(wire::Text::cut),
             })
         })

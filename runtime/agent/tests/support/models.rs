@@ -39,6 +39,26 @@ pub fn smallest(padding: usize) -> Model {
     lookup(|x| !x, Target::Generic, padding, |out| out)
 }
 
+/// A model that is [`smallest`] with this padding but for a few bytes here and there, as after training on.
+pub fn retrained(padding: usize) -> Model {
+    let mut bytes = filler(padding);
+    let mut draw = 0x9E37_79B9_7F4A_7C15_u64;
+    for byte in &mut bytes {
+        draw ^= draw << 13;
+        draw ^= draw >> 7;
+        draw ^= draw << 17;
+        if draw.is_multiple_of(8) {
+            *byte = byte.wrapping_add((draw >> 60) as u8).wrapping_sub(8);
+        }
+    }
+    plan(WIDTH, |x| !x, Target::Generic, &bytes, |out| out)
+}
+
+/// What turns one model into another, as the fleet keeps it.
+pub fn delta(base: &Model, new: &Model) -> Model {
+    Model::of(sanderling_delta::make(&base.bytes, &new.bytes, 4096).expect("a delta"))
+}
+
 /// A model whose golden vectors are wrong on purpose.
 pub fn fails_its_self_test() -> Model {
     let wrong = |mut out: Vec<u8>| {
@@ -55,7 +75,7 @@ pub fn for_another_board() -> Model {
 
 /// A model that takes another shape than the recording has.
 pub fn for_another_sensor() -> Model {
-    plan(WIDTH + 1, |x| !x, Target::Generic, 0, |out| out)
+    plan(WIDTH + 1, |x| !x, Target::Generic, &[], |out| out)
 }
 
 fn lookup(
@@ -64,24 +84,27 @@ fn lookup(
     padding: usize,
     golden: impl Fn(Vec<u8>) -> Vec<u8>,
 ) -> Model {
-    plan(WIDTH, table, target, padding, golden)
+    plan(WIDTH, table, target, &filler(padding), golden)
+}
+
+/// Bytes that nothing reads, all different enough to be real work for a journal.
+fn filler(padding: usize) -> Vec<u8> {
+    (0..padding as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
 }
 
 fn plan(
     width: usize,
     table: impl Fn(u8) -> u8,
     target: Target,
-    padding: usize,
+    filler: &[u8],
     golden: impl Fn(Vec<u8>) -> Vec<u8>,
 ) -> Model {
     let mut writer = Writer::new(target, [7; 32]);
     let entries: Vec<u8> = (0..=255).map(&table).collect();
     let table_at = writer.constant(&entries);
-    // Bytes that nothing reads, all different enough to be real work for a journal.
-    let filler: Vec<u8> = (0..padding as u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
-    writer.constant(&filler);
+    writer.constant(filler);
     let shape = Shape::new(&[1, width as u32]).expect("a small shape");
     let mut tensor = |name, offset| {
         writer.tensor(&TensorRecord {

@@ -56,6 +56,7 @@ pub fn table(devices: &[Device]) -> String {
         ("", Align::Left),
         ("running", Align::Left),
         ("standing", Align::Left),
+        ("pulled", Align::Right),
         ("results", Align::Right),
         ("p50", Align::Right),
         ("p99", Align::Right),
@@ -79,6 +80,9 @@ pub fn table(devices: &[Device]) -> String {
             if device.online { "online" } else { "offline" }.to_owned(),
             running(device),
             standing(device),
+            device.health.as_ref().map_or(String::new(), |health| {
+                format!("{} B", text::count(health.pulled_bytes))
+            }),
             text::count(device.results),
             microseconds(|health| health.latency_p50_us),
             microseconds(|health| health.latency_p99_us),

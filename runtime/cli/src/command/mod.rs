@@ -6,6 +6,7 @@ pub mod compile;
 pub mod completions;
 pub mod devices;
 pub mod enroll;
+pub mod holdouts;
 pub mod inspect;
 pub mod keys;
 pub mod models;
@@ -15,6 +16,7 @@ pub mod rollout;
 pub mod run;
 pub mod sign;
 pub mod watch;
+pub mod who;
 
 use clap::ValueEnum;
 use sanderling_executor::{Choice, Kind, Model, ModelError};

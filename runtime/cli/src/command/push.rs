@@ -1,6 +1,7 @@
 //! `sanderling push`: says what a group of robots should run, and waits until they do.
 
 use super::devices::standing;
+use super::who::Who;
 use crate::answer::Answer;
 use crate::coordinator::{At, Coordinator, Device, field, segment};
 use anyhow::bail;
@@ -28,6 +29,8 @@ device that is offline does so when it comes back and is not waited for.";
 pub struct Push {
     #[command(flatten)]
     at: At,
+    #[command(flatten)]
+    who: Who,
     /// The model's name
     name: String,
     /// Its version; `sanderling models` lists them
@@ -49,7 +52,8 @@ impl Push {
     pub fn run(&self) -> anyhow::Result<Answer> {
         let coordinator = Coordinator::at(&self.at)?;
         let path = format!("/v1/groups/{}/desired", segment(&self.group));
-        let mut body = json!({ "model": self.name, "version": self.version });
+        let mut body =
+            json!({ "model": self.name, "version": self.version, "by": self.who.name() });
         if let (Some(bytes), Value::Object(body)) = (self.chunk_size, &mut body) {
             body.insert("chunk_size".to_owned(), json!(bytes));
         }

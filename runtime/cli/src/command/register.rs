@@ -1,14 +1,16 @@
 //! `sanderling register`: compiles a model and gives its plans to the coordinator.
 
+use super::who::Who;
 use crate::answer::Answer;
 use crate::coordinator::{At, Coordinator, field, segment};
-use crate::signing::{key, release};
+use crate::signing::{delta, key, release};
 use crate::text;
 use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_executor::is_plan;
 use sanderling_plan::Target;
 use sanderling_trust::Role;
+use sanderling_wire::{Manifest, Signed, decode};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +32,8 @@ Examples:
 pub struct Register {
     #[command(flatten)]
     at: At,
+    #[command(flatten)]
+    who: Who,
     /// The quantized ONNX model, or a plan
     model: PathBuf,
     /// The name to register it under
@@ -44,7 +48,8 @@ pub struct Register {
     /// Golden vectors to put into each plan
     #[arg(long, default_value_t = 1)]
     golden: usize,
-    /// staging, production, or archived [default: staging]
+    /// staging, production, or archived [default: staging]; production only where the model's
+    /// policy asks for no holdout: `sanderling models promote` checks and promotes
     #[arg(long)]
     stage: Option<String>,
     /// What you call it; may be given several times
@@ -74,6 +79,11 @@ impl Register {
     /// Compiles everything first, then uploads.
     pub fn run(&self) -> anyhow::Result<Answer> {
         let coordinator = Coordinator::at(&self.at)?;
+        if !self.terms.delta_from.is_empty() && self.keys.is_empty() {
+            bail!(
+                "--delta-from needs --key, which signs the delta too; where nobody signs, the coordinator makes deltas itself"
+            );
+        }
         let about = self.about()?;
         let uploads = self.uploads()?;
         let signers: Vec<_> = self
@@ -114,18 +124,22 @@ impl Register {
                 .push(json!({ "artifact": artifact, "created": created, "report": upload.report }));
         }
         let signed = match (&self.manifest, version) {
-            (Some(path), _) => {
-                Some(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?)
-            }
+            (Some(path), _) => Some(sealed(path)?),
             (None, Some(version)) if !signers.is_empty() => {
-                let manifest = release::manifest(&self.name, version, &plans_sent, &self.terms)?;
+                let made = delta::from(&self.terms.delta_from, &plans_sent)?;
+                let manifest =
+                    release::manifest(&self.name, version, &plans_sent, &self.terms, &made)?;
                 let statement = release::statement(&manifest)?;
-                Some(release::signed(&statement, &[], &signers)?)
+                let signed = release::signed(&statement, &[], &signers)?;
+                Some((signed, made.into_iter().map(|made| made.bytes).collect()))
             }
             _ => None,
         };
         let mut attached = Value::Null;
-        if let (Some(signed), Some(version)) = (signed, version) {
+        if let (Some((signed, deltas)), Some(version)) = (signed, version) {
+            for file in &deltas {
+                coordinator.put_file("/v1/deltas", file)?;
+            }
             let path = format!("/v1/models/{}/{version}/manifest", segment(&self.name));
             coordinator.put_file(&path, &signed)?;
             let (words, json) = release::describe(&signed)?;
@@ -160,7 +174,7 @@ impl Register {
 
     /// The query parameters that describe the model, each a word or a JSON object.
     fn about(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut about = Vec::new();
+        let mut about = vec![("by", self.who.name())];
         about.extend(self.stage.clone().map(|stage| ("stage", stage)));
         if !self.labels.is_empty() {
             let labels: Map<String, Value> = self
@@ -189,6 +203,20 @@ impl Register {
         about.push(("provenance", provenance.to_string()));
         Ok(about)
     }
+}
+
+/// A signed manifest, and those of the deltas it names that lie beside it. Others may be with the coordinator already.
+fn sealed(path: &Path) -> anyhow::Result<(Vec<u8>, Vec<Vec<u8>>)> {
+    let name = path.display();
+    let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    let signed: Signed<'_> =
+        decode(&bytes).with_context(|| format!("{name} is no signed manifest"))?;
+    let manifest: Manifest = signed.read().with_context(|| name.to_string())?;
+    let (deltas, missing) = delta::found(path, &manifest)?;
+    for file in missing {
+        eprintln!("note: {} is not here", file.display());
+    }
+    Ok((bytes, deltas))
 }
 
 #[cfg(feature = "tract")]

@@ -1,13 +1,14 @@
 //! `sanderling sign`: a release key's word for a set of plans, given away from the fleet.
 
 use crate::answer::Answer;
-use crate::signing::{key, release};
+use crate::signing::{delta, key, release};
 use crate::write;
 use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_executor::is_plan;
 use sanderling_trust::{KeyFile, Role};
-use sanderling_wire::{Manifest, Signed, decode};
+use sanderling_wire::{Digest, Manifest, Signed, decode};
+use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -16,6 +17,9 @@ Examples:
       --key keys/release.key -o terrain-2.manifest
   sanderling sign terrain-2.manifest --key other/release.key -o terrain-2.manifest
       adds a second key's signature, where the root wants two
+  sanderling sign terrain.plan --name terrain --version 2 --delta-from old/terrain.plan \\
+      --key keys/release.key -o terrain-2.manifest
+      writes a delta beside the manifest, for robots that hold the old plan
   sanderling register terrain.plan --name terrain --version 2 --manifest terrain-2.manifest
 
 It needs no network: keep the release keys where no robot and no coordinator can reach them.";
@@ -43,6 +47,9 @@ pub struct Sign {
     output: PathBuf,
 }
 
+/// A signed manifest and the deltas that it names.
+type Written = (Vec<u8>, Vec<Vec<u8>>);
+
 impl Sign {
     /// Reads the plans, signs, and writes.
     pub fn run(&self) -> anyhow::Result<Answer> {
@@ -58,16 +65,20 @@ impl Sign {
                 std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
             })
             .collect::<Result<_, _>>()?;
-        let bytes = match &files[..] {
+        let (bytes, deltas) = match &files[..] {
             [one] if !is_plan(one) => self.again(one, &keys)?,
             plans => self.first(plans, &keys)?,
         };
+        for bytes in &deltas {
+            let digest = Digest(Sha256::digest(bytes).into());
+            write::replace(&delta::beside(&self.output, &digest), bytes)?;
+        }
         write::replace(&self.output, &bytes)?;
         let (text, json) = release::describe(&bytes)?;
         Ok(Answer::new(text, json))
     }
 
-    fn first(&self, plans: &[Vec<u8>], keys: &[KeyFile]) -> anyhow::Result<Vec<u8>> {
+    fn first(&self, plans: &[Vec<u8>], keys: &[KeyFile]) -> anyhow::Result<Written> {
         let (Some(name), Some(version)) = (&self.name, self.version) else {
             bail!("a new manifest needs --name and --version");
         };
@@ -77,11 +88,16 @@ impl Sign {
                 self.files[at].display()
             );
         }
-        let manifest = release::manifest(name, version, plans, &self.terms)?;
-        release::signed(&release::statement(&manifest)?, &[], keys)
+        let made = delta::from(&self.terms.delta_from, plans)?;
+        let manifest = release::manifest(name, version, plans, &self.terms, &made)?;
+        let signed = release::signed(&release::statement(&manifest)?, &[], keys)?;
+        Ok((signed, made.into_iter().map(|made| made.bytes).collect()))
     }
 
-    fn again(&self, file: &[u8], keys: &[KeyFile]) -> anyhow::Result<Vec<u8>> {
+    fn again(&self, file: &[u8], keys: &[KeyFile]) -> anyhow::Result<Written> {
+        if !self.terms.delta_from.is_empty() {
+            bail!("--delta-from is for a new manifest: a signed one is not changed any more");
+        }
         let name = self.files[0].display();
         let signed: Signed<'_> = decode(file)
             .with_context(|| format!("{name} is neither a plan nor a signed manifest"))?;
@@ -98,6 +114,9 @@ impl Sign {
                 manifest.version
             );
         }
-        release::signed(signed.statement, &signed.signatures, keys)
+        // Wherever the manifest goes, its deltas go with it.
+        let (deltas, _) = delta::found(&self.files[0], &manifest)?;
+        let bytes = release::signed(signed.statement, &signed.signatures, keys)?;
+        Ok((bytes, deltas))
     }
 }

@@ -1,5 +1,6 @@
 //! Keys, roots and manifests as files.
 
 pub mod chain;
+pub mod delta;
 pub mod key;
 pub mod release;

@@ -1,5 +1,6 @@
 //! Manifests: made of plans, and signed by release keys.
 
+use super::delta::Made;
 use anyhow::{Context, anyhow, bail};
 use sanderling_plan::{ALIGNMENT, Plan};
 use sanderling_trust::{KeyFile, Role};
@@ -9,6 +10,7 @@ use sanderling_wire::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is said of a release beside its files.
@@ -23,6 +25,10 @@ pub struct Terms {
     /// Where robots may fetch the files by HTTP range requests, a folder: https://HOST/PATH/
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// A plan that robots hold: what differs from it is put into a delta, which they pull instead; may be given several
+    /// times
+    #[arg(long, value_name = "PLAN")]
+    pub delta_from: Vec<PathBuf>,
 }
 
 /// The time in seconds since 1970, so many days from now.
@@ -38,6 +44,7 @@ pub fn manifest(
     version: u32,
     plans: &[Vec<u8>],
     terms: &Terms,
+    deltas: &[Made],
 ) -> anyhow::Result<Manifest> {
     let mut artifacts = heapless::Vec::new();
     for plan in plans {
@@ -54,12 +61,13 @@ pub fn manifest(
         floor: terms.floor,
         expires_s: terms.expires_days.map(in_days),
         artifacts,
-        deltas: heapless::Vec::new(),
+        deltas: deltas.iter().map(|made| made.delta.clone()).collect(),
         url: terms.url.as_deref().map(Text::cut),
     })
 }
 
-fn artifact(bytes: &[u8]) -> anyhow::Result<Artifact> {
+/// What a manifest says of a plan.
+pub fn artifact(bytes: &[u8]) -> anyhow::Result<Artifact> {
     // A plan is read in place at an aligned address, which a file's bytes need not have.
     let mut room = vec![0u8; bytes.len() + ALIGNMENT];
     let start = room.as_ptr().align_offset(ALIGNMENT);
@@ -84,7 +92,7 @@ pub fn statement(manifest: &Manifest) -> anyhow::Result<Vec<u8>> {
     let mut buffer = [0; MAX_MANIFEST];
     let bytes = encode(manifest, &mut buffer).with_context(|| {
         format!(
-            "{} v{} makes no manifest: check that the version is at least 1 and not below --floor, that --url ends with /, and that each target is there once",
+            "{} v{} makes no manifest: check that the version is at least 1 and not below --floor, that --url ends with /, that each target is there once, and that eight targets do not come with eight deltas",
             manifest.model, manifest.version
         )
     })?;
@@ -138,6 +146,26 @@ pub fn describe(bytes: &[u8]) -> anyhow::Result<(String, Value)> {
             keys.join(", ")
         },
     );
+    let mut text = text;
+    let mut deltas = Vec::new();
+    for delta in &manifest.deltas {
+        let Some(made) = manifest.artifacts.get(usize::from(delta.artifact)) else {
+            continue;
+        };
+        text.push_str(&format!(
+            "delta for {} from {}: {} of {}\n",
+            made.target,
+            delta.base.short(),
+            crate::text::bytes(usize::try_from(delta.size)?),
+            crate::text::bytes(usize::try_from(made.size)?),
+        ));
+        deltas.push(json!({
+            "target": made.target.as_str(),
+            "base": delta.base.to_string(),
+            "digest": delta.digest.to_string(),
+            "size": delta.size,
+        }));
+    }
     let artifacts: Vec<Value> = manifest
         .artifacts
         .iter()
@@ -159,6 +187,7 @@ pub fn describe(bytes: &[u8]) -> anyhow::Result<(String, Value)> {
         "expires_s": manifest.expires_s,
         "url": manifest.url.as_ref().map(|url| url.as_str()),
         "artifacts": artifacts,
+        "deltas": deltas,
         "keys": keys,
     });
     Ok((text, json))

@@ -16,14 +16,14 @@ use std::time::Duration;
 const START: Duration = Duration::from_secs(60);
 
 /// A coordinator on free ports, gone when the test ends.
-struct Coordinator {
+pub struct Coordinator {
     process: Child,
     url: String,
-    scratch: Scratch,
+    pub scratch: Scratch,
 }
 
 impl Coordinator {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         let program =
             Path::new(env!("CARGO_BIN_EXE_sanderling")).with_file_name("sanderling-coordinator");
         if !program.exists() {
@@ -60,7 +60,7 @@ impl Coordinator {
     }
 
     /// Runs a command against it.
-    fn sanderling(&self, args: &[&str]) -> crate::process::Finished {
+    pub fn sanderling(&self, args: &[&str]) -> crate::process::Finished {
         sanderling(&[args, &["--coordinator", &self.url]].concat())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::process::sanderling;
 
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 15] = [
     "compile",
     "inspect",
     "run",
@@ -15,6 +15,7 @@ const SUBCOMMANDS: [&str; 14] = [
     "rollout",
     "devices",
     "models",
+    "holdouts",
     "watch",
     "completions",
 ];

@@ -4,13 +4,20 @@
 mod bench;
 mod compile;
 mod coordinator;
+mod deltas;
 mod fleet;
 mod help;
+#[path = "../../../coordinator/tests/system/support/frames.rs"]
+mod holdout;
 mod keys;
 mod mixed;
 #[path = "../../../executor/tests/onnx_file/mod.rs"]
 mod onnx_file;
+#[allow(dead_code, reason = "the coordinator's tests use the rest")]
+#[path = "../../../coordinator/tests/system/support/plan.rs"]
+mod plan;
 mod process;
 mod refusals;
+mod registry;
 mod rollout;
 mod run;

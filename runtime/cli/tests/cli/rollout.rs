@@ -15,10 +15,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Longest that anything here may take on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(110);
+pub const DEADLINE: Duration = Duration::from_secs(110);
 
 /// A process that is gone when the test ends.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -27,12 +27,14 @@ impl Drop for Process {
     }
 }
 
-struct Fleet {
-    scratch: Scratch,
+/// A coordinator and the agents that were started.
+pub struct Fleet {
+    pub scratch: Scratch,
     coordinator: Process,
     http: String,
     mqtt: String,
     agents: Vec<Process>,
+    more: Vec<String>,
 }
 
 fn program(name: &str) -> Option<PathBuf> {
@@ -45,7 +47,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// Starts a coordinator on that directory; where it listens.
-fn coordinator(program: &Path, data: &str) -> (Process, String, String) {
+fn coordinator(program: &Path, data: &str, more: &[String]) -> (Process, String, String) {
     let mut child = Command::new(program)
         .args([
             "--http",
@@ -55,6 +57,7 @@ fn coordinator(program: &Path, data: &str) -> (Process, String, String) {
             "--data-dir",
             data,
         ])
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -78,25 +81,37 @@ fn coordinator(program: &Path, data: &str) -> (Process, String, String) {
 }
 
 impl Fleet {
-    fn start() -> Option<Fleet> {
+    pub fn start() -> Option<Fleet> {
+        Fleet::start_with(Scratch::new(), &[])
+    }
+
+    /// With more arguments for the coordinator.
+    pub fn start_with(scratch: Scratch, more: &[&str]) -> Option<Fleet> {
         program("sanderling-agent")?;
-        let scratch = Scratch::new();
-        let (coordinator, http, mqtt) =
-            coordinator(&program("sanderling-coordinator")?, &scratch.path("data"));
+        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        let program = program("sanderling-coordinator")?;
+        let (coordinator, http, mqtt) = coordinator(&program, &scratch.path("data"), &more);
         Some(Fleet {
             scratch,
             coordinator,
             http,
             mqtt,
             agents: Vec::new(),
+            more,
         })
     }
 
-    fn agent(&mut self, name: &str) {
+    pub fn agent(&mut self, name: &str) {
+        self.agent_with(name, &[]);
+    }
+
+    /// With more arguments for the agent.
+    pub fn agent_with(&mut self, name: &str, more: &[&str]) {
         let child = Command::new(program("sanderling-agent").expect("is there"))
             .args(["--device", name, "--broker", &self.mqtt])
             .args(["--state-dir", &self.scratch.path(name)])
             .args(["--trial-seconds", "0.3", "--health-seconds", "1"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -110,7 +125,7 @@ impl Fleet {
         self.coordinator.0.kill().expect("is killed");
         self.coordinator.0.wait().expect("ends");
         let program = program("sanderling-coordinator").expect("is there");
-        let (process, http, mqtt) = coordinator(&program, &self.scratch.path("data"));
+        let (process, http, mqtt) = coordinator(&program, &self.scratch.path("data"), &self.more);
         assert_eq!(
             (&http, &mqtt),
             (&self.http, &self.mqtt),
@@ -119,7 +134,7 @@ impl Fleet {
         self.coordinator = process;
     }
 
-    fn sanderling(&self, args: &[&str]) -> Finished {
+    pub fn sanderling(&self, args: &[&str]) -> Finished {
         sanderling(&[args, &["--coordinator", &self.http, "--json"]].concat())
     }
 
@@ -141,7 +156,7 @@ impl Fleet {
     }
 
     /// How many devices run that version.
-    fn running(&self, version: u64) -> usize {
+    pub fn running(&self, version: u64) -> usize {
         let devices = self.sanderling(&["devices"]).json();
         let devices = devices["devices"].as_array().expect("is a list");
         devices

@@ -24,6 +24,19 @@ pub const SAYS: [Kind; 5] = [
 /// connection's will and can contradict it.
 pub const HEARS: [Kind; 3] = [Kind::Birth, Kind::Chunk, Kind::Cmd];
 
+/// Words about a robot (docked, battery, …), said by it or by the fleet's owner and heard by its agent. They are no
+/// message of the wire: programs write them.
+pub const CONDITION: &str = "condition";
+
+/// Whether it is the topic for words about this robot.
+fn is_condition(fleet: &Name, robot: &Robot, topic: &str) -> bool {
+    let birth = Topic::device(fleet, &robot.device, Kind::Birth).text();
+    let folder = birth.strip_suffix(Kind::Birth.as_str());
+    topic
+        .strip_suffix(CONDITION)
+        .is_some_and(|above| Some(above) == folder)
+}
+
 /// Whether a robot may publish there.
 pub fn may_publish(fleet: &Name, robot: &Robot, topic: &str) -> bool {
     // Results for other programs lie one level below.
@@ -36,13 +49,14 @@ pub fn may_publish(fleet: &Name, robot: &Robot, topic: &str) -> bool {
         }
     });
     let own = |kind: Kind| Topic::device(fleet, &robot.device, kind).text().as_str() == topic;
-    SAYS.into_iter().any(own)
+    SAYS.into_iter().any(own) || is_condition(fleet, robot, topic)
 }
 
 /// Whether a robot may read there. A filter with a wildcard is no topic of ours, so it never may.
 pub fn may_subscribe(fleet: &Name, robot: &Robot, filter: &str) -> bool {
     let own = |kind: Kind| Topic::device(fleet, &robot.device, kind).text().as_str() == filter;
     HEARS.into_iter().any(own)
+        || is_condition(fleet, robot, filter)
         || Topic::desired(fleet, &robot.group).text().as_str() == filter
         || Topic::root(fleet, &robot.group).text().as_str() == filter
 }
@@ -72,6 +86,9 @@ mod tests {
             ("d/r1/need", true, false),
             ("d/r1/chunk", false, true),
             ("d/r1/cmd", false, true),
+            ("d/r1/condition", true, true),
+            ("d/r2/condition", false, false),
+            ("d/r1/x/condition", false, false),
             ("d/r1/state/json", false, false),
             ("d/r1/result/json/json", false, false),
             ("d/r2/birth", false, false),

@@ -10,3 +10,4 @@ pub mod news;
 pub mod presence;
 pub mod standing;
 pub mod supply;
+pub mod worse;

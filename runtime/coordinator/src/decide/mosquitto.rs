@@ -5,7 +5,7 @@ use std::fmt::Write;
 use sanderling_wire::{Kind, Name};
 use sha2::{Digest as _, Sha512};
 
-use super::access::{HEARS, SAYS};
+use super::access::{CONDITION, HEARS, SAYS};
 
 /// Rounds of the password's digest. One is enough for 256 random bits, which nobody guesses; this is
 /// what Mosquitto's own tool takes.
@@ -50,6 +50,7 @@ pub fn acl_file<'c>(
     for kind in HEARS {
         line(&mut file, "read", kind.as_str());
     }
+    line(&mut file, "readwrite", CONDITION);
     for user in coordinators {
         let _ = write!(
             file,

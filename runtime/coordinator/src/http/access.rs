@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
+use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
 use crate::access::COORDINATOR;
 use crate::store::events::{self, Note};
@@ -57,6 +58,7 @@ pub struct Enrolled {
 pub async fn enroll(
     State(app): State<Arc<App>>,
     device: Result<Path<String>, PathRejection>,
+    asker: Asker,
     body: Result<Json<Enroll>, JsonRejection>,
 ) -> Result<Json<Enrolled>, ApiError> {
     let device = Name::new(&device?.0)?;
@@ -65,7 +67,14 @@ pub async fn enroll(
     let access = &app.access;
     let password = access.enroll(&device, Some(&group), body.renew).await?;
     refresh(&app).await?;
-    note(&app, &device, "enrolled", "has a login at the broker").await?;
+    note(
+        &app,
+        &asker,
+        &device,
+        "enrolled",
+        "has a login at the broker",
+    )
+    .await?;
     let ca = std::fs::read_to_string(app.tls_folder.join("ca.pem")).ok();
     let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect();
     Ok(Json(Enrolled {
@@ -98,6 +107,7 @@ pub struct Revoked {
 pub async fn revoke(
     State(app): State<Arc<App>>,
     device: Result<Path<String>, PathRejection>,
+    asker: Asker,
 ) -> Result<Json<Revoked>, ApiError> {
     let device = Name::new(&device?.0)?;
     let revoked = app.access.revoke(&device).await?;
@@ -105,6 +115,7 @@ pub async fn revoke(
         refresh(&app).await?;
         note(
             &app,
+            &asker,
             &device,
             "revoked",
             "has no login at the broker any more",
@@ -169,7 +180,10 @@ pub struct Mosquitto {
 #[utoipa::path(post, path = "/v1/access/mosquitto", responses(
     (status = 200, description = "Written into the data directory", body = Mosquitto),
 ))]
-pub async fn mosquitto(State(app): State<Arc<App>>) -> Result<Json<Mosquitto>, ApiError> {
+pub async fn mosquitto(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+) -> Result<Json<Mosquitto>, ApiError> {
     let user = Name::new(COORDINATOR)?;
     let password = app.access.enroll(&user, None, true).await?;
     let authority = Authority::open(&app.tls_folder).map_err(ApiError::tls)?;
@@ -177,6 +191,10 @@ pub async fn mosquitto(State(app): State<Arc<App>>) -> Result<Json<Mosquitto>, A
         .access
         .write_mosquitto(&app.mosquitto, &authority, &app.tls_names, Some(&password))
         .await?;
+    let text = "Mosquitto's files are written, with a new login of the coordinator";
+    let mut tx = app.store.write().await?;
+    asker.did(&mut tx, "enrolled", None, text).await?;
+    tx.commit().await?;
     let files = [
         "mosquitto.conf",
         "passwords",
@@ -205,7 +223,13 @@ async fn refresh(app: &App) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn note(app: &App, device: &Name, kind: &'static str, text: &str) -> Result<(), ApiError> {
+async fn note(
+    app: &App,
+    asker: &Asker,
+    device: &Name,
+    kind: &'static str,
+    text: &str,
+) -> Result<(), ApiError> {
     tracing::info!("{device} {text}");
     let mut tx = app.store.write().await?;
     let note = Note {
@@ -215,6 +239,8 @@ async fn note(app: &App, device: &Name, kind: &'static str, text: &str) -> Resul
         text,
     };
     events::add(&mut tx, note).await?;
+    let text = format!("{device} {text}");
+    asker.did(&mut tx, kind, None, &text).await?;
     tx.commit().await?;
     Ok(app.tell().await?)
 }

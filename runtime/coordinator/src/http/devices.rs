@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
 use crate::decide::fit::Limits;
 use crate::decide::standing::{Standing, standing};
@@ -77,6 +78,8 @@ pub struct Health {
     pub outbox_depth: u32,
     /// Results dropped by its outbox.
     pub outbox_dropped: u64,
+    /// Bytes of models and deltas that it pulled since its program started.
+    pub pulled_bytes: u64,
     /// Degrees Celsius, where it has a sensor.
     pub temperature_c: Option<f64>,
 }
@@ -245,6 +248,7 @@ fn unknown(name: &Name) -> ApiError {
 pub async fn forget(
     State(app): State<Arc<App>>,
     device: Result<Path<String>, PathRejection>,
+    asker: Asker,
 ) -> Result<StatusCode, ApiError> {
     let name = Name::new(&device?.0)?;
     let mut tx = app.store.write().await?;
@@ -263,6 +267,8 @@ pub async fn forget(
         text: "is forgotten",
     };
     events::add(&mut tx, note).await?;
+    let text = format!("{name} is forgotten");
+    asker.did(&mut tx, "forgotten", None, &text).await?;
     tx.commit().await?;
     app.tell().await?;
     // The broker may still hold its retained birth and state, which would bring it back.
@@ -325,6 +331,7 @@ pub struct Ordered {
 pub async fn order(
     State(app): State<Arc<App>>,
     device: Result<Path<String>, PathRejection>,
+    asker: Asker,
     body: Result<Json<OrderBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Ordered>), ApiError> {
     let name = Name::new(&device?.0)?;
@@ -349,6 +356,8 @@ pub async fn order(
         text: &text,
     };
     events::add(&mut tx, note).await?;
+    let text = format!("{name} {text}");
+    asker.did(&mut tx, "order", None, &text).await?;
     tx.commit().await?;
     app.tell().await?;
     let id = order_id(&order);
@@ -419,6 +428,7 @@ fn view(device: devices::Device, group: Option<&Group>, results: u64) -> Device 
             allocations: h.allocations,
             outbox_depth: h.outbox_depth,
             outbox_dropped: h.outbox_dropped,
+            pulled_bytes: h.pulled_bytes,
             temperature_c: h.temperature_mc.map(|t| f64::from(t) / 1000.0),
         }),
         last_result: device

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::access::AccessError;
 use crate::compose::ComposeError;
+use crate::decide::worse::Comparison;
 use crate::files::FileError;
 use crate::link::LinkClosed;
 use crate::store::StoreError;
@@ -32,6 +33,9 @@ pub struct ErrorDetail {
     /// The devices that stand in the way, where some do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Obstacle>,
+    /// How versions compare, slice by slice, where that stands in the way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Comparison>,
 }
 
 /// A device that stands in the way.
@@ -57,8 +61,15 @@ impl ApiError {
             code,
             message: message.to_string(),
             devices: Vec::new(),
+            checks: Vec::new(),
         };
         ApiError { status, detail }
+    }
+
+    /// The same with how versions compare.
+    pub fn with_checks(mut self, checks: Vec<Comparison>) -> ApiError {
+        self.detail.checks = checks;
+        self
     }
 
     /// The request is not right.
@@ -80,6 +91,13 @@ impl ApiError {
         let mut error = ApiError::new(StatusCode::CONFLICT, code, message);
         error.detail.devices = devices;
         error
+    }
+}
+
+impl ApiError {
+    /// Its line, where what is there stands against what was asked for.
+    pub fn objection(&self) -> Option<&str> {
+        (self.status == StatusCode::CONFLICT).then_some(self.detail.message.as_str())
     }
 }
 

@@ -12,10 +12,14 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::error::{ApiError, ErrorBody, Obstacle};
+use super::rollouts::who;
+use crate::clock::now_ms;
 use crate::compose::{Order, compose};
 use crate::decide::fit::{Limits, fit};
 use crate::decide::standing::{Standing, standing};
 use crate::say::{send_desired, send_roots};
+use crate::stages::may_run;
+use crate::store::audit::{self, Entry};
 use crate::store::events::{self, Note};
 use crate::store::{devices, groups, rollouts};
 
@@ -83,6 +87,8 @@ pub struct Push {
     pub version: u32,
     /// The size of a chunk that is proposed to robots, in bytes, 256 to 65536; 32768 when absent.
     pub chunk_size: Option<u32>,
+    /// Who asks.
+    pub by: Option<String>,
 }
 
 /// What was set.
@@ -149,7 +155,7 @@ pub(super) fn fits<'m>(
     (status = 200, description = "Set and published; robots pull it", body = Pushed),
     (status = 400, description = "The body is wrong", body = ErrorBody),
     (status = 404, description = "No such model", body = ErrorBody),
-    (status = 409, description = "It is not signed, or does not fit devices of the group, which are named", body = ErrorBody),
+    (status = 409, description = "It is archived, or not signed, or does not fit devices of the group, which are named", body = ErrorBody),
 ))]
 pub async fn push(
     State(app): State<Arc<App>>,
@@ -159,6 +165,8 @@ pub async fn push(
     let group = Name::new(&group?.0)?;
     let Json(push) = body?;
     let name = Name::new(&push.model)?;
+    let by = who(push.by)?;
+    app.deltas.prepare(&name, push.version).await;
     let mut tx = app.store.write().await?;
     let chunk_size = push.chunk_size.unwrap_or(DEFAULT_CHUNK);
     if !(MIN_CHUNK..=MAX_CHUNK).contains(&chunk_size) {
@@ -171,6 +179,7 @@ pub async fn push(
         );
         return Err(ApiError::conflict("rollout_under_way", message, Vec::new()));
     }
+    may_run(&mut tx, &app.only_production, &group, &name, push.version).await?;
     let order = Order::everybody(group.clone(), name.clone(), push.version, chunk_size);
     let composed = compose(&mut tx, &app.signer, &order).await?;
     let serial = composed.serial;
@@ -191,6 +200,16 @@ pub async fn push(
         },
     )
     .await?;
+    let entry = Entry {
+        at_ms: now_ms(),
+        by: &by,
+        act: "pushed",
+        rollout: None,
+        group: Some(group.as_str()),
+        model: Some((name.as_str(), Some(push.version))),
+        text: &text,
+    };
+    audit::add(&mut tx, &entry).await?;
     tx.commit().await?;
     app.tell().await?;
     // From here it is set: a publish that is lost is made good at the next connection.

@@ -11,9 +11,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
 use crate::store::events::{self, Note};
-use crate::store::models;
+use crate::store::{deltas, models};
 
 /// What was attached.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,6 +29,8 @@ pub struct Attached {
     pub signatures: usize,
     /// Packing targets that it names.
     pub targets: Vec<String>,
+    /// How many deltas it names.
+    pub deltas: usize,
 }
 
 /// Attach a signed manifest (the body: the file that `sanderling sign` wrote) to a registered version
@@ -43,6 +46,7 @@ pub struct Attached {
 pub async fn put(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, u32)>, PathRejection>,
+    asker: Asker,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Attached>, ApiError> {
     let (name, version) = path?.0;
@@ -81,6 +85,27 @@ pub async fn put(
             return Err(ApiError::conflict("file_missing", message, Vec::new()));
         }
     }
+    for delta in &manifest.deltas {
+        let plan = manifest.artifacts.get(usize::from(delta.artifact));
+        let known = match plan {
+            Some(plan) => deltas::to(&mut tx, &plan.digest).await?,
+            None => Vec::new(),
+        };
+        let there = known.iter().any(|known| {
+            known.digest == Some(delta.digest)
+                && known.base == delta.base
+                && known.size == delta.size
+        });
+        if !there {
+            let message = format!(
+                "the manifest names the delta {} from {}, which is not here; `sanderling register` sends it where {:.16}.delta lies beside the manifest",
+                delta.digest.short(),
+                delta.base.short(),
+                delta.digest.to_string(),
+            );
+            return Err(ApiError::conflict("file_missing", message, Vec::new()));
+        }
+    }
     models::set_manifest(&mut tx, &name, version, &body).await?;
     let text = format!(
         "{name} v{version} has a manifest with {} signatures, floor {}",
@@ -95,11 +120,14 @@ pub async fn put(
         text: &text,
     };
     events::add(&mut tx, note).await?;
+    let model = Some((name.as_str(), Some(version)));
+    asker.did(&mut tx, "signed", model, &text).await?;
     tx.commit().await?;
     app.tell().await?;
     Ok(Json(Attached {
         model: name.to_string(),
         version,
+        deltas: manifest.deltas.len(),
         floor: manifest.floor,
         signatures: signed.signatures.len(),
         targets: manifest

@@ -6,17 +6,22 @@
 #![allow(unused_qualifications)]
 
 mod access;
+mod asker;
 mod audit;
+mod deltas;
 mod devices;
 mod error;
+mod evaluations;
 mod events;
 mod groups;
 mod health;
+mod holdouts;
 mod manifests;
 mod models;
 mod results;
 mod rollouts;
 mod root;
+mod stages;
 mod stream;
 
 use std::path::PathBuf;
@@ -30,6 +35,8 @@ use tokio::sync::{mpsc, watch};
 use utoipa::OpenApi;
 
 use crate::access::Access;
+use crate::deltas::Deltas;
+use crate::evaluate::Evaluator;
 use crate::files::Files;
 use crate::link::Link;
 use crate::rollouts::Command;
@@ -45,6 +52,8 @@ pub struct App {
     pub store: Store,
     /// Model files.
     pub files: Files,
+    /// The maker of deltas.
+    pub deltas: Deltas,
     /// The way to the robots.
     pub link: Arc<Link>,
     /// The fleet's key.
@@ -63,6 +72,12 @@ pub struct App {
     pub broker: String,
     /// The largest body of an upload, in bytes.
     pub max_model_bytes: usize,
+    /// The largest holdout, in bytes.
+    pub max_holdout_bytes: usize,
+    /// Measures versions on holdouts.
+    pub evaluator: Arc<Evaluator>,
+    /// The groups that take only versions in production; `*`: every one.
+    pub only_production: Vec<String>,
     /// Told the newest event's number after each commit.
     pub news: watch::Sender<i64>,
     /// Where orders to rollouts go.
@@ -87,12 +102,22 @@ impl App {
     info(
         title = "Sanderling coordinator",
         description = "Registry of models, desired state of groups, table of devices, counted results. \
-            Errors are objects {\"error\": {\"code\", \"message\"}}; the message says what to do."
+            Errors are objects {\"error\": {\"code\", \"message\"}}; the message says what to do. \
+            Who asks stands in the field `by` of a body, or else in the header `sanderling-by`, and goes into the audit log."
     ),
     paths(
         models::list,
         models::register,
         manifests::put,
+        stages::stage,
+        stages::policy,
+        stages::set_policy,
+        evaluations::list,
+        evaluations::evaluate,
+        holdouts::list,
+        holdouts::put,
+        holdouts::remove,
+        deltas::put,
         rollouts::list,
         rollouts::start,
         rollouts::get,
@@ -121,13 +146,32 @@ impl App {
 struct ApiDoc;
 
 /// Every route, with the methods it takes.
-fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+fn routes(max_holdout_bytes: usize) -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+    let holdouts_may_be = DefaultBodyLimit::max(max_holdout_bytes);
     vec![
         (
             "/v1/models",
             get(models::list).merge(post(models::register)),
         ),
         ("/v1/models/{model}/{version}/manifest", put(manifests::put)),
+        ("/v1/models/{model}/{version}/stage", post(stages::stage)),
+        (
+            "/v1/models/{model}/{version}/evaluations",
+            post(evaluations::evaluate),
+        ),
+        (
+            "/v1/models/{model}/policy",
+            get(stages::policy).merge(put(stages::set_policy)),
+        ),
+        ("/v1/evaluations", get(evaluations::list)),
+        ("/v1/holdouts", get(holdouts::list)),
+        (
+            "/v1/holdouts/{holdout}",
+            put(holdouts::put)
+                .layer(holdouts_may_be)
+                .merge(delete(holdouts::remove)),
+        ),
+        ("/v1/deltas", put(deltas::put)),
         (
             "/v1/rollouts",
             get(rollouts::list).merge(post(rollouts::start)),
@@ -161,7 +205,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
 /// The whole API.
 pub fn router(app: Arc<App>) -> Router {
     let limit = DefaultBodyLimit::max(app.max_model_bytes);
-    routes()
+    routes(app.max_holdout_bytes)
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {
             router.route(path, methods)
@@ -180,7 +224,7 @@ mod tests {
     fn the_document_names_every_route_and_no_other() {
         let document = ApiDoc::openapi();
         let mut documented: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
-        let mut routed: Vec<&str> = routes().iter().map(|(path, _)| *path).collect();
+        let mut routed: Vec<&str> = routes(0).iter().map(|(path, _)| *path).collect();
         documented.sort_unstable();
         routed.sort_unstable();
         assert_eq!(documented, routed);

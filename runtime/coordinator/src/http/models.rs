@@ -1,5 +1,6 @@
 //! Models: what is registered, and how a plan is registered.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -10,16 +11,18 @@ use axum::http::StatusCode;
 use sanderling_wire::Name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sqlx::AnyConnection;
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::error::{ApiError, ErrorBody};
+use super::rollouts::who;
 use crate::files::sha256;
 use crate::plan_check;
+use crate::stages::{self, Stage};
 use crate::store::events::{self, Note};
 use crate::store::models::{self, About, Added, Model, Plan};
-
-const STAGES: [&str; 3] = ["staging", "production", "archived"];
+use crate::store::policies;
 
 /// Registered models.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,7 +66,8 @@ pub struct Registration {
     name: String,
     /// The version, from 1; without it, one more than the newest.
     version: Option<u32>,
-    /// `staging` (also when absent), `production` or `archived`.
+    /// `staging`, `production` or `archived`; when absent, a new version is in staging. Straight to production it comes only
+    /// where the model's policy asks for no holdout.
     stage: Option<String>,
     /// JSON object: what the user calls it.
     labels: Option<String>,
@@ -71,6 +75,8 @@ pub struct Registration {
     metrics: Option<String>,
     /// JSON object: where it comes from.
     provenance: Option<String>,
+    /// Who asks.
+    by: Option<String>,
 }
 
 /// What was registered.
@@ -91,7 +97,7 @@ pub struct Registered {
         (status = 201, description = "Registered", body = Registered),
         (status = 200, description = "The same file was registered before", body = Registered),
         (status = 400, description = "Not a sound plan, or a parameter is wrong", body = ErrorBody),
-        (status = 409, description = "Another file stands for this name, version and target", body = ErrorBody),
+        (status = 409, description = "Another file stands for this name, version and target, or production asks for checks", body = ErrorBody),
         (status = 413, description = "The file is too large", body = ErrorBody),
     ))]
 pub async fn register(
@@ -102,6 +108,8 @@ pub async fn register(
     let Query(registration) = registration?;
     let name = Name::new(&registration.name)?;
     let about = about(&registration)?;
+    let stage = stage(&registration)?;
+    let by = who(registration.by.clone())?;
     if registration.version == Some(0) {
         return Err(ApiError::bad("bad_version", "versions begin at 1"));
     }
@@ -133,6 +141,7 @@ pub async fn register(
         return Err(ApiError::conflict("version_taken", message, Vec::new()));
     }
     if added == Added::New {
+        same_source(&mut tx, &name, version).await?;
         let text = format!(
             "{name} v{version} for {} ({} bytes, {})",
             plan.target,
@@ -147,10 +156,22 @@ pub async fn register(
             text: &text,
         };
         events::add(&mut tx, note).await?;
+        stages::line(
+            &mut tx,
+            "registered",
+            (name.as_str(), Some(version)),
+            &by,
+            &text,
+        )
+        .await?;
+    }
+    if let Some(stage) = stage {
+        set_stage(&mut tx, &name, version, stage, &by).await?;
     }
     let model = models::get(&mut tx, &name, version).await?;
     tx.commit().await?;
     app.tell().await?;
+    app.deltas.prepare(&name, version).await;
     let model =
         model.ok_or_else(|| ApiError::missing("model_not_found", "the version vanished"))?;
     let created = added == Added::New;
@@ -169,13 +190,60 @@ pub async fn register(
     ))
 }
 
-fn about(registration: &Registration) -> Result<About, ApiError> {
-    if let Some(stage) = &registration.stage
-        && !STAGES.contains(&stage.as_str())
-    {
-        let message = format!("{stage:?} is not a stage; use one of {}", STAGES.join(", "));
-        return Err(ApiError::bad("bad_stage", message));
+fn stage(registration: &Registration) -> Result<Option<Stage>, ApiError> {
+    let Some(word) = &registration.stage else {
+        return Ok(None);
+    };
+    let stage = Stage::from_word(word).ok_or_else(|| {
+        let known = Stage::ALL.map(Stage::word).join(", ");
+        let message = format!("{word:?} is not a stage; use one of {known}");
+        ApiError::bad("bad_stage", message)
+    })?;
+    Ok(Some(stage))
+}
+
+/// A version in production that passed checks stays the one that passed them: further plans come from the same ONNX file.
+async fn same_source(tx: &mut AnyConnection, name: &Name, version: u32) -> Result<(), ApiError> {
+    let Some(model) = models::get(tx, name, version).await? else {
+        return Ok(());
+    };
+    let in_production = model.stage == Stage::Production.word();
+    let sources: BTreeSet<&str> = model.artifacts.iter().map(|p| p.source.as_str()).collect();
+    if in_production && sources.len() > 1 && !policies::get(tx, name).await?.holdouts.is_empty() {
+        let message = format!(
+            "{name} v{version} is in production, and this plan was compiled from another ONNX file than its other plans; register it as a new version"
+        );
+        return Err(ApiError::conflict("checks_required", message, Vec::new()));
     }
+    Ok(())
+}
+
+/// The stage that a version is registered in; production only where nothing is to be checked before.
+async fn set_stage(
+    tx: &mut AnyConnection,
+    name: &Name,
+    version: u32,
+    stage: Stage,
+    by: &str,
+) -> Result<(), ApiError> {
+    let now = models::get(tx, name, version).await?;
+    if now.is_some_and(|now| now.stage == stage.word()) {
+        return Ok(());
+    }
+    let holdouts = policies::get(tx, name).await?.holdouts;
+    if stage == Stage::Production && !holdouts.is_empty() {
+        let message = format!(
+            "{name} asks for checks on {} before production; register it in staging, then \
+             `sanderling models promote {name} --version {version} --to production`",
+            holdouts.join(", ")
+        );
+        return Err(ApiError::conflict("checks_required", message, Vec::new()));
+    }
+    stages::set(tx, name, version, stage, by, "registered so").await?;
+    Ok(())
+}
+
+fn about(registration: &Registration) -> Result<About, ApiError> {
     let object =
         |field: &str, text: &Option<String>| -> Result<Option<Map<String, Value>>, ApiError> {
             let Some(text) = text else { return Ok(None) };
@@ -188,7 +256,6 @@ fn about(registration: &Registration) -> Result<About, ApiError> {
             serde_json::from_str(text).map(Some).map_err(wrong)
         };
     Ok(About {
-        stage: registration.stage.clone(),
         labels: object("labels", &registration.labels)?,
         metrics: object("metrics", &registration.metrics)?,
         provenance: object("provenance", &registration.provenance)?,

@@ -16,6 +16,7 @@ use super::App;
 use super::error::{ApiError, ErrorBody, Obstacle};
 use crate::clock::now_ms;
 use crate::rollouts::{Ask, Command, OrderError, Start};
+use crate::stages::may_run;
 use crate::store::audit::{self, Line};
 use crate::store::rollouts::{self, Rollout};
 
@@ -203,7 +204,7 @@ async fn one(app: &App, id: i64) -> Result<View, ApiError> {
     view(app, rollout, 50).await
 }
 
-fn who(by: Option<String>) -> Result<String, ApiError> {
+pub(super) fn who(by: Option<String>) -> Result<String, ApiError> {
     let by = by.unwrap_or_else(|| NOBODY.to_owned());
     let by = by.trim();
     if by.is_empty() || by.len() > 100 || by.chars().any(char::is_control) {
@@ -226,7 +227,7 @@ fn who(by: Option<String>) -> Result<String, ApiError> {
     (status = 200, description = "Started", body = View),
     (status = 400, description = "The body is wrong; the message names the field", body = ErrorBody),
     (status = 404, description = "No such model", body = ErrorBody),
-    (status = 409, description = "Another is under way, or the version is not signed, or does not fit", body = ErrorBody),
+    (status = 409, description = "Another is under way, or the version is archived, not signed, or does not fit", body = ErrorBody),
 ))]
 pub async fn start(
     State(app): State<Arc<App>>,
@@ -249,6 +250,11 @@ pub async fn start(
         chunk_size,
         by: who(new.by)?,
     };
+    let mut tx = app.store.read().await?;
+    let (group, model) = (&start.group, &start.model);
+    may_run(&mut tx, &app.only_production, group, model, start.version).await?;
+    drop(tx);
+    app.deltas.prepare(&start.model, start.version).await;
     let id = ask(&app, Ask::Start(Box::new(start))).await?;
     Ok(Json(one(&app, id).await?))
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
 use crate::say::send_roots;
 use crate::signer::KeysError;
@@ -85,6 +86,7 @@ pub async fn get(State(app): State<Arc<App>>) -> Json<RootView> {
 ))]
 pub async fn put(
     State(app): State<Arc<App>>,
+    asker: Asker,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<RootView>, ApiError> {
     let chain = body?.to_vec();
@@ -102,6 +104,7 @@ pub async fn put(
         text: &text,
     };
     events::add(&mut tx, note).await?;
+    asker.did(&mut tx, "root", None, &text).await?;
     let mut names = devices::groups(&mut tx).await?;
     names.extend(groups::list(&mut tx).await?.into_iter().map(|g| g.name));
     names.sort_unstable();

@@ -101,7 +101,7 @@ impl Running {
                 act: act.as_str().unwrap_or_default(),
                 rollout: Some(id),
                 group: Some(group),
-                model: Some((&release.model, release.version)),
+                model: Some((&release.model, Some(release.version))),
                 text: &line.text,
             };
             audit::add(tx, &entry).await?;

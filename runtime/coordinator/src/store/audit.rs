@@ -15,8 +15,9 @@ pub struct Line {
     pub at_ms: i64,
     /// A person, a token's name, or `rollout` where the state machine acted.
     pub by: String,
-    /// What: `started`, `stage`, `moved`, `held`, `tripped`, `paused`, `resumed`, `reverting`, `aborted`, `finished`,
-    /// `evaluated`, `promoted`, `refused`.
+    /// What: `started`, `stage`, `moved`, `held`, `tripped`, `paused`, `resumed`, `reverting`, `aborted`, `finished`;
+    /// `registered`, `signed`, `pushed`, `policy`, `evaluated`, `refused`, `promoted`, `archived`, `staged`;
+    /// `holdout`, `removed`; `enrolled`, `revoked`, `root`, `order`, `forgotten`.
     pub act: String,
     /// The rollout it is about.
     pub rollout: Option<i64>,
@@ -43,8 +44,8 @@ pub struct Entry<'a> {
     pub rollout: Option<i64>,
     /// See [`Line::group`].
     pub group: Option<&'a str>,
-    /// Model and version.
-    pub model: Option<(&'a str, u32)>,
+    /// Model, and version where it is about one.
+    pub model: Option<(&'a str, Option<u32>)>,
     /// One line.
     pub text: &'a str,
 }
@@ -73,7 +74,7 @@ pub async fn add(tx: &mut AnyConnection, entry: &Entry<'_>) -> Result<(), StoreE
     .bind(entry.rollout)
     .bind(entry.group)
     .bind(entry.model.map(|(name, _)| name))
-    .bind(entry.model.map(|(_, version)| i64::from(version)))
+    .bind(entry.model.and_then(|(_, version)| version).map(i64::from))
     .bind(entry.text)
     .execute(tx)
     .await?;

@@ -17,7 +17,7 @@ pub struct Event {
     pub id: i64,
     /// When, in ms since 1970.
     pub at_ms: i64,
-    /// What kind: `online`, `offline`, `running`, `updating`, `fell_back`, `registered`, `desired`, `order`, `forgotten`, `rollout`.
+    /// What kind: `online`, `offline`, `running`, `updating`, `fell_back`, `registered`, `stage`, `evaluated`, `desired`, `order`, `forgotten`, `rollout`.
     pub kind: String,
     /// The device it is about.
     pub device: Option<String>,

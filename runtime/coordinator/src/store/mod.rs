@@ -8,19 +8,23 @@
 
 pub mod audit;
 pub mod credentials;
+pub mod deltas;
 pub mod devices;
+pub mod evaluations;
 pub mod events;
 pub mod groups;
+pub mod holdouts;
 pub mod models;
+pub mod policies;
 pub mod results;
 pub mod rollouts;
 
 use std::path::Path;
 
-use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{AnyPool, Connection};
 
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
@@ -106,6 +110,16 @@ impl Store {
                     let pragmas = "PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON";
                     sqlx::raw_sql(pragmas).execute(connection).await?;
                     Ok(())
+                })
+            })
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A commit that fails on a full disk ends the transaction in SQLite, and not in
+                    // sqlx: the next one on that connection would be a savepoint that never ends, and
+                    // what it reads would stay the same for ever. The answer to the ping comes after
+                    // the rollback that a dropped transaction asks for.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
                 })
             });
         Store::connect(pool, &url, Dialect::Sqlite).await

@@ -57,8 +57,6 @@ pub struct Plan {
 /// What the user says of a version; what is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    /// See [`Model::stage`].
-    pub stage: Option<String>,
     /// See [`Model::labels`].
     pub labels: Option<Map<String, Value>>,
     /// See [`Model::metrics`].
@@ -87,7 +85,7 @@ pub async fn next_version(tx: &mut AnyConnection, name: &Name) -> Result<u32, St
     u32::try_from(newest.unwrap_or(0) + 1).map_err(StoreError::corrupt)
 }
 
-/// Adds a plan to a version, and makes the version when it is new.
+/// Adds a plan to a version, and makes the version, in staging, when it is new.
 pub async fn add(
     tx: &mut AnyConnection,
     name: &Name,
@@ -98,15 +96,13 @@ pub async fn add(
     let json = |map: &Option<Map<String, Value>>| map.clone().map(|m| Value::Object(m).to_string());
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO models (name, version, stage, labels, metrics, provenance, created_ms)
-         VALUES ($1, $2, coalesce($3, 'staging'), coalesce($4, '{}'), coalesce($5, '{}'), coalesce($6, '{}'), $7)
-         ON CONFLICT (name, version) DO UPDATE SET
-             stage = coalesce($3, models.stage), labels = coalesce($4, models.labels),
-             metrics = coalesce($5, models.metrics), provenance = coalesce($6, models.provenance)
+         VALUES ($1, $2, 'staging', coalesce($3, '{}'), coalesce($4, '{}'), coalesce($5, '{}'), $6)
+         ON CONFLICT (name, version) DO UPDATE SET labels = coalesce($3, models.labels),
+             metrics = coalesce($4, models.metrics), provenance = coalesce($5, models.provenance)
          RETURNING id",
     )
     .bind(name.as_str())
     .bind(i64::from(version))
-    .bind(&about.stage)
     .bind(json(&about.labels))
     .bind(json(&about.metrics))
     .bind(json(&about.provenance))
@@ -203,6 +199,22 @@ pub async fn get(
         .find(|m| m.version == version))
 }
 
+/// Sets a version's stage.
+pub async fn set_stage(
+    tx: &mut AnyConnection,
+    name: &Name,
+    version: u32,
+    stage: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE models SET stage = $1 WHERE name = $2 AND version = $3")
+        .bind(stage)
+        .bind(name.as_str())
+        .bind(i64::from(version))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// The signed manifest of a version, if there is one, as it was registered.
 pub async fn manifest(
     tx: &mut AnyConnection,
@@ -234,10 +246,10 @@ pub async fn set_manifest(
     Ok(())
 }
 
-/// The size of the registered file with this digest, in bytes.
+/// The size of the registered plan or delta with this digest, in bytes.
 pub async fn size_of(tx: &mut AnyConnection, digest: &Digest) -> Result<Option<u64>, StoreError> {
     let size: Option<i64> =
-        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = $1 LIMIT 1")
+        sqlx::query_scalar("SELECT size FROM artifacts WHERE digest = $1 UNION SELECT size FROM deltas WHERE digest = $1 LIMIT 1")
             .bind(digest.to_string())
             .fetch_optional(tx)
             .await?;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::plan::plan;
+use crate::support::frames::holdout;
+use crate::support::plan::{classifier, plan};
 use crate::support::process::{Coordinator, command};
 use crate::support::robot::{Robot, Setup};
 use crate::support::within;
@@ -200,6 +201,17 @@ async fn answers_have_the_shapes_of_the_document() {
         .register("m", 1, &plan(Target::Generic, 64, 1000, 1))
         .await;
     coordinator.push("all", "m", 1).await;
+    let held_out = holdout(&[("s", 1, 4)]);
+    coordinator
+        .request("PUT", "/v1/holdouts/h", &held_out)
+        .await;
+    coordinator
+        .register("c", 1, &classifier(Target::Generic, &[1]))
+        .await;
+    let body = br#"{"holdout":"h","wait_s":20}"#;
+    let path = "/v1/models/c/1/evaluations";
+    let (status, answer) = coordinator.request("POST", path, body).await;
+    assert_eq!(status, 200, "{answer}");
     let mut robot = Robot::connect(&coordinator.mqtt, Setup::new("robot")).await;
     robot.until("it runs", |r| r.running.is_some()).await;
     robot.result(1, Some(1), 10).await;
@@ -212,6 +224,10 @@ async fn answers_have_the_shapes_of_the_document() {
         ("/v1/devices", "Devices"),
         ("/v1/devices/robot", "Device"),
         ("/v1/groups", "Groups"),
+        ("/v1/holdouts", "Holdouts"),
+        ("/v1/models/m/policy", "Policy"),
+        ("/v1/evaluations", "Evaluations"),
+        ("/v1/audit", "Lines"),
         ("/v1/results/summary", "Summary"),
         ("/v1/events", "Events"),
         ("/healthz", "Healthz"),

@@ -3,8 +3,10 @@
 //! One program, because each test program of this crate takes its time to link.
 
 mod api;
+mod deltas;
 mod kill;
 mod main_job;
+mod registry;
 mod robots;
 mod scale;
 mod shared;

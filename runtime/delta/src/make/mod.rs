@@ -27,6 +27,8 @@ pub enum MakeError {
     Empty,
     /// A file, or the delta, has 4 GiB or more.
     TooLarge,
+    /// It took longer than the caller wanted.
+    Stopped,
 }
 
 impl fmt::Display for MakeError {
@@ -40,14 +42,40 @@ impl fmt::Display for MakeError {
             MakeError::TooLarge => {
                 f.write_str("deltas are for files below 4 GiB; send the full file")
             }
+            MakeError::Stopped => f.write_str("the delta took too long; send the full file"),
         }
     }
 }
 
 impl std::error::Error for MakeError {}
 
+/// The largest file that a microcontroller pulls, in bytes.
+const SMALL: usize = 4 << 20;
+
+/// The size of blocks for a new file of so many bytes: 4 KiB, which microcontrollers have room for, and 32 KiB for what
+/// is too large for them.
+pub const fn block_for(new: usize) -> u32 {
+    if new <= SMALL { 4096 } else { 32768 }
+}
+
+/// Whether a delta saves enough to be offered: it has less than 70 % of the full file's bytes.
+pub const fn pays(delta: usize, new: usize) -> bool {
+    (delta as u64) * 10 < (new as u64) * 7
+}
+
 /// Makes the delta from `base` to `new` in blocks of `block` bytes. The same input gives the same bytes.
 pub fn make(base: &[u8], new: &[u8], block: u32) -> Result<Vec<u8>, MakeError> {
+    make_while(base, new, block, || true)
+}
+
+/// The same for as long as `go_on` says so, which is asked before each block. It takes about 9 bytes of memory for
+/// each byte of the base, and the delta.
+pub fn make_while(
+    base: &[u8],
+    new: &[u8],
+    block: u32,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<Vec<u8>, MakeError> {
     if !block.is_power_of_two() || !(MIN_BLOCK..=MAX_BLOCK).contains(&block) {
         return Err(MakeError::Block(block));
     }
@@ -60,6 +88,9 @@ pub fn make(base: &[u8], new: &[u8], block: u32) -> Result<Vec<u8>, MakeError> {
     let mut bodies = Vec::new();
     let mut seeds = Seeds::new(base, new);
     for (index, content) in new.chunks(block as usize).enumerate() {
+        if !go_on() {
+            return Err(MakeError::Stopped);
+        }
         bodies.extend(one(base, content, index * block as usize, &mut seeds));
         table.extend(size(bodies.len())?.to_le_bytes());
         table.extend(crc32(0, content).to_le_bytes());

@@ -1,6 +1,6 @@
 //! Where in the base a block's bytes might come from: places that share short strings with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::vec::Vec;
 
 /// The length of a string that is looked up. Weights that all drifted share few longer ones with their base.
@@ -17,29 +17,54 @@ const REMEMBERED: usize = 8;
 /// The strings of a base, and which shifts were good so far.
 pub(super) struct Seeds<'a> {
     base: &'a [u8],
-    places: HashMap<[u8; SEED], Vec<u32>>,
+    /// Every place, by the string that stands there and then by itself.
+    places: Vec<u32>,
+    /// Where the places of strings with these first two bytes begin in `places`.
+    starts: Vec<u32>,
     remembered: Vec<i64>,
     ends: i64,
 }
 
+fn seed_at(base: &[u8], at: u32) -> [u8; SEED] {
+    let found = base.get(at as usize..).and_then(|rest| rest.first_chunk());
+    found.copied().unwrap_or_default()
+}
+
+fn bucket(seed: [u8; SEED]) -> usize {
+    usize::from(u16::from_be_bytes([seed[0], seed[1]]))
+}
+
 impl<'a> Seeds<'a> {
     pub(super) fn new(base: &'a [u8], new: &[u8]) -> Seeds<'a> {
-        let mut places: HashMap<[u8; SEED], Vec<u32>> = HashMap::new();
-        for (at, seed) in base.windows(SEED).enumerate() {
-            if let Ok(seed) = seed.try_into() {
-                let list = places.entry(seed).or_default();
-                // One more than is used, to tell what is common.
-                if list.len() <= COMMON {
-                    list.push(at as u32);
-                }
+        let count = base.len().saturating_sub(SEED - 1) as u32;
+        let mut places: Vec<u32> = (0..count).collect();
+        places.sort_unstable_by_key(|&at| (seed_at(base, at), at));
+        let mut starts = Vec::with_capacity((1 << 16) + 1);
+        for (i, &at) in (0u32..).zip(&places) {
+            while starts.len() <= bucket(seed_at(base, at)) {
+                starts.push(i);
             }
         }
+        starts.resize((1 << 16) + 1, count);
         Seeds {
             base,
             places,
+            starts,
             remembered: Vec::new(),
             ends: base.len() as i64 - new.len() as i64,
         }
+    }
+
+    /// Every place of a string.
+    fn places(&self, seed: [u8; SEED]) -> &[u32] {
+        let at = bucket(seed);
+        let (from, to) = (self.starts[at] as usize, self.starts[at + 1] as usize);
+        let list = &self.places[from..to];
+        let first = list.partition_point(|&place| seed_at(self.base, place) < seed);
+        let list = &list[first..];
+        // More are not used, and which string is common need not be known.
+        let some = &list[..list.len().min(COMMON + 1)];
+        &some[..some.partition_point(|&place| seed_at(self.base, place) == seed)]
     }
 
     /// Shifts (place in the base less place in the new file) that are worth trying for a block.
@@ -52,12 +77,10 @@ impl<'a> Seeds<'a> {
             let part = &content[from..content.len().min(from + WINDOW + SEED - 1)];
             let mut votes: BTreeMap<i64, u32> = BTreeMap::new();
             for (offset, seed) in part.windows(SEED).enumerate() {
-                let Some(list) = seed
-                    .first_chunk::<SEED>()
-                    .and_then(|seed| self.places.get(seed))
-                else {
+                let Some(&seed) = seed.first_chunk::<SEED>() else {
                     continue;
                 };
+                let list = self.places(seed);
                 if list.len() <= COMMON {
                     for &place in list {
                         *votes

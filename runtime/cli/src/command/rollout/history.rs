@@ -1,4 +1,4 @@
-//! `sanderling rollout history`: who did what when.
+//! `sanderling rollout history`: who did what when, in rollouts and with models.
 
 use super::Line;
 use crate::answer::Answer;
@@ -6,7 +6,7 @@ use crate::coordinator::{At, Coordinator, field};
 use crate::table::{Align, Table};
 use clap::Args;
 
-/// List what was done in rollouts, by whom and when
+/// List what was done in rollouts, and with models, by whom and when
 #[derive(Debug, Args)]
 pub struct History {
     #[command(flatten)]

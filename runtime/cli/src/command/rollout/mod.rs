@@ -5,7 +5,6 @@ mod orders;
 mod picture;
 mod start;
 mod status;
-mod who;
 
 use crate::answer::Answer;
 use crate::coordinator::field;

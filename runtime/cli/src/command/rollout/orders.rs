@@ -1,8 +1,8 @@
 //! `sanderling rollout pause`, `resume`, and `abort`.
 
-use super::who::Who;
 use super::{View, picture, views};
 use crate::answer::Answer;
+use crate::command::who::Who;
 use crate::coordinator::{At, Coordinator};
 use anyhow::{Context, bail};
 use clap::Args;

@@ -2,6 +2,7 @@
 //! small HTTP client. Every wait has a deadline.
 
 pub mod broker;
+pub mod frames;
 pub mod http;
 pub mod light;
 pub mod plan;

@@ -1,6 +1,6 @@
 //! Small sound plans of any size: one copy step, and ballast among the constants.
 
-use sanderling_plan::step::Copy;
+use sanderling_plan::step::{Copy, Lookup};
 use sanderling_plan::writer::{StepRecord, TensorRecord, Writer};
 use sanderling_plan::{Dtype, Operator, Place, Shape, Target};
 
@@ -44,4 +44,35 @@ pub fn plan(target: Target, arena: u32, ballast: usize, seed: u8) -> Vec<u8> {
         scratch_bytes: 0,
     });
     writer.finish(&[x], &[y], arena, x, 16)
+}
+
+/// A classifier of four classes: a score is 1 where the input is one of the `heard` values, else 0. So it is right about
+/// frames in which the right class has a value that it hears and the others have none.
+pub fn classifier(target: Target, heard: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new(target, [0; 32]);
+    let mut table = [0; Lookup::ENTRIES];
+    for &value in heard {
+        table[usize::from(value)] = 1;
+    }
+    let table = writer.constant(&table);
+    let tensor = |name, offset| TensorRecord {
+        name,
+        dtype: Dtype::I8,
+        shape: Shape::new(&[1, 4]).unwrap(),
+        place: Place::Arena,
+        offset,
+        scale: 1.0,
+        zero_point: 0,
+    };
+    let x = writer.tensor(&tensor("x", 0));
+    let y = writer.tensor(&tensor("y", 16));
+    writer.step(&StepRecord {
+        name: "hear",
+        operator: Operator::Lookup(Lookup { table }),
+        inputs: &[x],
+        output: y,
+        scratch_offset: 0,
+        scratch_bytes: 0,
+    });
+    writer.finish(&[x], &[y], 32, x, 4)
 }

@@ -77,6 +77,8 @@ pub struct Robot {
     pub receipted: BTreeSet<FrameId>,
     pub running: Option<Running>,
     pub orders: Vec<Order>,
+    /// Deltas that the newest manifest names.
+    pub offered: Vec<sanderling_wire::Delta>,
     introduced: bool,
     /// The most chunks that came for one request.
     pub most_for_one_request: u16,
@@ -123,6 +125,7 @@ impl Robot {
             receipted: BTreeSet::new(),
             running: None,
             orders: Vec::new(),
+            offered: Vec::new(),
             introduced: false,
             most_for_one_request: 0,
             chunks: 0,
@@ -326,6 +329,7 @@ impl Robot {
             return;
         };
         self.serial = desired.serial;
+        self.offered = manifest.deltas.to_vec();
         if self
             .running
             .as_ref()

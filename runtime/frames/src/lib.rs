@@ -3,16 +3,18 @@
 //! The first axis of an array counts its frames; the rest is the shape of one frame.
 //! Arrays are kept as their little-endian bytes in C order, which is what a model's
 //! input takes.
+#![forbid(unsafe_code)]
 
 mod choose;
 mod error;
 mod npy;
 mod npz;
+mod text;
 
 pub use choose::{choose, frame_fits};
 pub use error::FramesError;
 pub use npy::{read_npy, write_npy};
-pub use npz::{is_npy, list, read, read_all, to_bytes, write_npz};
+pub use npz::{is_npy, list, read, read_all, read_in_memory, to_bytes, write_npz};
 
 use sanderling_plan::Dtype;
 use std::fmt;
@@ -34,6 +36,10 @@ pub enum Element {
     U64,
     /// `f64`, numpy's default for reals.
     F64,
+    /// Text of up to so many characters, which numpy keeps in 4 bytes each.
+    Unicode(usize),
+    /// Text of up to so many bytes.
+    Ascii(usize),
     /// Anything else, under numpy's name for it; its arrays are listed but not read.
     Other(String),
 }
@@ -47,8 +53,15 @@ impl Element {
             Self::U16 => Some(2),
             Self::U32 => Some(4),
             Self::I64 | Self::U64 | Self::F64 => Some(8),
+            Self::Unicode(len) => len.checked_mul(4),
+            Self::Ascii(len) => Some(*len),
             Self::Other(_) => None,
         }
+    }
+
+    /// Whether it is text.
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Unicode(_) | Self::Ascii(_))
     }
 
     /// The dtype of a model's tensor that holds the same bytes.
@@ -70,6 +83,8 @@ impl fmt::Display for Element {
             Self::I64 => f.write_str("i64"),
             Self::U64 => f.write_str("u64"),
             Self::F64 => f.write_str("f64"),
+            Self::Unicode(len) => write!(f, "text of {len} characters"),
+            Self::Ascii(len) => write!(f, "text of {len} bytes"),
             Self::Other(name) => f.write_str(name),
         }
     }
@@ -184,8 +199,36 @@ impl Array {
             Element::U32 => each(&self.bytes, |b| u32::from_le_bytes(b).into()),
             Element::I64 => each(&self.bytes, i64::from_le_bytes),
             Element::U64 => each(&self.bytes, |b| u64::from_le_bytes(b).cast_signed()),
-            Element::Model(Dtype::F32) | Element::F64 | Element::Other(_) => return None,
+            Element::Model(Dtype::F32)
+            | Element::F64
+            | Element::Unicode(_)
+            | Element::Ascii(_)
+            | Element::Other(_) => return None,
         })
+    }
+
+    /// All elements as reals, integers among them; `None` for text.
+    pub fn reals(&self) -> Option<Vec<f64>> {
+        let words = |bytes: &[u8]| bytes.as_chunks::<4>().0.to_vec();
+        let doubles = |bytes: &[u8]| bytes.as_chunks::<8>().0.to_vec();
+        match &self.header.element {
+            Element::Model(Dtype::F32) => {
+                let value = |word| f64::from(f32::from_le_bytes(word));
+                Some(words(&self.bytes).into_iter().map(value).collect())
+            }
+            Element::F64 => Some(
+                doubles(&self.bytes)
+                    .into_iter()
+                    .map(f64::from_le_bytes)
+                    .collect(),
+            ),
+            _ => Some(self.integers()?.into_iter().map(|n| n as f64).collect()),
+        }
+    }
+
+    /// All elements as text, without numpy's padding; `None` for numbers.
+    pub fn texts(&self) -> Option<Vec<String>> {
+        text::texts(&self.header, &self.bytes)
     }
 
     /// Integers of any width in 32 bits, as models take indices; `None` for reals, and where

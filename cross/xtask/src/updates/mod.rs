@@ -1,8 +1,13 @@
 //! `cargo xtask updates`: a microcontroller under QEMU gets its models over its UART, whole and by delta, and its
-//! power is cut on the way.
+//! power is cut on the way; then the same board in a fleet, behind an agent's serial line.
+
+mod fleet;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
+use crate::demo::cast::Programs;
 use crate::firmware::{self, BOARDS};
 use crate::outcome::Tally;
 use crate::process::Job;
@@ -32,6 +37,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let board = &BOARDS[0];
     setup::for_board(board.triple)?;
     let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("fleet"))?;
     let plan = |model: &Path, name: &str| {
         let folder = folder.path().join(name);
         std::fs::create_dir(&folder)?;
@@ -65,27 +71,42 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .arg("--root")
         .arg(&root)
         .output()?;
-    cargo("building the firmware with that root")
-        .args([
-            "build",
-            "-q",
-            "--release",
-            "-p",
-            IMAGE,
-            "--target",
-            board.triple,
-        ])
-        .env("SANDERLING_ROOT", &root)
-        .output()?;
-    let image = target.join(board.triple).join("release").join(IMAGE);
+    let image = |root: &Path| {
+        cargo("building the firmware with that root")
+            .args([
+                "build",
+                "-q",
+                "--release",
+                "-p",
+                IMAGE,
+                "--target",
+                board.triple,
+            ])
+            .env("SANDERLING_ROOT", root)
+            .output()?;
+        let built = target.join(board.triple).join("release").join(IMAGE);
+        let kept = root.with_extension("elf");
+        std::fs::copy(&built, &kept).context("cannot keep the firmware")?;
+        Ok(kept)
+    };
     say(format!("{}: updates over the UART under QEMU", board.name));
     let told = Job::new("updates under QEMU", &program)
-        .arg(&image)
+        .arg(image(&root)?)
         .args(&plans)
         .deadline(DEADLINE)
         .output()?;
     print!("{}", told.text());
-    Ok(())
+
+    let programs = Programs::build()?;
+    say(format!("{}: the same board in a fleet", board.name));
+    fleet::Stage {
+        programs: &programs,
+        folder: &folder.path().join("fleet"),
+        board,
+        image: &image,
+        plans: &plans,
+    }
+    .play()
 }
 
 /// The same with its usual models, as a test.
@@ -95,7 +116,7 @@ pub fn check() -> anyhow::Result<Tally> {
         second: "models/terrain/terrain-v2.onnx".into(),
     })?;
     Ok(Tally {
-        passed: 1,
+        passed: 2,
         ..Tally::default()
     })
 }

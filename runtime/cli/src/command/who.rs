@@ -18,6 +18,20 @@ impl Who {
     }
 }
 
+/// The asker of commands that have no option for it, in characters that a header holds.
+pub fn asker() -> String {
+    let named = std::env::var("SANDERLING_AS").ok();
+    let named = named.filter(|name| !name.is_empty()).unwrap_or_else(user);
+    let plain = |c: char| {
+        if c.is_ascii_graphic() || c == ' ' {
+            c
+        } else {
+            '?'
+        }
+    };
+    named.chars().map(plain).collect()
+}
+
 /// The system's word for whom this process belongs to; variables of the environment say what one likes.
 fn user() -> String {
     let Ok(process) = std::fs::metadata("/proc/self") else {

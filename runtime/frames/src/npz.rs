@@ -4,7 +4,7 @@
 use super::npy::{self, read_npy, write_npy};
 use super::{Array, FramesError, Header};
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -15,8 +15,12 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 ///
 /// [`FramesError::Open`] and whatever is wrong with the file.
 pub fn list(path: &Path) -> Result<Vec<Header>, FramesError> {
+    headers(path, open(path)?)
+}
+
+fn headers<R: Read + Seek>(path: &Path, kind: Kind<R>) -> Result<Vec<Header>, FramesError> {
     let mut headers = Vec::new();
-    match open(path)? {
+    match kind {
         Kind::Npy(mut file) => {
             let what = path.display().to_string();
             headers.extend(npy::preamble(&what, &mut file)?.map(|p| p.header));
@@ -47,7 +51,24 @@ pub fn list(path: &Path) -> Result<Vec<Header>, FramesError> {
 ///
 /// [`FramesError::NoArray`], and as [`list`].
 pub fn read(path: &Path, name: &str) -> Result<Array, FramesError> {
-    let array = match open(path)? {
+    array(path, open(path)?, name)?.map_or_else(
+        || {
+            Err(FramesError::NoArray {
+                path: path.to_owned(),
+                wanted: name.to_owned(),
+                have: list(path)?,
+            })
+        },
+        Ok,
+    )
+}
+
+fn array<R: Read + Seek>(
+    path: &Path,
+    kind: Kind<R>,
+    name: &str,
+) -> Result<Option<Array>, FramesError> {
+    let array = match kind {
         Kind::Npy(mut file) if name.is_empty() => read_npy(&path.display().to_string(), &mut file)?,
         Kind::Npy(_) => None,
         Kind::Npz(mut archive) => match archive.by_name(&format!("{name}.npy")) {
@@ -63,17 +84,38 @@ pub fn read(path: &Path, name: &str) -> Result<Array, FramesError> {
             Err(e) => return Err(damaged(path, &e)),
         },
     };
-    match array {
-        Some(mut array) => {
-            array.header.name = name.to_owned();
-            Ok(array)
-        }
-        None => Err(FramesError::NoArray {
-            path: path.to_owned(),
-            wanted: name.to_owned(),
-            have: list(path)?,
-        }),
+    Ok(array.map(|mut array| {
+        array.header.name = name.to_owned();
+        array
+    }))
+}
+
+/// Every array of a file in memory. `name` is for messages. A file that holds more than `limit`
+/// bytes unpacked is refused before anything is unpacked.
+///
+/// # Errors
+///
+/// [`FramesError::TooLong`], [`FramesError::Element`] where one cannot be read, and as [`list`].
+pub fn read_in_memory(name: &str, bytes: &[u8], limit: u64) -> Result<Vec<Array>, FramesError> {
+    let path = Path::new(name);
+    let headers = headers(path, kind(path, Cursor::new(bytes))?)?;
+    let mut readable = headers.iter().filter(|h| h.element.bytes().is_some());
+    let total = readable.try_fold(0u64, |sum, header| {
+        let length = u64::try_from(npy::length(header)?).ok()?;
+        sum.checked_add(length)
+    });
+    if total.is_none_or(|total| total > limit) {
+        return Err(FramesError::TooLong {
+            what: name.to_owned(),
+            bytes: total.unwrap_or(u64::MAX),
+            limit,
+        });
     }
+    let mut arrays = Vec::new();
+    for header in &headers {
+        arrays.extend(array(path, kind(path, Cursor::new(bytes))?, &header.name)?);
+    }
+    Ok(arrays)
 }
 
 /// Every array of the file whose elements can be read.
@@ -141,7 +183,7 @@ pub fn is_npy(path: &Path) -> bool {
 
 /// The bytes of a `.npz`, in memory, because a zip is not written front to back.
 fn archive(arrays: &[Array]) -> io::Result<Vec<u8>> {
-    let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for array in arrays {
         let large = u32::try_from(array.bytes().len()).map_or(true, |n| n > u32::MAX - 1024);
         let options = SimpleFileOptions::default()
@@ -153,21 +195,24 @@ fn archive(arrays: &[Array]) -> io::Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-enum Kind {
-    Npy(BufReader<File>),
-    Npz(Box<ZipArchive<BufReader<File>>>),
+enum Kind<R> {
+    Npy(R),
+    Npz(Box<ZipArchive<R>>),
 }
 
-fn open(path: &Path) -> Result<Kind, FramesError> {
-    let cannot_read = |source| FramesError::Read {
-        what: path.display().to_string(),
-        source,
-    };
+fn open(path: &Path) -> Result<Kind<BufReader<File>>, FramesError> {
     let file = File::open(path).map_err(|source| FramesError::Open {
         path: path.to_owned(),
         source,
     })?;
-    let mut file = BufReader::new(file);
+    kind(path, BufReader::new(file))
+}
+
+fn kind<R: Read + Seek>(path: &Path, mut file: R) -> Result<Kind<R>, FramesError> {
+    let cannot_read = |source| FramesError::Read {
+        what: path.display().to_string(),
+        source,
+    };
     let mut start = Vec::new();
     file.by_ref()
         .take(npy::MAGIC.len() as u64)

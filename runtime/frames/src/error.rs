@@ -63,6 +63,16 @@ pub enum FramesError {
         /// Bytes that are there.
         have: usize,
     },
+    /// More than the reader has room for.
+    #[error("{what} holds {bytes} bytes unpacked, and {limit} are taken; save fewer frames")]
+    TooLong {
+        /// The file.
+        what: String,
+        /// Bytes of all its arrays; `u64::MAX` where that cannot be said.
+        bytes: u64,
+        /// How many are taken.
+        limit: u64,
+    },
     /// No such array.
     #[error("{} has no array `{wanted}`, only {}; choose one of them, or save it under that name", path.display(), names(have))]
     NoArray {

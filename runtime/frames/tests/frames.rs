@@ -1,10 +1,9 @@
 //! Frames are read as numpy wrote them, and whatever else comes in is an error.
-#![cfg(feature = "frames")]
 
 use proptest::prelude::*;
-use sanderling_executor::frames::{
-    Array, Element, FramesError, Header, choose, frame_fits, list, read, read_npy, write_npy,
-    write_npz,
+use sanderling_frames::{
+    Array, Element, FramesError, Header, choose, frame_fits, list, read, read_in_memory, read_npy,
+    write_npy, write_npz,
 };
 use sanderling_plan::Dtype;
 use std::path::Path;
@@ -161,6 +160,47 @@ fn labels_are_integers_of_any_width() {
         labels.expect("the lengths agree").integers(),
         Some(vec![5, -1])
     );
+}
+
+#[test]
+fn text_is_read_without_its_padding() {
+    let wide: Vec<u8> = ['é', 'b', '\0', 'c', '\0', '\0']
+        .iter()
+        .flat_map(|c| u32::from(*c).to_le_bytes())
+        .collect();
+    for (element, bytes, expected) in [
+        (Element::Unicode(3), wide, ["éb", "c"]),
+        (Element::Ascii(2), b"abc\0".to_vec(), ["ab", "c"]),
+    ] {
+        let header = Header {
+            name: String::new(),
+            element,
+            shape: vec![2],
+        };
+        let array = Array::new(header, bytes).expect("the lengths agree");
+        let mut file = Vec::new();
+        write_npy(&mut file, &array).expect("writes");
+        let again = read_npy("x", &mut &file[..])
+            .expect("reads")
+            .expect("is there");
+        assert_eq!(again, array);
+        let texts = again.texts().expect("is text");
+        assert_eq!(texts, expected);
+        assert_eq!((again.integers(), again.reals()), (None, None));
+    }
+}
+
+#[test]
+fn a_file_in_memory_is_not_unpacked_beyond_a_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("x.npz");
+    let arrays = [array("a", &[8], vec![7; 8]), array("b", &[4], vec![1; 4])];
+    write_npz(&path, &arrays).expect("writes");
+    let bytes = std::fs::read(&path).expect("reads");
+    let read = |limit| read_in_memory("x", &bytes, limit);
+    assert_eq!(read(12).expect("reads"), arrays);
+    let error = read(11).expect_err("is too long").to_string();
+    assert!(error.contains("12 bytes unpacked"), "{error}");
 }
 
 proptest! {

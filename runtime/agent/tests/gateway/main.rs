@@ -1,5 +1,7 @@
 //! The gateway as values: what it is told by the line and by the fleet, and what it says to be sent where.
 
+mod node;
+
 use std::collections::VecDeque;
 
 use sanderling_agent::gateway::{Gateway, Out};

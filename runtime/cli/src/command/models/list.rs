@@ -1,4 +1,4 @@
-//! `sanderling models`: what is registered.
+//! `sanderling models` alone: what is registered.
 
 use crate::answer::Answer;
 use crate::coordinator::{At, Coordinator, field};
@@ -8,15 +8,9 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-const EXAMPLES: &str = "\
-Examples:
-  sanderling models
-  sanderling models --name terrain --json | jq '.models[-1].version'";
-
-/// List the registered models
+/// Which models are listed.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub struct Models {
+pub struct List {
     #[command(flatten)]
     at: At,
     /// Only versions of this model
@@ -42,7 +36,7 @@ struct Artifact {
     macs: u64,
 }
 
-impl Models {
+impl List {
     /// Asks and lists.
     pub fn run(&self) -> anyhow::Result<Answer> {
         let query: Vec<(&str, &str)> = self

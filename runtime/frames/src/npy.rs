@@ -10,6 +10,7 @@
 
 use super::{Array, Element, FramesError, Header, gather};
 use sanderling_plan::Dtype;
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
 /// First six bytes of a `.npy`.
@@ -187,12 +188,19 @@ fn element(descr: &str) -> Element {
         "<i8" => Element::I64,
         "<u8" => Element::U64,
         "<f8" => Element::F64,
-        other => Element::Other(other.to_owned()),
+        other => text(other).unwrap_or_else(|| Element::Other(other.to_owned())),
     }
 }
 
-fn descr(element: &Element) -> &str {
-    match element {
+/// `<U12`, or `|S12`.
+fn text(descr: &str) -> Option<Element> {
+    let wide = descr.strip_prefix("<U").and_then(|len| len.parse().ok());
+    let narrow = descr.strip_prefix("|S").and_then(|len| len.parse().ok());
+    wide.map(Element::Unicode).or(narrow.map(Element::Ascii))
+}
+
+fn descr(element: &Element) -> Cow<'_, str> {
+    let known = match element {
         Element::Model(Dtype::I8) => "|i1",
         Element::Model(Dtype::U8) => "|u1",
         Element::Model(Dtype::I16) => "<i2",
@@ -204,8 +212,11 @@ fn descr(element: &Element) -> &str {
         Element::I64 => "<i8",
         Element::U64 => "<u8",
         Element::F64 => "<f8",
+        Element::Unicode(len) => return format!("<U{len}").into(),
+        Element::Ascii(len) => return format!("|S{len}").into(),
         Element::Other(name) => name,
-    }
+    };
+    known.into()
 }
 
 /// Fortran order has the first axis fastest.
