@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{Kind, Name, Topic};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::access::{Access, AccessError};
@@ -270,16 +270,8 @@ impl Coordinator {
             memory: Memory::default(),
             rollouts: Rollouts::default(),
         };
-        let evaluator = Arc::new(Evaluator {
-            store: store.clone(),
-            files: files.clone(),
-            limit: config.evaluation,
-            unpacked: config.max_holdout_bytes,
-            news: news.clone(),
-            stopping: stopping.clone(),
-            turn: Semaphore::new(1),
-            jobs: Mutex::default(),
-        });
+        let bounds = (config.evaluation, config.max_holdout_bytes);
+        let evaluator = Evaluator::new(&store, &files, bounds, &news, &stopping);
         let mut connected = link.connected();
         let deltas = Deltas::new(
             store.clone(),
@@ -302,7 +294,7 @@ impl Coordinator {
             broker: robots_url.to_string(),
             max_model_bytes: usize::try_from(config.max_model_bytes).unwrap_or(usize::MAX),
             max_holdout_bytes: usize::try_from(config.max_holdout_bytes).unwrap_or(usize::MAX),
-            evaluator,
+            evaluator: Arc::new(evaluator),
             only_production: config.only_production,
             news,
             orders,

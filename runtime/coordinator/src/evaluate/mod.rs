@@ -156,21 +156,21 @@ impl Job {
 #[derive(Debug)]
 pub struct Evaluator {
     /// Where scores are written down.
-    pub store: Store,
+    store: Store,
     /// Plans and holdouts.
-    pub files: Files,
+    files: Files,
     /// How long one may take.
-    pub limit: Duration,
+    limit: Duration,
     /// The most bytes of a holdout, unpacked.
     pub unpacked: u64,
     /// Told the newest event's number after each commit.
-    pub news: watch::Sender<i64>,
+    news: watch::Sender<i64>,
     /// True once the process is stopping.
-    pub stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
     /// One at a time: frames take memory, and the processor has other work.
-    pub turn: Semaphore,
+    turn: Semaphore,
     /// By plan and holdout.
-    pub jobs: Mutex<HashMap<(String, String), Job>>,
+    jobs: Mutex<HashMap<(String, String), Job>>,
 }
 
 /// The fastest plan of a version that this processor runs. The others give the same bits, if they were compiled from the same file.
@@ -209,6 +209,26 @@ fn open<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Evaluator {
+    /// `bounds`: how long one may take, and the most bytes of a holdout, unpacked.
+    pub fn new(
+        store: &Store,
+        files: &Files,
+        bounds: (Duration, u64),
+        news: &watch::Sender<i64>,
+        stopping: &watch::Receiver<bool>,
+    ) -> Evaluator {
+        Evaluator {
+            store: store.clone(),
+            files: files.clone(),
+            limit: bounds.0,
+            unpacked: bounds.1,
+            news: news.clone(),
+            stopping: stopping.clone(),
+            turn: Semaphore::new(1),
+            jobs: Mutex::default(),
+        }
+    }
+
     /// Begins an evaluation, or finds the one that is under way. One that failed is found for a while, so that whoever
     /// comes back for it is told why, and no longer than that.
     pub fn ask(self: &Arc<Self>, task: Task) -> Job {
