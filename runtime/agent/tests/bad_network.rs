@@ -65,9 +65,13 @@ fn update_through(harm: Harm) {
         fleet.heard(|heard| heard.state().cloned()),
         agent.log()
     );
+    // A short update may pass between two of them; results go on, and are harmed in its place.
+    while proxy.done() == 0 {
+        fleet.wait_at_most(Duration::from_millis(50), |_| false);
+        assert!(began.elapsed() < DEADLINE, "the network did no harm");
+    }
     let harms = proxy.done();
     proxy.set(Harm::None);
-    assert!(harms > 0, "the network did no harm");
 
     // Every frame has an answer, and every answer came, whatever became of the packet that carried it first.
     let status = agent.wait_for("a moment without waiting frames", |status| {
