@@ -21,6 +21,9 @@ pub struct Cohort {
     pub fell_back: u64,
 }
 
+/// Inferences of a robot whose 99th percentile counts: of fewer it is the slowest one, and a cold cache's.
+const P99_OF: u64 = 100;
+
 /// The evidence of one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Totals {
@@ -124,9 +127,9 @@ impl Tally {
     fn weigh(&mut self, device: &Device) {
         let old = device.evidence(Version::Base);
         let new = device.evidence(Version::Candidate);
-        let known = |p99: u32| (p99 > 0).then_some(f64::from(p99));
-        let old_p99 = old.and_then(|e| known(e.p99_us));
-        let mut new_p99 = new.and_then(|e| known(e.p99_us));
+        let known = |p99: u32, of: u64| (p99 > 0 && of >= P99_OF).then_some(f64::from(p99));
+        let old_p99 = old.and_then(|e| known(e.p99_us, e.inferences));
+        let mut new_p99 = new.and_then(|e| known(e.p99_us, e.inferences));
         if let Some(old) = old {
             self.old.add(old);
             if new.is_some() {
@@ -141,7 +144,7 @@ impl Tally {
             sum.compared = sum.compared.saturating_add(shadow.compared);
             sum.disagreed = sum.disagreed.saturating_add(shadow.disagreed);
             sum.failures = sum.failures.saturating_add(shadow.failures);
-            new_p99 = new_p99.or_else(|| known(shadow.p99_us));
+            new_p99 = new_p99.or_else(|| known(shadow.p99_us, shadow.compared));
         }
         if let (Some(old), Some(new)) = (old_p99, new_p99) {
             self.p99_ratios.push(new / old);

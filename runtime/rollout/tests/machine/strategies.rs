@@ -259,6 +259,27 @@ fn witness(fleet: &mut Fleet, evidence: impl Fn(Version, u64) -> Evidence) {
 }
 
 #[test]
+fn the_slowest_of_a_few_inferences_stops_nothing() {
+    for (inferences, judged) in [(99, false), (100, true)] {
+        let mut fleet = Fleet::new(policy("waves"), 200);
+        fleet.start();
+        fleet.robots_follow(|_| None);
+        witness(&mut fleet, |version, _| Evidence {
+            inferences,
+            p99_us: if version == Version::Candidate {
+                9000
+            } else {
+                1000
+            },
+            ..Evidence::default()
+        });
+        fleet.tick(1000);
+        let stopped = matches!(fleet.state.head.status, Status::Paused(_));
+        assert_eq!(stopped, judged, "{inferences}");
+    }
+}
+
+#[test]
 fn each_measure_over_answers_stops_a_worse_version() {
     let fine = Evidence {
         inferences: 1000,
