@@ -263,8 +263,7 @@ fn the_slowest_of_a_few_inferences_stops_nothing() {
     for (inferences, judged) in [(99, false), (100, true)] {
         let mut fleet = Fleet::new(policy("waves"), 200);
         fleet.start();
-        fleet.robots_follow(|_| None);
-        witness(&mut fleet, |version, _| Evidence {
+        let seen = |version, _| Evidence {
             inferences,
             p99_us: if version == Version::Candidate {
                 9000
@@ -272,7 +271,10 @@ fn the_slowest_of_a_few_inferences_stops_nothing() {
                 1000
             },
             ..Evidence::default()
-        });
+        };
+        witness(&mut fleet, seen);
+        fleet.robots_follow(|_| None);
+        witness(&mut fleet, seen);
         fleet.tick(1000);
         let stopped = matches!(fleet.state.head.status, Status::Paused(_));
         assert_eq!(stopped, judged, "{inferences}");
