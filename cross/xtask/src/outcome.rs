@@ -102,7 +102,7 @@ impl Report {
         let mut sum = Tally::default();
         println!();
         println!(
-            "{:<34} {:>7} {:>7} {:>8} {:>8}",
+            "{:<48} {:>7} {:>7} {:>8} {:>8}",
             "suite", "passed", "failed", "skipped", "seconds"
         );
         for row in &self.rows {
@@ -112,7 +112,7 @@ impl Report {
                 skipped,
             } = row.tally;
             println!(
-                "{:<34} {passed:>7} {failed:>7} {skipped:>8} {:>8.1}  {}",
+                "{:<48} {passed:>7} {failed:>7} {skipped:>8} {:>8.1}  {}",
                 row.suite, row.seconds, row.note
             );
             sum.add(row.tally);
