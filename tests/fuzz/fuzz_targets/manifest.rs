@@ -5,14 +5,15 @@ mod statement;
 
 use libfuzzer_sys::fuzz_target;
 use sanderling_trust::{Floors, Limits, fit, unsigned_release};
-use sanderling_wire::{Manifest, Name, Signed, decode};
+use sanderling_wire::{MAX_SMALL_MESSAGE, Manifest, Name, Signed, decode};
 
 fuzz_target!(|data: &[u8]| {
     let bytes = statement::versioned(data);
     let Ok(manifest) = decode::<Manifest>(&bytes) else {
         return;
     };
-    statement::reads_back(&manifest);
+    let mut scratch = [0; MAX_SMALL_MESSAGE];
+    statement::reads_back(&manifest, &mut scratch);
     let targets: Vec<Name> = manifest
         .artifacts
         .iter()

@@ -5,12 +5,13 @@ mod statement;
 
 use libfuzzer_sys::fuzz_target;
 use sanderling_trust::Trust;
-use sanderling_wire::{MAX_ROOT_SIGNATURES, Root, Roots, Signed, decode};
+use sanderling_wire::{MAX_ROOT_SIGNATURES, MAX_SMALL_MESSAGE, Root, Roots, Signed, decode};
 
 fuzz_target!(|data: &[u8]| {
     let bytes = statement::versioned(data);
     if let Ok(root) = decode::<Root>(&bytes) {
-        statement::reads_back(&root);
+        let mut scratch = [0; MAX_SMALL_MESSAGE];
+        statement::reads_back(&root, &mut scratch);
     }
     if let Ok(roots) = decode::<Roots<'_>>(&bytes) {
         for link in roots.iter() {

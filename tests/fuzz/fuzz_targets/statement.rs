@@ -7,12 +7,12 @@ pub fn versioned(data: &[u8]) -> Vec<u8> {
     [&[VERSION], data].concat()
 }
 
-/// What was read can be written, and reads back the same.
-pub fn reads_back<'a, M: Message<'a> + core::fmt::Debug>(message: &M) {
-    let mut buffer = [0; MAX_SMALL_MESSAGE];
-    let bytes = encode(message, &mut buffer).expect("what was read is sound and fits");
-    // The test may keep it for ever; a fuzzer's process is short.
-    let bytes: &'static [u8] = bytes.to_vec().leak();
+/// What was read can be written, and reads back the same. `scratch` lives as long as what the message borrows.
+pub fn reads_back<'a, M: Message<'a> + core::fmt::Debug>(
+    message: &M,
+    scratch: &'a mut [u8; MAX_SMALL_MESSAGE],
+) {
+    let bytes: &'a [u8] = encode(message, scratch).expect("what was read is sound and fits");
     let again = decode::<M>(bytes).expect("what was written is read");
     assert_eq!(format!("{again:?}"), format!("{message:?}"));
 }
