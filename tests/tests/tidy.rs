@@ -47,6 +47,8 @@ const TOP: &[&str] = &[
     ".cargo",
     "tests",
     "README.md",
+    "CHANGELOG.md",
+    "findings",
 ];
 
 /// Where `unsafe` may stand, and what for.
