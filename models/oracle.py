@@ -25,13 +25,13 @@ def main():
     from zoo import oracle
 
     try:
-        runner = oracle.session(args.model)
+        opened = oracle.opened(args.model)
         # Answers in the model's own type and order; the frames keep theirs.
-        output = oracle.run_session(runner, frames)
+        output = opened.run(frames)
     except Exception as error:  # ONNX Runtime raises classes of its own, without a common base
         sys.exit(f"oracle: {args.model} does not run on {args.input} {frames.dtype}{list(frames.shape)}: {str(error).splitlines()[0]}")
     np.savez(args.output, output=output)
-    print(f"{args.output}: output {output.dtype}{list(output.shape)}, {oracle.DESCRIPTION}")
+    print(f"{args.output}: output {output.dtype}{list(output.shape)}, {oracle.DESCRIPTION} Setting: {opened.setting}.")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ sys.path.insert(0, str(HERE.parent))
 from digits import data
 from digits.augment import warp
 from zoo import card, fit, oracle
+from zoo.judge import classification
 from zoo.net import Net
-from zoo.release import classification, release
+from zoo.release import release
 
 SEED = 7
 GOLDEN_FRAMES = 16

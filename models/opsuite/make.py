@@ -49,11 +49,12 @@ def main():
         model = graph.model(case.name)
         try:
             check(model)
-            output = oracle.run(model, graph.frames)
-            operators = oracle.operators(model)
+            opened = oracle.opened(model)
+            output = opened.run(graph.frames)
+            operators = opened.operators()
         except Exception as error:
             raise ValueError(f"{case.name}: {error}") from error
-        left = oracle.float_operators(model)
+        left = opened.float_operators()
         (args.out / f"{case.name}.onnx").write_bytes(model.SerializeToString())
         np.savez(args.out / f"{case.name}.npz", input=_narrow(graph.frames), output=_narrow(output))
         index.append({
@@ -61,13 +62,13 @@ def main():
             "absolute": case.absolute, "steps": {"output": graph.output_scale}, "form": graph.form, "activations": graph.dtype, "opset": graph.opset,
             "tolerance": case.tolerance, "relative": case.relative, "output_scale": graph.output_scale, "frames": len(graph.frames),
             "input_shape": [1, *graph.frames.shape[1:]], "output_shape": [1, *output.shape[1:]], "output_type": str(output.dtype),
-            "fused": not left, "float_operators": left, "onnxruntime_graph": dict(sorted(operators.items())),
+            "fused": not left, "float_operators": left, "onnxruntime_graph": dict(sorted(operators.items())), "setting": opened.setting,
         })
     operators, left_out = [o for o in args.operators.split(",") if o], []
     if operators:
         found, left_out = nodes.cases(operators)
         index += [nodes.write(case, args.out, _narrow) for case in found if args.only in case.name]
-    (args.out / "index.json").write_text(json.dumps({"oracle": oracle.DESCRIPTION, "seed": args.seed, "operators": operators, "left_out": left_out, "cases": index}, indent=1) + "\n")
+    (args.out / "index.json").write_text(json.dumps({"oracle": oracle.DESCRIPTION, "settings": oracle.settings(index), "seed": args.seed, "operators": operators, "left_out": left_out, "cases": index}, indent=1) + "\n")
     print(f"{args.out}: {len(index)} cases, {sum(c['fused'] for c in index)} in integers throughout ONNX Runtime; {len(left_out)} node tests left out")
 
 

@@ -295,14 +295,14 @@ def main():
             regions = case(graph)
             model = graph.model(name)
             onnx.checker.check_model(model, full_check=True)
-            runner = oracle.session(model)
-            answers = [runner.run(None, {"input": frame[None]}) for frame in graph.frames]
+            opened = oracle.opened(model)
+            answers = [opened.session.run(None, {"input": frame[None]}) for frame in graph.frames]
             outputs = {exit[0]: np.concatenate([answer[k] for answer in answers]) for k, exit in enumerate(graph.exits)}
             (args.out / f"{name}.onnx").write_bytes(model.SerializeToString())
             np.savez(args.out / f"{name}.npz", input=graph.frames, **outputs)
             exits = [{"name": name, "steps": steps, "scale": scale} for name, _, _, steps, scale in graph.exits]
-            index.append({"name": name, "regions": regions, "outputs": exits})
-    (args.out / "index.json").write_text(json.dumps({"oracle": oracle.DESCRIPTION, "seed": args.seed, "cases": index}, indent=1) + "\n")
+            index.append({"name": name, "regions": regions, "outputs": exits, "setting": opened.setting})
+    (args.out / "index.json").write_text(json.dumps({"oracle": oracle.DESCRIPTION, "settings": oracle.settings(index), "seed": args.seed, "cases": index}, indent=1) + "\n")
     print(f"{args.out}: {len(index)} cases")
 
 

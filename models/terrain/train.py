@@ -14,8 +14,9 @@ import numpy as np
 from terrain import data
 from terrain.augment import disturb
 from zoo import card, fit, oracle
+from zoo.judge import classification
 from zoo.net import Net
-from zoo.release import classification, release
+from zoo.release import release
 
 SEED = 5
 FOLDS = 5

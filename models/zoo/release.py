@@ -23,7 +23,8 @@ def release(folder, stem, net, trained, output_name, calibration, golden, judge,
     model = to_onnx(net, folded(net, *trained), stem, output_name)
     quantized = quantize(model, calibration, path, method)
     onnx.checker.check_model(quantized, full_check=True)
-    left = oracle.float_operators(quantized)
+    opened = oracle.opened(quantized)
+    left = opened.float_operators()
     if left:
         raise ValueError(f"{stem}: ONNX Runtime leaves {', '.join(left)} in float; the oracle would not be an integer network")
     write_golden(path, *golden)
@@ -38,7 +39,7 @@ def release(folder, stem, net, trained, output_name, calibration, golden, judge,
         "float": judge(model),
         "int8": judge(quantized),
         "operators": dict(sorted(_counted(quantized).items())),
-        "onnxruntime_graph": dict(sorted(oracle.operators(quantized).items())),
+        "onnxruntime_graph": dict(sorted(opened.operators().items())),
     }
 
 
@@ -49,24 +50,6 @@ def write_golden(path, inputs, labels, kind):
     if labels is not None:
         arrays["label"] = np.asarray(labels, np.int64)
     np.savez(path.with_suffix(".golden.npz"), **arrays)
-
-
-def classification(inputs, labels, classes):
-    """A judge for classifiers: accuracy and confusion (rows: truth, columns: answer) on held-out frames."""
-
-    def judge(model):
-        answers = oracle.run(model, inputs).argmax(1)
-        confusion = np.zeros((classes, classes), int)
-        np.add.at(confusion, (labels, answers), 1)
-        recall = np.diag(confusion) / confusion.sum(1)
-        return {
-            "accuracy": round(float((answers == labels).mean()), 4),
-            "balanced_accuracy": round(float(recall.mean()), 4),
-            "frames": len(labels),
-            "confusion": confusion.tolist(),
-        }
-
-    return judge
 
 
 def _counted(model):
