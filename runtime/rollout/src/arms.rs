@@ -50,12 +50,19 @@ pub fn arms(state: &State) -> Vec<Arm> {
         Status::Draft | Status::Reverting(_) | Status::Aborted { reverted: true } => vec![],
         Status::Finished => vec![Some(rest(new))],
         Status::Soaking | Status::Holding => match head.stage_kind() {
-            Some(StageKind::Shadow) => vec![head.shadow_upto.map(|upto| Arm {
-                upto,
-                run: base,
-                shadow: new,
-            })],
-            _ => vec![to(head.upto, new)],
+            Some(StageKind::Shadow) => vec![
+                to(head.skip_upto, base),
+                head.shadow_upto.map(|upto| Arm {
+                    upto,
+                    run: base,
+                    shadow: new,
+                }),
+            ],
+            _ => vec![
+                to(head.done_upto, new),
+                to(head.skip_upto, base),
+                to(head.upto, new),
+            ],
         },
         Status::Paused(_) => vec![to(head.upto, None)],
         Status::Aborted { reverted: false } => vec![to(head.done_upto, new), to(head.upto, None)],

@@ -13,6 +13,8 @@ pub enum Act {
     Started,
     /// A stage began.
     Stage,
+    /// Robots of the stage are away, and others were drawn instead.
+    Drawn,
     /// The share of the new version was moved.
     Moved,
     /// A comparison is complete and waits for a person.

@@ -36,6 +36,10 @@ pub struct Policy {
     /// half of those that are there. 0 waits for nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_reports: Option<u32>,
+    /// After how many seconds in which none of a stage's robots is there others are drawn instead. Default: the stage's
+    /// soak time, but 10 to 600. Where one of them had begun, nothing is drawn: it may be gone because of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redraw_s: Option<u64>,
     /// canary: its size. Default 1%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<Share>,
@@ -89,6 +93,7 @@ impl Policy {
             waves: None,
             soak_s: None,
             min_reports: None,
+            redraw_s: None,
             canary: None,
             canary_soak_s: None,
             shadow: None,
@@ -134,6 +139,12 @@ impl Policy {
 
     pub(crate) fn soak_s(&self) -> u64 {
         self.soak_s.unwrap_or(DEFAULT_SOAK_S)
+    }
+
+    /// How long a stage waits for robots that are away before others are drawn.
+    pub(crate) fn redraw_ms(&self, stage: &Stage) -> u64 {
+        let default = (stage.soak_ms / 1000).clamp(10, DEFAULT_SOAK_S);
+        self.redraw_s.unwrap_or(default).saturating_mul(1000)
     }
 
     pub(crate) fn bandit(&self) -> BanditPolicy {

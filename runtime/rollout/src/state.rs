@@ -100,6 +100,13 @@ pub struct Head {
     pub upto: Option<u32>,
     /// Places that run it in the shadow.
     pub shadow_upto: Option<u32>,
+    /// Places of the stage up to here are passed over: their robots were away, and others were drawn instead. They are
+    /// told the old version until the stage is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_upto: Option<u32>,
+    /// Since when none of the stage's robots is there and none of them has begun, in ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_from_ms: Option<u64>,
     /// Grows by one whenever the arms change. What was published under it need not be published anew.
     pub revision: u32,
     /// Values, in millionths, that a person accepted by resuming after a gate tripped: that gate's limit from then on.
@@ -134,6 +141,8 @@ impl State {
                 done_upto: None,
                 upto: None,
                 shadow_upto: None,
+                skip_upto: None,
+                away_from_ms: None,
                 revision: 0,
                 accepted: BTreeMap::new(),
                 bandit: None,
@@ -147,6 +156,39 @@ impl State {
         let mut places: Vec<u32> = self.devices.keys().map(|key| key.place()).collect();
         places.sort_unstable();
         places
+    }
+
+    /// The first robot that is there with a place behind this one; none: from the first place on.
+    pub(crate) fn next_online(&self, after: Option<u32>) -> Option<u32> {
+        let there = self.devices.iter().filter(|(_, device)| device.online);
+        let places = there.map(|(key, _)| key.place());
+        places.filter(|&place| Some(place) > after).min()
+    }
+
+    /// Which robots a stage takes that was to reach from behind `before` up to `upto`: the places that are passed over,
+    /// and the last one. A few per cent of a small fleet may hold no robot at all, and a stage without a robot says
+    /// nothing: it takes the next one, of those that are there if possible.
+    pub(crate) fn at_least_one(
+        &self,
+        before: Option<u32>,
+        upto: Option<u32>,
+    ) -> (Option<u32>, Option<u32>) {
+        let places = self.places();
+        let mut behind = places.iter().copied().filter(|&place| Some(place) > before);
+        match behind.next() {
+            Some(first) if Some(first) > upto => {
+                let drawn = self.next_online(before).unwrap_or(first);
+                (self.passed_over(before, drawn), Some(drawn))
+            }
+            _ => (None, upto),
+        }
+    }
+
+    /// What is passed over where the robot at `drawn` is the first that a stage takes behind `before`.
+    pub(crate) fn passed_over(&self, before: Option<u32>, drawn: u32) -> Option<u32> {
+        let between = |&place: &u32| Some(place) > before && place < drawn;
+        let any = self.places().iter().any(between);
+        any.then(|| drawn.saturating_sub(1))
     }
 }
 
@@ -179,9 +221,24 @@ impl Head {
     /// True where a place belongs to the stage that runs and to none before it.
     pub fn is_new(&self, place: u32) -> bool {
         let reaches = |upto: Option<u32>| upto.is_some_and(|upto| place <= upto);
+        !reaches(self.skip_upto)
+            && match self.stage_kind() {
+                Some(StageKind::Shadow) => reaches(self.shadow_upto),
+                _ => reaches(self.upto) && !reaches(self.done_upto),
+            }
+    }
+
+    /// True where a place is to run the new version.
+    pub(crate) fn is_told(&self, place: u32) -> bool {
+        let reaches = |upto: Option<u32>| upto.is_some_and(|upto| place <= upto);
+        reaches(self.upto) && (reaches(self.done_upto) || !reaches(self.skip_upto))
+    }
+
+    /// The last place of the stage that runs.
+    pub(crate) fn stage_upto(&self) -> Option<u32> {
         match self.stage_kind() {
-            Some(StageKind::Shadow) => reaches(self.shadow_upto),
-            _ => reaches(self.upto) && !reaches(self.done_upto),
+            Some(StageKind::Shadow) => self.shadow_upto,
+            _ => self.upto,
         }
     }
 }

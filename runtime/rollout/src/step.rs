@@ -9,7 +9,7 @@ use crate::gate::{Finding, When, ask};
 use crate::policy::OnTrip;
 use crate::state::{State, Status, Why};
 use crate::strategy::bandit::{Turn, turn};
-use crate::strategy::{BanditMemory, StageKind};
+use crate::strategy::{BanditMemory, Stage, StageKind};
 use crate::tally::Tally;
 
 /// What happened.
@@ -227,10 +227,17 @@ impl Step {
             };
             let last = usize::try_from(stage).is_ok_and(|at| at + 1 >= stages.len());
             let mut size = next.size;
+            let before = self.state.head.done_upto;
+            let natural = size.upto(&places);
+            let drawn = match next.kind {
+                StageKind::Shadow => self.state.at_least_one(None, natural),
+                _ => self.state.at_least_one(before, natural.max(before)),
+            };
             let head = &mut self.state.head;
-            let before = head.done_upto;
+            head.skip_upto = None;
+            head.away_from_ms = None;
             match next.kind {
-                StageKind::Shadow => head.shadow_upto = size.upto(&places),
+                StageKind::Shadow => (head.skip_upto, head.shadow_upto) = drawn,
                 StageKind::Bandit => {
                     let memory = BanditMemory::begin(&head.policy.bandit(), now);
                     size = memory.share();
@@ -238,13 +245,12 @@ impl Step {
                     head.bandit = Some(memory);
                 }
                 StageKind::Run | StageKind::Compare => {
-                    let upto = size.upto(&places).max(before);
                     // A canary may be as large as the first wave: that one adds nobody.
-                    if upto == before && before.is_some() && !last {
+                    if natural.max(before) == before && before.is_some() && !last {
                         stage += 1;
                         continue;
                     }
-                    head.upto = upto;
+                    (head.skip_upto, head.upto) = drawn;
                 }
             }
             head.stage = stage;
@@ -312,6 +318,7 @@ impl Step {
                 head.status = Status::Soaking;
                 head.begun_ms = now;
                 head.soak_from_ms = None;
+                head.away_from_ms = None;
                 if let Some(memory) = &mut head.bandit {
                     memory.moved_ms = now;
                 }
@@ -394,8 +401,9 @@ impl Step {
             return self.play(now);
         }
         if tally.stage.settled < needed(self.state.head.policy.min_reports, &tally) {
-            return;
+            return self.draw(&stage, &tally, now);
         }
+        self.state.head.away_from_ms = None;
         let from = *self.state.head.soak_from_ms.get_or_insert(now);
         if now < from.saturating_add(stage.soak_ms) {
             return;
@@ -413,6 +421,43 @@ impl Step {
             );
         }
         self.advance(now);
+    }
+
+    /// Draws other robots where none of the stage's is there. Not where one of them had begun: a version that takes
+    /// robots down must not be given to more of them for that.
+    fn draw(&mut self, stage: &Stage, tally: &Tally, now: u64) {
+        if tally.stage.online > 0 || tally.stage.touched > 0 {
+            self.state.head.away_from_ms = None;
+            return;
+        }
+        let from = *self.state.head.away_from_ms.get_or_insert(now);
+        let patience = self.state.head.policy.redraw_ms(stage);
+        if now < from.saturating_add(patience) {
+            return;
+        }
+        let last = self.state.head.stage_upto();
+        let Some(first) = self.state.next_online(last) else {
+            return;
+        };
+        // As many as the stage had, in the order of their places, from the first one on that is there.
+        let size = usize::try_from(tally.stage.members).unwrap_or(usize::MAX);
+        let places = self.state.places();
+        let new = places.iter().copied().filter(|&place| place >= first);
+        let upto = new.take(size.max(1)).last();
+        let head = &mut self.state.head;
+        head.skip_upto = Some(first.saturating_sub(1));
+        head.away_from_ms = None;
+        match stage.kind {
+            StageKind::Shadow => head.shadow_upto = upto,
+            _ => head.upto = upto,
+        }
+        let text = format!(
+            "stage {}: none of its {} robots was there for {} s; as many others are drawn",
+            head.stage.saturating_add(1),
+            tally.stage.members,
+            patience / 1000
+        );
+        self.note(now, MACHINE, Act::Drawn, text);
     }
 
     fn advance(&mut self, now: u64) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::gate::{Finding, When, ask};
 use crate::state::{State, Status, Why};
 use crate::step::needed;
-use crate::strategy::StageKind;
+use crate::strategy::{Stage, StageKind};
 use crate::tally::{Tally, Totals};
 
 /// A gate and what it measures now.
@@ -157,8 +157,9 @@ fn waits_for(state: &State, tally: &Tally, need: u64, now: u64) -> Option<String
                 }
                 None if tally.stage.online == 0 => {
                     format!(
-                        "any of the {} robots of this stage: none of them is there",
-                        tally.stage.members
+                        "any of the {} robots of this stage: none of them is there{}",
+                        tally.stage.members,
+                        drawing(state, tally, &stage, now)
                     )
                 }
                 None => format!(
@@ -168,4 +169,22 @@ fn waits_for(state: &State, tally: &Tally, need: u64, now: u64) -> Option<String
             })
         }
     }
+}
+
+/// What becomes of a stage whose robots are all away.
+fn drawing(state: &State, tally: &Tally, stage: &Stage, now: u64) -> String {
+    let head = &state.head;
+    if tally.stage.touched > 0 {
+        return format!(
+            ", and {} of them had begun: see what became of them, then resume or abort",
+            tally.stage.touched
+        );
+    }
+    if state.next_online(head.stage_upto()).is_none() {
+        return ", nor is another that could be drawn".to_owned();
+    }
+    let from = head.away_from_ms.unwrap_or(now);
+    let left = from.saturating_add(head.policy.redraw_ms(stage));
+    let left = left.saturating_sub(now).div_ceil(1000);
+    format!("; in {left} s others are drawn instead")
 }

@@ -10,6 +10,8 @@ use crate::strategy::StageKind;
 pub struct Cohort {
     pub members: u64,
     pub online: u64,
+    /// Those that were ever seen to run the new version, to try it, or to be on their way to it.
+    pub touched: u64,
     /// On their way, or settled. Failures come sooner than successes, so that while a stage runs a rate among the
     /// settled ones would be too high.
     pub begun: u64,
@@ -96,7 +98,7 @@ impl Tally {
             if head.is_new(place) {
                 tally.stage.count(device, settled);
             }
-            if head.upto.is_some_and(|upto| place <= upto) {
+            if head.is_told(place) {
                 tally.zone.count(device, settled);
             }
         }
@@ -158,6 +160,7 @@ impl Cohort {
     fn count(&mut self, device: &Device, settled: bool) {
         self.members += 1;
         self.online += u64::from(device.online);
+        self.touched += u64::from(settled || device.tried || device.phase != Phase::Resting);
         self.begun += u64::from(settled || device.phase != Phase::Resting);
         self.settled += u64::from(settled);
         self.settled_online += u64::from(settled && device.online);

@@ -2,8 +2,8 @@
 
 use crate::fleet::{Fleet, candidate, key, policy};
 use sanderling_rollout::{
-    Act, Event, Evidence, Fault, Limit, OnTrip, Policy, Report, Shadow, Share, Status, Version,
-    arms, summary,
+    Act, Event, Evidence, Fault, Limit, OnTrip, Phase, Policy, Report, Shadow, Share, Status,
+    Version, arms, summary,
 };
 
 #[test]
@@ -109,20 +109,79 @@ fn offline_robots_are_counted_and_not_waited_for() {
     assert_eq!((summary.updated, summary.offline), (140, 60));
 }
 
-#[test]
-fn a_stage_whose_robots_are_all_away_waits_for_one_of_them() {
+/// Forty robots in the order of their places, with the first `away` of them gone, in waves of two and then all.
+fn first_are_away(away: usize) -> (Fleet, Vec<u64>) {
     let mut policy = policy("waves");
     policy.waves = Some(vec![Share::Count(2), Share::ALL]);
     let mut fleet = Fleet::new(policy, 40);
     let mut keys: Vec<u64> = (0..40).collect();
     keys.sort_by_key(|n| key(*n).place());
-    for device in &keys[..2] {
+    for device in &keys[..away] {
         fleet.send(Event::Gone {
             device: key(*device),
             order: 1,
         });
     }
     fleet.start();
+    (fleet, keys)
+}
+
+#[test]
+fn a_stage_whose_robots_are_all_away_draws_others_after_a_time() {
+    let (mut fleet, keys) = first_are_away(5);
+    let waits = |fleet: &Fleet| summary(&fleet.state, fleet.now).waits_for.unwrap();
+    fleet.tick(1000);
+    let said = waits(&fleet);
+    assert!(
+        said.contains("none of them is there; in 120 s others are drawn"),
+        "{said}"
+    );
+    fleet.tick(119_000);
+    fleet.robots_follow(|_| None);
+    assert_eq!(fleet.acts(Act::Drawn), 0, "not before its time");
+    fleet.tick(1000);
+    assert_eq!(fleet.acts(Act::Drawn), 1);
+    let drawn = fleet.audit.iter().find(|a| a.act == Act::Drawn).unwrap();
+    assert!(
+        drawn.text.contains("none of its 2 robots"),
+        "{}",
+        drawn.text
+    );
+    // One who was passed over and comes back keeps the old version: the wave is no larger for it.
+    fleet.send(Event::Here {
+        device: key(keys[0]),
+        order: 2,
+    });
+    fleet.robots_follow(|_| None);
+    let new: Vec<u64> = (0..40)
+        .filter(|n| fleet.version(*n) == Version::Candidate)
+        .collect();
+    let mut expected = keys[5..7].to_vec();
+    expected.sort_unstable();
+    assert_eq!(new, expected, "the first two that are there");
+    for _ in 0..100 {
+        fleet.robots_follow(|_| None);
+        fleet.tick(60_000);
+    }
+    assert_eq!(fleet.state.head.status, Status::Finished);
+    assert_eq!(summary(&fleet.state, fleet.now).updated, 36);
+}
+
+#[test]
+fn a_version_that_takes_robots_down_is_not_given_to_others_for_that() {
+    let (mut fleet, keys) = first_are_away(0);
+    for device in &keys[..2] {
+        let begins = Report {
+            phase: Some(Phase::Trial),
+            running: Some(Some(candidate())),
+            ..Report::of(key(*device), 1)
+        };
+        fleet.send(Event::Report(Box::new(begins)));
+        fleet.send(Event::Gone {
+            device: key(*device),
+            order: 1,
+        });
+    }
     for _ in 0..100 {
         fleet.robots_follow(|_| None);
         fleet.tick(60_000);
@@ -132,11 +191,65 @@ fn a_stage_whose_robots_are_all_away_waits_for_one_of_them() {
         (0, &Status::Soaking)
     );
     let waits = summary(&fleet.state, fleet.now).waits_for.unwrap();
-    assert!(waits.contains("none of them is there"), "{waits}");
-    fleet.send(Event::Here {
-        device: key(keys[0]),
-        order: 2,
-    });
+    assert!(waits.contains("2 of them had begun"), "{waits}");
+    assert_eq!(fleet.acts(Act::Drawn), 0);
+}
+
+#[test]
+fn a_stage_waits_where_nobody_else_is_there() {
+    let (mut fleet, keys) = first_are_away(40);
+    for _ in 0..100 {
+        fleet.robots_follow(|_| None);
+        fleet.tick(60_000);
+    }
+    assert_eq!(
+        (fleet.state.head.stage, &fleet.state.head.status),
+        (0, &Status::Soaking)
+    );
+    let waits = summary(&fleet.state, fleet.now).waits_for.unwrap();
+    assert!(
+        waits.contains("none of them is there, nor is another"),
+        "{waits}"
+    );
+    for device in &keys[..2] {
+        fleet.send(Event::Here {
+            device: key(*device),
+            order: 2,
+        });
+    }
+    fleet.robots_follow(|_| None);
+    fleet.tick(1000);
+    assert_eq!(fleet.acts(Act::Drawn), 0, "those of the stage came");
+    fleet.tick(120_000);
+    assert_eq!(fleet.state.head.stage, 1);
+}
+
+#[test]
+fn a_few_per_cent_of_a_small_fleet_are_at_least_one_robot() {
+    for robots in 1..30 {
+        for strategy in ["waves", "canary", "shadow"] {
+            let mut fleet = Fleet::new(policy(strategy), robots);
+            fleet.start();
+            let stage = summary(&fleet.state, fleet.now).stage_robots;
+            assert!(stage >= 1, "{strategy} of {robots}");
+        }
+    }
+}
+
+#[test]
+fn a_small_wave_takes_a_robot_that_is_there() {
+    let mut fleet = Fleet::new(policy("waves"), 8);
+    let mut keys: Vec<u64> = (0..8).collect();
+    keys.sort_by_key(|n| key(*n).place());
+    for device in &keys[..3] {
+        fleet.send(Event::Gone {
+            device: key(*device),
+            order: 1,
+        });
+    }
+    fleet.start();
+    fleet.robots_follow(|_| None);
+    assert_eq!(fleet.version(keys[3]), Version::Candidate);
     for _ in 0..100 {
         fleet.robots_follow(|_| None);
         fleet.tick(60_000);

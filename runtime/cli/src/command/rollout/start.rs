@@ -39,6 +39,9 @@ pub struct Start {
     /// How many robots of a stage must have settled; 0 waits for nobody [default: half of those online]
     #[arg(long, value_name = "ROBOTS")]
     min_reports: Option<u32>,
+    /// Seconds after which others are drawn where none of a stage's robots is there [default: the soak time, 10 to 600]
+    #[arg(long, value_name = "SECONDS")]
+    redraw: Option<u64>,
     /// canary: its size
     #[arg(long, value_name = "SIZE")]
     canary: Option<String>,
@@ -111,6 +114,7 @@ impl Start {
         set("waves", (!waves.is_empty()).then(|| json!(waves)));
         set("soak_s", self.soak.map(|s| json!(s)));
         set("min_reports", self.min_reports.map(|n| json!(n)));
+        set("redraw_s", self.redraw.map(|s| json!(s)));
         set("canary", self.canary.as_deref().map(size));
         set("shadow", self.shadow.as_deref().map(size));
         set("split", self.split.as_deref().map(size));
