@@ -56,6 +56,17 @@ class Constant:
         return np.asarray(steps * self.scale.reshape(shape), np.float32)
 
 
+@dataclass(frozen=True)
+class Bias:
+    """How a bias is stored: `factor` times the scale of the sums (or the power of two below that), and a zero point."""
+
+    factor: float = 1.0
+    zero: int = 0
+    dtype: type = np.int32
+    power_of_two: bool = False
+    per_tensor: bool = False
+
+
 class Graph:
     """A graph under construction. `form`: "qdq" or "qoperator"; `dtype`: that of the activations."""
 
@@ -178,16 +189,22 @@ class Graph:
         return self.quantize(value, sample, scale, zero)
 
     def linear(self, kind, x, weight, bias=True, then=(), fill=1.0, zero=None, **attrs):
-        """Conv or Gemm with a quantized weight and an int32 bias whose scale is that of the sums."""
+        """Conv or Gemm with a quantized weight and an int32 bias whose scale is that of the sums, unless `bias` says otherwise."""
         reals, flags, extra = [x.sample, weight.floats()], [True, False], []
         if bias:
             count = weight.values.shape[0] if kind == "Conv" or attrs.get("transB") else weight.values.shape[1]
             if kind == "ConvTranspose":
                 count *= attrs.get("group", 1)
+            form = bias if isinstance(bias, Bias) else Bias()
             per_channel = np.resize(np.asarray(x.scale * weight.scale, np.float32), count)
             scale = per_channel if weight.axis is not None else np.float32(x.scale * weight.scale)
-            values = self.rng.integers(-8000, 8001, count).astype(np.int32)
-            constant = Constant(self._label("b"), values, np.asarray(scale), np.zeros(np.shape(scale), np.int32), 0 if weight.axis is not None else None)
+            if form != Bias():
+                scale = np.float32(np.mean(scale) if form.per_tensor else scale) * np.float32(form.factor)
+                scale = np.exp2(np.floor(np.log2(scale))).astype(np.float32) if form.power_of_two else np.asarray(scale, np.float32)
+            low, high = (-128, 128) if form.dtype == np.int8 else (-8000, 8001)
+            values = self.rng.integers(low, high, count).astype(form.dtype)
+            axis = 0 if np.ndim(scale) else None
+            constant = Constant(self._label("b"), values, np.asarray(scale), np.full(np.shape(scale), form.zero, form.dtype), axis)
             reals.append(constant.floats())
             flags.append(False)
             extra = [constant]

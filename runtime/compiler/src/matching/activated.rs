@@ -149,7 +149,7 @@ impl Matcher<'_> {
         let window = Window::of(node, &kernel, [h, w], [output[1], output[2]])?;
         let taps = window.kernel[0] * window.kernel[1];
         let signed = SignedWeights::of(&weights, output[3], 0)?;
-        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let bias = self.node_bias(node, 2, from.scale, &signed, false)?;
         let packed = (0..output[3])
             .flat_map(|o| (0..taps).map(move |tap| (o, tap)))
             .flat_map(|(o, tap)| (0..inputs).map(move |i| (o * inputs + i) * taps + tap))
@@ -170,7 +170,7 @@ impl Matcher<'_> {
 
     fn linear_of_product(&mut self, node: &Node) -> Result<Linear, Why> {
         let (x, from) = self.operand(node, 0)?;
-        let product = self.product(node, &x, from)?;
+        let product = self.product(node, &x, from, false)?;
         if product.alpha != 1.0 {
             return Err("alpha other than 1 before an activation is not supported".into());
         }

@@ -1,10 +1,11 @@
 //! Convolution.
 
 use super::arrange::{image_order, nhwc};
+use super::bias::in_integers;
 use super::meaning::{Meaning, Quantization, Stored, Weights};
 use super::window::Window;
 use super::{Matcher, Why};
-use crate::graph::{Data, Element, Node};
+use crate::graph::{Element, Node};
 use crate::program::{Affine, Operation};
 use sanderling_plan::step;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ impl Matcher<'_> {
         let taps = window.kernel[0] * window.kernel[1];
 
         let signed = SignedWeights::of(&weights, channels_out, 0)?;
-        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let fused = in_integers(from, to, clamp);
+        let bias = self.node_bias(node, 2, from.scale, &signed, fused)?;
         let source = |o: usize, tap: usize, i: usize| signed.values[(o * inputs + i) * taps + tap];
         let mut packed = Vec::with_capacity(signed.values.len());
         if depthwise {
@@ -109,44 +111,6 @@ impl Matcher<'_> {
             Some(Meaning::Weights(weights)) => Ok(weights.clone()),
             Some(_) => Err("its weights are not constant".into()),
             None => Err("its weights are float; quantize them".into()),
-        }
-    }
-
-    /// The bias in units of input scale · weight scale, one for each output channel.
-    pub(super) fn node_bias(
-        &self,
-        node: &Node,
-        input: usize,
-        input_scale: f32,
-        weights: &SignedWeights,
-    ) -> Result<Vec<i32>, Why> {
-        let channels = weights.scales.len();
-        if node.input(input).is_none() {
-            return Ok(vec![0; channels]);
-        }
-        let values: Vec<i32> = match (self.meaning(node, input), self.graph.constant(node, input)) {
-            (Some(Meaning::Weights(bias)), _) if bias.element == Element::I32 => {
-                bias.values.clone()
-            }
-            (Some(Meaning::Weights(_)), _) => return Err("its bias is not int32".into()),
-            (_, Some(constant)) => match &constant.data {
-                Data::F32(floats) => (floats.iter().enumerate())
-                    .map(|(i, &real)| {
-                        let scale = weights.scales.get(i % channels).copied().unwrap_or(1.0);
-                        (f64::from(real) / (f64::from(input_scale) * f64::from(scale)))
-                            .round_ties_even() as i32
-                    })
-                    .collect(),
-                _ => return Err("its bias is neither float nor quantized".into()),
-            },
-            _ => return Err("its bias is not constant".into()),
-        };
-        match values.len() {
-            1 => Ok(vec![values[0]; channels]),
-            n if n == channels => Ok(values),
-            n => Err(format!(
-                "a bias of {n} values for {channels} outputs is not supported"
-            )),
         }
     }
 }

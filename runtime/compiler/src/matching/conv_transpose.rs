@@ -68,7 +68,7 @@ impl Matcher<'_> {
             scales: signed.scales.repeat(groups),
             ..signed
         };
-        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let bias = self.node_bias(node, 2, from.scale, &signed, false)?;
         let mut window = Window::of(node, &kernel, [h, w], [output[1], output[2]])?;
         window.pad = transposed_padding(node, &window, [h, w], [output[1], output[2]])?;
         let transposed = Transposed {

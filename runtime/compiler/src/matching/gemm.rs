@@ -1,5 +1,6 @@
 //! Gemm and MatMul with constant weights.
 
+use super::bias::in_integers;
 use super::conv::SignedWeights;
 use super::meaning::{Meaning, Quantization, Stored};
 use super::{Matcher, Why};
@@ -37,7 +38,7 @@ impl Matcher<'_> {
             signed,
             bias,
             alpha,
-        } = self.product(node, &x, from)?;
+        } = self.product(node, &x, from, in_integers(from, to, clamp))?;
         let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
             packed[o * k..][..k].iter().copied()
         });
@@ -88,12 +89,13 @@ impl Matcher<'_> {
             && matches!(self.meaning(node, 0), Some(Meaning::Mapped(_)))
     }
 
-    /// The constant side of a product, packed.
+    /// The constant side of a product, packed; `in_integers` as for [`Matcher::node_bias`].
     pub(super) fn product(
         &self,
         node: &Node,
         x: &Stored,
         from: Quantization,
+        in_integers: bool,
     ) -> Result<Product, Why> {
         let weights = self.node_weights(node, 1)?;
         let gemm = node.operator == "Gemm";
@@ -126,7 +128,7 @@ impl Matcher<'_> {
             return Err("its weights do not fit the input".into());
         }
         let signed = SignedWeights::of(&weights, outputs, usize::from(!transposed))?;
-        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let bias = self.node_bias(node, 2, from.scale, &signed, in_integers)?;
         let at = |o: usize, i: usize| {
             if transposed {
                 o * k + i

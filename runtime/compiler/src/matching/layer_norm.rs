@@ -2,7 +2,7 @@
 
 use super::meaning::{Meaning, Quantization, Stored};
 use super::{Matcher, Why, axis};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::program::Operation;
 use crate::tables::Table;
 use sanderling_plan::{Operator, step};
@@ -21,8 +21,9 @@ impl Matcher<'_> {
         if width > step::LayerNorm::MAX_WIDTH as usize {
             return Err(format!("a row of {width} is too long"));
         }
-        let gain = self.row_of(node, 1, width, 1.0)?;
-        let bias = self.row_of(node, 2, width, 0.0)?;
+        let normalized = x.shape[axis..].to_vec();
+        let gain = self.row_of(node, 1, &normalized, 1.0)?;
+        let bias = self.row_of(node, 2, &normalized, 0.0)?;
         let x = self.row_major(node, &x)?;
         let order = (0..rank).collect();
         let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
@@ -53,11 +54,11 @@ impl Matcher<'_> {
         &self,
         node: &Node,
         input: usize,
-        width: usize,
+        normalized: &[usize],
         default: f32,
     ) -> Result<Vec<f32>, Why> {
         if node.input(input).is_none() {
-            return Ok(vec![default; width]);
+            return Ok(vec![default; normalized.iter().product()]);
         }
         let row = match (self.meaning(node, input), self.graph.constant(node, input)) {
             (Some(Meaning::Weights(weights)), _) => weights.reals(),
@@ -67,9 +68,25 @@ impl Matcher<'_> {
                 .to_vec(),
             _ => return Err(format!("input {input} is not constant")),
         };
-        match row.len() {
-            n if n == width => Ok(row),
-            n => Err(format!("input {input} has {n} values for a row of {width}")),
+        // What counts is along which axes they lie: a column of as many values is another thing.
+        let shape = |id: ValueId| self.graph.value(id).shape.as_slice();
+        let given = node.input(input).map_or(&[] as &[usize], shape);
+        let long = |dims: &[usize]| -> Vec<usize> {
+            dims.iter()
+                .copied()
+                .skip_while(|&extent| extent == 1)
+                .collect()
+        };
+        if long(given) != long(normalized) {
+            return Err(format!(
+                "input {input} is {given:?}; it must be {normalized:?}, the part that is normalized"
+            ));
+        }
+        match row.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(format!(
+                "input {input} holds {value}, which is no finite number"
+            )),
+            None => Ok(row),
         }
     }
 }

@@ -158,14 +158,8 @@ pub struct Weights {
 impl Weights {
     /// The real numbers that the integers stand for.
     pub fn reals(&self) -> Vec<f32> {
-        let inner: usize = self.shape.iter().skip(self.axis + 1).product();
-        self.values
-            .iter()
-            .enumerate()
-            .map(|(at, &value)| {
-                let index = at / inner.max(1) % self.scales.len();
-                (value - self.zero_points[index]) as f32 * self.scales[index]
-            })
+        (self.steps().into_iter())
+            .map(|(step, scale)| step as f32 * scale)
             .collect()
     }
 }

@@ -10,6 +10,7 @@
 
 mod activated;
 mod arrange;
+mod bias;
 mod binary;
 mod blocks;
 mod borders;
@@ -20,11 +21,14 @@ mod conv_transpose;
 mod extreme;
 mod gather;
 mod gemm;
+mod in_float;
 mod layer_norm;
+mod line;
 mod logistic;
 mod mat_mul;
 mod meaning;
 mod movement;
+mod operand_order;
 mod pad;
 mod pool;
 mod reduce;
@@ -113,7 +117,10 @@ impl<'a> Matcher<'a> {
         let meanings = outcome.unwrap_or_else(|why| {
             self.refusals
                 .push(Refusal::new(&node.name, &node.operator, why));
-            vec![Meaning::Refused]
+            match node.operator.as_str() {
+                "QuantizeLinear" => vec![self.stand_in(node)],
+                _ => vec![Meaning::Refused],
+            }
         });
         for (i, &output) in node.outputs.iter().enumerate() {
             let meaning = meanings.get(i).cloned();
@@ -138,6 +145,19 @@ impl<'a> Matcher<'a> {
                 .any(|(_, output)| *output == value)
     }
 
+    /// Whether one node reads what `node` computes, and it is no output of the model.
+    fn has_one_reader(&self, node: &Node) -> bool {
+        let Some(value) = node.outputs.first() else {
+            return false;
+        };
+        let readings = |reader: &Node| {
+            let inputs = reader.inputs.iter().flatten();
+            inputs.filter(|input| *input == value).count()
+        };
+        let read: usize = self.graph.nodes.iter().map(readings).sum();
+        read == 1 && !self.graph.outputs.iter().any(|(_, output)| output == value)
+    }
+
     /// A node that reads what was refused is refused too, so that the list is whole; from
     /// QuantizeLinear on, integers could go on, and what follows is judged by itself.
     fn after_refusal(&mut self, node: &Node) -> Result<Vec<Meaning>, Why> {
@@ -153,6 +173,9 @@ impl<'a> Matcher<'a> {
 
     /// A quantized tensor in the place of one that was refused. The program is never used.
     fn stand_in(&mut self, node: &Node) -> Meaning {
+        if self.sizes(node).is_err() {
+            return Meaning::Refused;
+        }
         let shape = self.output_shape(node);
         let order = (0..shape.len()).collect();
         let element = self.graph.value(node.outputs[0]).element;

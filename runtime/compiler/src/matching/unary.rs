@@ -129,7 +129,8 @@ impl Matcher<'_> {
                 if low.is_nan() || high.is_nan() {
                     return Err("a bound is not a number".into());
                 }
-                Ok(Some((low, high.max(low))))
+                // Where they cross, the upper one is applied last.
+                Ok(Some((low.min(high), high)))
             }
             _ => Ok(None),
         }
@@ -155,7 +156,7 @@ impl Matcher<'_> {
         }
         match self.meaning(node, input)? {
             Meaning::Weights(w) if w.values.len() == 1 && w.scales.len() == 1 => {
-                Some((w.values[0] - w.zero_points[0]) as f32 * w.scales[0])
+                w.reals().first().copied()
             }
             _ => None,
         }

@@ -125,7 +125,7 @@ impl Matcher<'_> {
     }
 
     /// The result in 16 bits, and what follows where it has 8.
-    fn narrowed(
+    pub(super) fn narrowed(
         &mut self,
         node: &Node,
         to: Quantization,
@@ -167,7 +167,7 @@ impl Matcher<'_> {
         let window = Window::of(node, &kernel, [h, w], [output[1], output[2]])?;
         let taps = window.kernel[0] * window.kernel[1];
         let signed = SignedWeights::of(&weights, output[3], 0)?;
-        let bias = self.node_bias(node, 2, from.scale, &signed)?;
+        let bias = self.node_bias(node, 2, from.scale, &signed, false)?;
         let packed: Vec<i8> = (0..output[3])
             .flat_map(|o| (0..taps).map(move |tap| (o, tap)))
             .flat_map(|(o, tap)| (0..inputs).map(move |i| (o * inputs + i) * taps + tap))
@@ -200,7 +200,7 @@ impl Matcher<'_> {
         clamp: (i32, i32),
     ) -> Result<Stored, Why> {
         let (x, from) = self.wide_operand(node, 0)?;
-        let product = self.product(node, &x, from)?;
+        let product = self.product(node, &x, from, false)?;
         if product.alpha != 1.0 {
             return Err("alpha other than 1 is not supported with int16".into());
         }
