@@ -3,15 +3,18 @@
 
 use super::arrange::{CopyAxis, image_order, nhwc, strided};
 use super::extreme::tallest;
+use super::line::{Line, Wanted, line};
 use super::meaning::{Meaning, Quantization, Stored};
 use super::{Matcher, Why};
 use crate::graph::Node;
 use crate::program::{Affine, Operation};
 use sanderling_plan::{Dtype, Operator, step};
 
-/// The weight of a channel that has an offset: a step of the accumulator is that much
-/// finer than one of the input, and so is the rounding of the offset.
-const FINE: i8 = 64;
+/// `x · gain + offset` of each channel, each step rounded to `f32`, as ONNX Runtime computes it.
+struct Lines {
+    gains: Vec<f32>,
+    offsets: Vec<f32>,
+}
 
 impl Matcher<'_> {
     pub(super) fn batch_norm(
@@ -27,12 +30,12 @@ impl Matcher<'_> {
         let (gain, bias, mean, variance) = (gain?, bias?, mean?, variance?);
         let epsilon = node.float("epsilon").unwrap_or(1e-5);
         let gains: Vec<f32> = (gain.iter().zip(&variance))
-            .map(|(gain, variance)| gain / (variance + epsilon).sqrt())
+            .map(|(gain, variance)| 1.0 / (variance + epsilon).sqrt() * gain)
             .collect();
         let offsets: Vec<f32> = (bias.iter().zip(&mean).zip(&gains))
             .map(|((bias, mean), gain)| bias - mean * gain)
             .collect();
-        self.scaled(node, &x, from, (&gains, Some(&offsets)), to, clamp)
+        self.scaled(node, &x, from, &Lines { gains, offsets }, to, clamp)
     }
 
     /// Whether a PRelu has several slopes, none above 1: then it is the larger of the
@@ -65,9 +68,13 @@ impl Matcher<'_> {
         if slopes.iter().any(|&slope| slope > 1.0) {
             return Err("a slope above 1 is not supported".into());
         }
-        let scaled = self.scaled(node, &x, from, (&slopes, None), to, clamp)?;
-        let ones = vec![1.0; channels];
-        let same = self.scaled(node, &x, from, (&ones, None), to, clamp)?;
+        let through_zero = |gains: Vec<f32>| Lines {
+            gains,
+            offsets: vec![0.0; channels],
+        };
+        let scaled = self.scaled(node, &x, from, &through_zero(slopes), to, clamp)?;
+        let ones = through_zero(vec![1.0; channels]);
+        let same = self.scaled(node, &x, from, &ones, to, clamp)?;
         // One behind the other, for a max-pool to compare.
         let elements: usize = scaled.shape.iter().product();
         let (scale, zero_point) = (to.scale, to.zero_point_i8());
@@ -87,13 +94,14 @@ impl Matcher<'_> {
         Ok(output)
     }
 
-    /// `x · gain + offset` of each channel.
+    /// A depthwise convolution that gives each channel's line, [searched for](line) so that
+    /// every value of the input comes out as in `f32`.
     fn scaled(
         &mut self,
         node: &Node,
         x: &Stored,
         from: Quantization,
-        (gains, offsets): (&[f32], Option<&[f32]>),
+        lines: &Lines,
         to: Quantization,
         clamp: (i32, i32),
     ) -> Result<Stored, Why> {
@@ -104,23 +112,28 @@ impl Matcher<'_> {
         };
         let x = self.arrange(node, x, &order)?;
         let input = self.program.add_view(x.tensor, dims.to_vec());
-        let weight = if offsets.is_some() { FINE } else { 1 };
-        let units: Vec<f32> = (gains.iter())
-            .map(|gain| from.scale * gain / f32::from(weight))
-            .collect();
-        let zero = from.zero_point_i8() * i32::from(weight);
-        let bias = match offsets {
-            Some(offsets) => (units.iter().zip(offsets))
-                .map(|(&unit, &offset)| {
-                    let steps = (f64::from(offset) / f64::from(unit)).round_ties_even();
-                    let fits = steps.abs() < f64::from(1 << 30);
-                    fits.then_some(steps as i32 - zero)
-                        .ok_or("a channel's gain is too small beside its offset")
-                })
-                .collect::<Result<Vec<i32>, _>>()?,
-            None => vec![-zero; gains.len()],
-        };
-        let channels = gains.len();
+        let found: Vec<Line> = (lines.gains.iter().zip(&lines.offsets))
+            .map(|(&gain, &offset)| {
+                if !(gain.is_finite() && offset.is_finite()) {
+                    return Err("a channel's gain or offset is not a finite number".to_owned());
+                }
+                let table = std::array::from_fn(|at| {
+                    let real = from.dequantize((at as i32 - 128) as i8) * gain + offset;
+                    i32::from(to.quantize(real)).clamp(clamp.0, clamp.1) as i8
+                });
+                let wanted = Wanted {
+                    table,
+                    zero_point: to.zero_point_i8(),
+                    clamp,
+                };
+                let slope = f64::from(from.scale) * f64::from(gain) / f64::from(to.scale);
+                let offset = f64::from(offset) / f64::from(to.scale);
+                let at_zero = offset - slope * f64::from(from.zero_point_i8());
+                line(&wanted, slope, at_zero)
+                    .ok_or_else(|| "a channel's gain is too small beside its offset".to_owned())
+            })
+            .collect::<Result<_, Why>>()?;
+        let channels = found.len();
         let parameters = step::Conv {
             kernel_h: 1,
             kernel_w: 1,
@@ -141,9 +154,9 @@ impl Matcher<'_> {
             weight_zero_point: 0,
         };
         let affine = Affine {
-            weights: vec![weight; channels],
-            bias,
-            multipliers: units.iter().map(|unit| unit / to.scale).collect(),
+            weights: found.iter().map(|line| line.weight).collect(),
+            bias: found.iter().map(|line| line.bias).collect(),
+            multipliers: found.iter().map(|line| line.multiplier).collect(),
         };
         let output = self.new_stored(node, shape, order, to.element, Some(to));
         let target = self.program.add_view(output.tensor, dims.to_vec());
