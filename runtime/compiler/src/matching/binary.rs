@@ -1,6 +1,7 @@
 //! Elementwise operators of two tensors.
 
 use super::arrange::{CopyAxis, strided};
+use super::in_float::InFloat;
 use super::meaning::{Activation, Mapped, Meaning, Quantization, Stored, Weights};
 use super::unary::map;
 use super::{Matcher, Why};
@@ -15,6 +16,9 @@ pub(super) struct Operand {
     pub(super) tensor: TensorId,
     pub(super) quantization: Quantization,
 }
+
+/// ONNX's dimensions of a result, and the order in which it is stored.
+type Place = (Vec<usize>, Vec<usize>);
 
 impl<'a> Matcher<'a> {
     pub(super) fn binary(&mut self, index: usize, node: &'a Node) -> Result<Meaning, Why> {
@@ -114,7 +118,11 @@ impl<'a> Matcher<'a> {
         to: Quantization,
         clamp: (i32, i32),
     ) -> Result<Stored, Why> {
-        let (a, b, output) = self.pair(node, to)?;
+        let (mut a, mut b, place) = self.pair(node)?;
+        let fused = self.is_fused(node, [a.quantization, b.quantization], to, clamp);
+        if fused && self.swaps_operands(node, &place.1) {
+            std::mem::swap(&mut a, &mut b);
+        }
         let ratio_a = a.quantization.scale / to.scale;
         let ratio_b = match node.operator.as_str() {
             "Sub" => -b.quantization.scale / to.scale,
@@ -124,7 +132,7 @@ impl<'a> Matcher<'a> {
             a.quantization.zero_point as f32,
             b.quantization.zero_point as f32,
         );
-        let parameters = step::Add {
+        let mut parameters = step::Add {
             ratio_a,
             ratio_b,
             fixed: fixed([ratio_a, ratio_b], [zero_a, zero_b], to.zero_point as f32),
@@ -134,6 +142,14 @@ impl<'a> Matcher<'a> {
             low: clamp.0,
             high: clamp.1,
         };
+        if !fused {
+            match in_float(node, &a, &b, to, clamp).sum(parameters) {
+                Some(nudged) => parameters = nudged,
+                None => return self.widened_pair(node, [&a, &b], place, to, clamp),
+            }
+        }
+        let (shape, order) = place;
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
         let operation = Operation::Plain(Operator::Add(parameters));
         self.step(node, operation, vec![a.tensor, b.tensor], output.tensor);
         Ok(output)
@@ -145,8 +161,8 @@ impl<'a> Matcher<'a> {
         to: Quantization,
         clamp: (i32, i32),
     ) -> Result<Stored, Why> {
-        let (a, b, output) = self.pair(node, to)?;
-        let parameters = step::Mul {
+        let (a, b, place) = self.pair(node)?;
+        let mut parameters = step::Mul {
             zero_a: a.quantization.zero_point_i8(),
             zero_b: b.quantization.zero_point_i8(),
             ratio: a.quantization.scale * b.quantization.scale / to.scale,
@@ -155,13 +171,21 @@ impl<'a> Matcher<'a> {
             low: clamp.0,
             high: clamp.1,
         };
+        if !self.is_fused(node, [a.quantization, b.quantization], to, clamp) {
+            match in_float(node, &a, &b, to, clamp).product(parameters) {
+                Some(nudged) => parameters = nudged,
+                None => return self.widened_pair(node, [&a, &b], place, to, clamp),
+            }
+        }
+        let (shape, order) = place;
+        let output = self.new_stored(node, shape, order, to.element, Some(to));
         let operation = Operation::Plain(Operator::Mul(parameters));
         self.step(node, operation, vec![a.tensor, b.tensor], output.tensor);
         Ok(output)
     }
 
-    /// Both operands in the shape and order of the result.
-    fn pair(&mut self, node: &Node, to: Quantization) -> Result<(Operand, Operand, Stored), Why> {
+    /// Both operands in the shape and order of the result, and these two.
+    fn pair(&mut self, node: &Node) -> Result<(Operand, Operand, Place), Why> {
         let shape = self.output_shape(node);
         let full = |stored: &Stored| stored.shape == shape;
         let order = (0..2)
@@ -173,8 +197,7 @@ impl<'a> Matcher<'a> {
             .map_or_else(|| (0..shape.len()).collect(), |(stored, _)| stored.order);
         let a = self.broadcast(node, 0, &shape, &order)?;
         let b = self.broadcast(node, 1, &shape, &order)?;
-        let output = self.new_stored(node, shape, order, to.element, Some(to));
-        Ok((a, b, output))
+        Ok((a, b, (shape, order)))
     }
 
     pub(super) fn broadcast(
@@ -319,6 +342,16 @@ impl<'a> Matcher<'a> {
         } else {
             Err("its constant has more dimensions than the tensor".into())
         }
+    }
+}
+
+/// The operation as ONNX Runtime has it where it does not fuse it.
+fn in_float(node: &Node, a: &Operand, b: &Operand, to: Quantization, clamp: (i32, i32)) -> InFloat {
+    InFloat {
+        operands: [a.quantization, b.quantization],
+        operation: function(&node.operator),
+        to,
+        clamp,
     }
 }
 

@@ -57,7 +57,7 @@ impl Matcher<'_> {
     }
 
     /// ONNX's dimensions of an operand, be it a tensor or a constant.
-    fn operand_shape(&self, node: &Node, input: usize) -> Vec<usize> {
+    pub(super) fn operand_shape(&self, node: &Node, input: usize) -> Vec<usize> {
         match self.meaning(node, input) {
             Some(Meaning::Weights(weights)) => weights.shape.clone(),
             Some(Meaning::Mapped(mapped)) => mapped.stored.shape.clone(),
