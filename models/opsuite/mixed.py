@@ -253,6 +253,29 @@ def computed_shape(graph):
     return 1
 
 
+def residual_behind_a_refusal(graph):
+    """A sum of what a foreign operator gave and of what went around it, both quantized; that the operator is foreign shows
+    only once its QuantizeLinear is known."""
+    x = conv(graph, graph.quantized(graph.float_input((2, 8, 8))), 4)
+    for _ in range(2):
+        slopes = graph.rng.uniform(1.1, 1.9, (4, 1, 1)).astype(np.float32)
+        y = conv(graph, graph.requantized(x, "PRelu", (slopes,)), 4, relu=False)
+        x = graph.op("Add", [y, x])
+        graph.output(x)
+    return 3
+
+
+def one_tensor_twice(graph):
+    """Two outputs that are one tensor, and one that is the input."""
+    x = graph.integer_input((2, 8, 8), 2.0**-6)
+    graph._emit("Identity", [x.name], "again")
+    y = conv(graph, x, 4)
+    graph._emit("Identity", [y.name], "twin")
+    for name, of in (("again", x), ("twin", y), (y.name, y)):
+        graph.output(Quantized(name, of.scale, of.zero, of.dtype, of.sample))
+    return 1
+
+
 def integers_throughout(graph):
     """A model without any float part: one region, the whole of it."""
     x = conv(graph, conv(graph, graph.integer_input((3, 10, 10), 2.0**-6), 8), 6)
@@ -276,8 +299,8 @@ def only_borders(graph):
 
 CASES = (
     preprocessing_and_softmax, attention_head, foreign_operator, skip_connection, shared_dequantize, nested_skips, two_depths, parallel_branches,
-    float_convolution, integer_input, integer_form_in_the_rest, captured_value, computed_shape, integers_throughout,
-    float_throughout, only_borders,
+    float_convolution, integer_input, integer_form_in_the_rest, captured_value, computed_shape, residual_behind_a_refusal,
+    one_tensor_twice, integers_throughout, float_throughout, only_borders,
 )
 
 

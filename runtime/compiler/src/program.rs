@@ -331,6 +331,12 @@ impl Program {
         self.push(Tensor { shape, ..tensor })
     }
 
+    /// Adds another tensor that is the same as `of`, for a second name.
+    pub fn add_alias(&mut self, of: TensorId) -> TensorId {
+        let tensor = self.tensor(of).clone();
+        self.push(tensor)
+    }
+
     /// Drops the steps whose results nothing reads.
     pub fn prune(&mut self) {
         let mut read: std::collections::HashSet<BufferId> = self

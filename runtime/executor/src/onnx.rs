@@ -4,6 +4,7 @@
 use crate::ModelError;
 use crate::guard::without_panic;
 use sanderling_compiler::Options;
+use sanderling_compiler::import::explicit_types;
 use sanderling_plan::{Dtype, Target};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
@@ -34,7 +35,7 @@ impl<'a> Onnx<'a> {
         let not_a_model = || ModelError::NotAModel {
             name: name.to_owned(),
         };
-        let model = tract_onnx::onnx()
+        let mut model = tract_onnx::onnx()
             .proto_model_for_read(&mut &bytes[..])
             .map_err(|_| match bytes.first() {
                 Some(&FIRST_BYTE) => ModelError::DamagedOnnx {
@@ -54,6 +55,13 @@ impl<'a> Onnx<'a> {
                 tensor: output.name.clone(),
                 why: "is an output that no node computes; export the model again".to_owned(),
             });
+        }
+        // What tract does not read, it would compute otherwise.
+        if let Some(graph) = &mut model.graph {
+            explicit_types(graph).map_err(|error| ModelError::Refused {
+                name: name.to_owned(),
+                source: Box::new(error),
+            })?;
         }
         Ok(Onnx { name, bytes, model })
     }

@@ -9,10 +9,12 @@
 
 mod keep;
 mod normalize;
+mod types;
 
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Attribute, Constant, Data, Element, Graph, Node, Value, ValueId};
 use keep::KeptNode;
+pub use types::explicit as explicit_types;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::pb;
@@ -57,6 +59,7 @@ fn prepared(onnx: &[u8]) -> Result<pb::ModelProto, CompileError> {
         .ok_or_else(|| CompileError::NotOnnx("it has no graph with outputs".into()))?;
     defined_outputs(graph)?;
     normalize::qoperators_to_qdq(graph)?;
+    types::explicit(graph)?;
     close_batch(graph)?;
     let unknown = keep::unknown_operators(graph);
     if unknown.is_empty() {

@@ -6,7 +6,9 @@
 
 use super::keep::node_name;
 use crate::error::{CompileError, Refusal};
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, attribute_proto::AttributeType};
+use std::collections::HashMap;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, type_proto};
 
 /// The operators that are rewritten.
 pub const QOPERATORS: &[&str] = &[
@@ -27,9 +29,12 @@ pub const QOPERATORS: &[&str] = &[
 /// Rewrites every QLinear node of the graph.
 pub fn qoperators_to_qdq(graph: &mut GraphProto) -> Result<(), CompileError> {
     let mut refusals = Vec::new();
+    let mut types = Types::of(graph);
     let mut nodes = Vec::with_capacity(graph.node.len());
     for node in std::mem::take(&mut graph.node) {
-        match rewrite(&node) {
+        let rewritten = rewrite(&node, &types);
+        types.note(&node);
+        match rewritten {
             Ok(Some(rewritten)) => nodes.extend(rewritten),
             Ok(None) => nodes.push(node),
             Err(why) => refusals.push(Refusal::new(node_name(&node), &node.op_type, why)),
@@ -43,56 +48,131 @@ pub fn qoperators_to_qdq(graph: &mut GraphProto) -> Result<(), CompileError> {
     }
 }
 
-fn rewrite(node: &NodeProto) -> Result<Option<Vec<NodeProto>>, String> {
-    let mut form = QdqForm::new(node);
+/// Element types by name, as far as the file says them or they follow from a zero point. The
+/// result of a QLinear node may have none: it then has the type of the operand.
+struct Types(HashMap<String, i32>);
+
+impl Types {
+    fn of(graph: &GraphProto) -> Self {
+        let constants = graph.initializer.iter();
+        let mut types: HashMap<String, i32> = constants
+            .map(|tensor| (tensor.name.clone(), tensor.data_type))
+            .collect();
+        for info in graph.input.iter().chain(&graph.value_info) {
+            let kind = info.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+            if let Some(type_proto::Value::TensorType(tensor)) = kind {
+                types.insert(info.name.clone(), tensor.elem_type);
+            }
+        }
+        Types(types)
+    }
+
+    fn first<'a>(&self, mut names: impl Iterator<Item = &'a String>) -> Option<i32> {
+        names.find_map(|name| self.0.get(name).copied())
+    }
+
+    /// Learns the type of what a node computes.
+    fn note(&mut self, node: &NodeProto) {
+        let quantization = match node.op_type.as_str() {
+            "QuantizeLinear" => Some((1, 2)),
+            "Constant" => {
+                let value = node.attribute.iter().find_map(|a| a.t.as_ref());
+                if let (Some(tensor), [output]) = (value, node.output.as_slice()) {
+                    self.0.insert(output.clone(), tensor.data_type);
+                }
+                None
+            }
+            other => result_of(other),
+        };
+        let Some((_, zero_point)) = quantization else {
+            return;
+        };
+        let given = node.input.get(zero_point);
+        let found = self.first(given.into_iter().chain(operand_of(node)));
+        if let (Some(dtype), [output]) = (found, node.output.as_slice()) {
+            self.0.insert(output.clone(), dtype);
+        }
+    }
+}
+
+/// Input numbers of scale and zero point of a QLinear operator's result.
+fn result_of(operator: &str) -> Option<(usize, usize)> {
+    Some(match operator {
+        "QLinearConv" | "QLinearMatMul" | "QLinearAdd" | "QLinearMul" => (6, 7),
+        "QGemm" => (7, 8),
+        "QLinearConcat" => (0, 1),
+        operator if QOPERATORS.contains(&operator) => (3, 4),
+        _ => return None,
+    })
+}
+
+/// A QLinear node's first operand and its zero point, the latter first.
+fn operand_of(node: &NodeProto) -> impl Iterator<Item = &String> {
+    let first = if node.op_type == "QLinearConcat" {
+        2
+    } else {
+        0
+    };
+    let quantizes = node.op_type == "QuantizeLinear";
+    let places = if quantizes {
+        [None, None]
+    } else {
+        [Some(first + 2), Some(first)]
+    };
+    let inputs = places.into_iter().flatten();
+    inputs.filter_map(|place| node.input.get(place))
+}
+
+fn rewrite(node: &NodeProto, types: &Types) -> Result<Option<Vec<NodeProto>>, String> {
+    let mut form = QdqForm::new(node, types);
     match node.op_type.as_str() {
         "QLinearConv" => {
             form.operand(0, 1, 2, None)?;
             form.operand(3, 4, 5, Some(0))?;
             form.bias(8, 4)?;
-            form.result("Conv", Some((6, 7)))
+            form.result("Conv")?
         }
         "QLinearMatMul" => {
             form.operand(0, 1, 2, None)?;
             form.operand(3, 4, 5, Some(-1))?;
-            form.result("MatMul", Some((6, 7)))
+            form.result("MatMul")?
         }
         "QGemm" => {
             form.operand(0, 1, 2, None)?;
             let transposed = form.int("transB").unwrap_or(0) != 0;
             form.operand(3, 4, 5, Some(if transposed { 0 } else { 1 }))?;
             form.bias(6, 4)?;
-            form.result("Gemm", form.has(7).then_some((7, 8)))
+            form.result("Gemm")?
         }
         "QLinearAdd" | "QLinearMul" => {
             form.operand(0, 1, 2, None)?;
             form.operand(3, 4, 5, None)?;
-            form.result(node.op_type.trim_start_matches("QLinear"), Some((6, 7)))
+            form.result(node.op_type.trim_start_matches("QLinear"))?
         }
         "QLinearLeakyRelu" | "QLinearSigmoid" => {
             form.operand(0, 1, 2, None)?;
-            form.result(node.op_type.trim_start_matches("QLinear"), Some((3, 4)))
+            form.result(node.op_type.trim_start_matches("QLinear"))?
         }
         "QLinearSoftmax" => {
             form.operand(0, 1, 2, None)?;
-            form.result("Softmax", Some((3, 4)))
+            form.result("Softmax")?
         }
         "QLinearGlobalAveragePool" | "QLinearAveragePool" => {
             if form.int("channels_last").unwrap_or(0) != 0 {
                 return Err("channels_last is not supported; export it with channels first".into());
             }
             form.operand(0, 1, 2, None)?;
-            form.result(node.op_type.trim_start_matches("QLinear"), Some((3, 4)))
+            form.result(node.op_type.trim_start_matches("QLinear"))?
         }
         "QLinearReduceMean" => {
             form.operand(0, 1, 2, None)?;
-            form.result("ReduceMean", Some((3, 4)))
+            form.result("ReduceMean")?
         }
         "QLinearConcat" => {
             for first in (2..node.input.len()).step_by(3) {
                 form.operand(first, first + 1, first + 2, None)?;
             }
-            form.result("Concat", Some((0, 1)))
+            form.result("Concat")?
         }
         _ => return Ok(None),
     }
@@ -102,15 +182,17 @@ fn rewrite(node: &NodeProto) -> Result<Option<Vec<NodeProto>>, String> {
 /// The nodes that one QLinear node becomes.
 struct QdqForm<'a> {
     node: &'a NodeProto,
+    types: &'a Types,
     name: String,
     nodes: Vec<NodeProto>,
     operands: Vec<String>,
 }
 
 impl<'a> QdqForm<'a> {
-    fn new(node: &'a NodeProto) -> Self {
+    fn new(node: &'a NodeProto, types: &'a Types) -> Self {
         QdqForm {
             node,
+            types,
             name: node_name(node),
             nodes: Vec::new(),
             operands: Vec::new(),
@@ -189,11 +271,11 @@ impl<'a> QdqForm<'a> {
         self.operands.push(output);
     }
 
-    /// Adds the operator over the operands, and its QuantizeLinear by the input numbers
-    /// of scale and zero point.
-    fn result(&mut self, operator: &str, quantization: Option<(usize, usize)>) {
+    /// Adds the operator over the operands, and its QuantizeLinear where the result has a scale.
+    fn result(&mut self, operator: &str) -> Result<(), String> {
         let output = self.node.output.first().cloned().unwrap_or_default();
-        let float = match quantization {
+        let places = result_of(&self.node.op_type).filter(|&(scale, _)| self.has(scale));
+        let float = match places {
             Some(_) => format!("{}/float", self.name),
             None => output.clone(),
         };
@@ -205,24 +287,28 @@ impl<'a> QdqForm<'a> {
             attribute: self.node.attribute.clone(),
             ..NodeProto::default()
         });
-        if let Some((scale, zero_point)) = quantization {
-            let mut input = vec![float];
-            input.extend(self.node.input.get(scale).cloned());
-            input.extend(
-                self.node
-                    .input
-                    .get(zero_point)
-                    .filter(|n| !n.is_empty())
-                    .cloned(),
-            );
-            self.nodes.push(NodeProto {
-                name: format!("{}/quantize", self.name),
-                op_type: "QuantizeLinear".into(),
-                input,
-                output: vec![output],
-                ..NodeProto::default()
-            });
+        let Some((scale, zero_point)) = places else {
+            return Ok(());
+        };
+        let mut input = vec![float, self.input(scale)?];
+        let mut attribute = Vec::new();
+        if self.has(zero_point) {
+            input.push(self.input(zero_point)?);
+        } else {
+            // QuantizeLinear's own default is uint8, that of these operators their operand's type.
+            let dtype = (self.types.first(operand_of(self.node)))
+                .ok_or("nothing says the type of its result; give it a zero point")?;
+            attribute.push(int_attribute("output_dtype", dtype.into()));
         }
+        self.nodes.push(NodeProto {
+            name: format!("{}/quantize", self.name),
+            op_type: "QuantizeLinear".into(),
+            input,
+            output: vec![output],
+            attribute,
+            ..NodeProto::default()
+        });
+        Ok(())
     }
 }
 

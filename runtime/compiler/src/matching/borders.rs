@@ -88,10 +88,16 @@ impl<'a> Matcher<'a> {
             let node = border_node(&name, id);
             match self.output(&node, id) {
                 Ok(stored) => {
-                    if !self.program.inputs.contains(&stored.tensor) {
-                        self.program.tensors[stored.tensor.0].name = name;
-                    }
-                    self.program.outputs.push(stored.tensor);
+                    // Each output has a name of its own, also where it is an input or another
+                    // output: then it is one more view of those bytes.
+                    let mut known = self.program.inputs.iter().chain(&self.program.outputs);
+                    let is_known = known.any(|&tensor| tensor == stored.tensor);
+                    let tensor = match is_known {
+                        true => self.program.add_alias(stored.tensor),
+                        false => stored.tensor,
+                    };
+                    self.program.tensors[tensor.0].name = name;
+                    self.program.outputs.push(tensor);
                 }
                 Err(Some(why)) => self.refusals.push(Refusal::new(name, "output", why)),
                 Err(None) => {}
@@ -254,47 +260,36 @@ impl<'a> Matcher<'a> {
                 node: pending,
                 low,
                 high,
-            }) => {
-                match self.emit(pending, to, to.clamp(low, high)) {
-                    Ok(stored) => Ok(Meaning::Stored(stored)),
-                    Err((index, why)) => {
-                        // The fault lies with the operator, not with its QuantizeLinear.
-                        let at = &self.graph.nodes[index];
-                        self.refusals
-                            .push(Refusal::new(&at.name, &at.operator, why));
-                        Ok(Meaning::Refused)
-                    }
-                }
-            }
-            Some(Meaning::Activated {
-                node: index,
-                function,
-            }) if to.element == Element::I16 => {
-                let at = &self.graph.nodes[index];
+            }) => match self.emit(pending, to, to.clamp(low, high)) {
+                Ok(stored) => Ok(Meaning::Stored(stored)),
+                Err((index, why)) => Ok(self.refused_before(node, index, why)),
+            },
+            Some(Meaning::Activated { node: index, .. }) if to.element == Element::I16 => {
                 let why = "a function of its int16 output is not supported; quantize it first";
-                self.refusals
-                    .push(Refusal::new(&at.name, &at.operator, why));
-                drop(function);
-                Ok(Meaning::Refused)
+                Ok(self.refused_before(node, index, why.into()))
             }
             Some(Meaning::Activated {
                 node: index,
                 function,
             }) => match self.activated(index, &function, to) {
                 Ok(stored) => Ok(Meaning::Stored(stored)),
-                Err(why) => {
-                    let at = &self.graph.nodes[index];
-                    self.refusals
-                        .push(Refusal::new(&at.name, &at.operator, why));
-                    Ok(Meaning::Refused)
-                }
+                Err(why) => Ok(self.refused_before(node, index, why)),
             },
             Some(Meaning::Stored(stored)) => Err(format!("it reads {}", stored.element)),
             Some(Meaning::Weights(_)) | None => {
                 Err("it quantizes a constant; store the quantized constant instead".into())
             }
-            Some(Meaning::Refused) => Ok(Meaning::Refused),
+            Some(Meaning::Refused) => Ok(self.stand_in(node)),
         }
+    }
+
+    /// The operator at `index` cannot give what `node` quantizes: the fault is its own, not that
+    /// of the QuantizeLinear, behind which integers could go on.
+    fn refused_before(&mut self, node: &Node, index: usize, why: Why) -> Meaning {
+        let at = &self.graph.nodes[index];
+        self.refusals
+            .push(Refusal::new(&at.name, &at.operator, why));
+        self.stand_in(node)
     }
 
     /// A table step from a stored tensor to the quantization `to`.
@@ -337,7 +332,7 @@ impl<'a> Matcher<'a> {
             None if node.input(2).is_some() => {
                 return Err("its zero point is not a constant".into());
             }
-            None => (Element::U8, 0),
+            None => (self.element_without_zero_point(node), 0),
         };
         match element {
             Element::I8 | Element::U8 | Element::I16 => Ok(Quantization {
@@ -351,6 +346,15 @@ impl<'a> Matcher<'a> {
         }
     }
 
+    /// The type of what has no zero point: DequantizeLinear takes that of its input, and
+    /// QuantizeLinear gives uint8.
+    fn element_without_zero_point(&self, node: &Node) -> Element {
+        match node.input(0) {
+            Some(id) if node.operator == "DequantizeLinear" => self.graph.value(id).element,
+            _ => Element::U8,
+        }
+    }
+
     /// The integer constant behind a DequantizeLinear.
     fn weights(&self, node: &Node) -> Result<Weights, Why> {
         let id = node.input(0).ok_or("its input is missing")?;
@@ -361,6 +365,9 @@ impl<'a> Matcher<'a> {
         let values = constant.integers().ok_or("it dequantizes floats")?;
         let scales = self.graph.constant(node, 1).and_then(|c| c.floats());
         let scales = scales.ok_or("its scale is not a constant")?.to_vec();
+        if let Some(scale) = scales.iter().find(|scale| !scale.is_finite()) {
+            return Err(format!("its scale is {scale}"));
+        }
         let zero_points = match (node.input(2), self.graph.constant(node, 2)) {
             (None, _) => vec![0; scales.len()],
             (_, Some(points)) => points

@@ -6,7 +6,9 @@
 
 /// ONNX's numbers of element types.
 pub const FLOAT: u64 = 1;
+pub const UINT8: u64 = 2;
 pub const INT8: u64 = 3;
+pub const INT32: u64 = 6;
 pub const DOUBLE: u64 = 11;
 
 /// A dimension of an input or output.
@@ -16,6 +18,12 @@ pub enum Dim {
     Open(&'static str),
 }
 
+/// What an attribute of a node says.
+#[derive(Clone, Copy)]
+pub enum Attribute {
+    Int(u64),
+}
+
 /// A graph that is put together field by field.
 #[derive(Default)]
 pub struct Graph {
@@ -23,7 +31,18 @@ pub struct Graph {
 }
 
 impl Graph {
-    pub fn node(mut self, operator: &str, name: &str, inputs: &[&str], outputs: &[&str]) -> Self {
+    pub fn node(self, operator: &str, name: &str, inputs: &[&str], outputs: &[&str]) -> Self {
+        self.node_with(operator, name, inputs, outputs, &[])
+    }
+
+    pub fn node_with(
+        mut self,
+        operator: &str,
+        name: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[(&str, Attribute)],
+    ) -> Self {
         let mut node = Vec::new();
         inputs
             .iter()
@@ -33,6 +52,13 @@ impl Graph {
             .for_each(|output| bytes(&mut node, 2, output.as_bytes()));
         bytes(&mut node, 3, name.as_bytes());
         bytes(&mut node, 4, operator.as_bytes());
+        for (name, Attribute::Int(value)) in attributes {
+            let mut attribute = Vec::new();
+            bytes(&mut attribute, 1, name.as_bytes());
+            varint_field(&mut attribute, 3, *value);
+            varint_field(&mut attribute, 20, 2);
+            bytes(&mut node, 5, &attribute);
+        }
         bytes(&mut self.fields, 1, &node);
         self
     }
@@ -50,6 +76,14 @@ impl Graph {
         self.initializer(name, INT8, shape, &raw)
     }
 
+    pub fn int32s(self, name: &str, shape: &[u64], values: &[i32]) -> Self {
+        let raw: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.initializer(name, INT32, shape, &raw)
+    }
+
     pub fn input(mut self, name: &str, element: u64, shape: &[Dim]) -> Self {
         bytes(&mut self.fields, 11, &value_info(name, element, shape));
         self
@@ -60,11 +94,16 @@ impl Graph {
         self
     }
 
-    /// The file.
-    pub fn file(mut self) -> Vec<u8> {
+    /// The file, of operator set 13.
+    pub fn file(self) -> Vec<u8> {
+        self.file_of(13)
+    }
+
+    /// The file, of operator set `opset`.
+    pub fn file_of(mut self, opset_version: u64) -> Vec<u8> {
         bytes(&mut self.fields, 2, b"test");
         let mut opset = Vec::new();
-        varint_field(&mut opset, 2, 13);
+        varint_field(&mut opset, 2, opset_version);
         let mut model = Vec::new();
         varint_field(&mut model, 1, 8);
         bytes(&mut model, 8, &opset);
