@@ -61,6 +61,9 @@ pub enum CompileError {
     /// Nodes that the engine cannot run as integers.
     #[error("{}", refusals(.0))]
     Unplaced(Vec<Refusal>),
+    /// Nodes that no executor computes as the file has them.
+    #[error("{}", nobodys(.0))]
+    Nobodys(Vec<Refusal>),
     /// No part of the model runs as integers; the nodes that stand in the way, or none where
     /// the whole model is in float.
     #[error("{}", no_region(.0))]
@@ -115,7 +118,7 @@ impl CompileError {
     /// The nodes that cannot be placed.
     pub fn refusals(&self) -> &[Refusal] {
         match self {
-            Self::Unplaced(nodes) | Self::NoRegion(nodes) => nodes,
+            Self::Unplaced(nodes) | Self::NoRegion(nodes) | Self::Nobodys(nodes) => nodes,
             _ => &[],
         }
     }
@@ -126,6 +129,15 @@ fn refusals(nodes: &[Refusal]) -> String {
         "the integer engine cannot take {} of the model's nodes; quantize them \
          (QuantizeLinear and DequantizeLinear around each), or run these in float and the rest in \
          the engine with `--executor mixed` (`--executor tract` runs the whole model in float):",
+        nodes.len()
+    );
+    listed(text, nodes)
+}
+
+fn nobodys(nodes: &[Refusal]) -> String {
+    let text = format!(
+        "{} of the model's nodes cannot be computed as the file has them, by no executor; export \
+         the model again without what is named here:",
         nodes.len()
     );
     listed(text, nodes)

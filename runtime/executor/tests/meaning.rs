@@ -185,7 +185,7 @@ fn an_upper_bound_below_the_lower_one_is_applied_last() {
     assert_eq!(run(&mut open(&file, Choice::Engine), &[-100, 100]), [4, 4]);
 }
 
-/// `again` is the input, `one` and `two` are the same tensor, and each has its own name.
+/// `again` and `x` are the input, `one` and `two` are the same tensor; each has its own name.
 #[test]
 fn every_output_has_its_own_name() {
     let file = Graph::default()
@@ -200,18 +200,19 @@ fn every_output_has_its_own_name() {
         .output("again", INT8, &TWO)
         .output("two", INT8, &TWO)
         .output("one", INT8, &TWO)
+        .output("x", INT8, &TWO)
         .file();
     for choice in [Choice::Engine, Choice::Tract] {
         let mut model = open(&file, choice);
         let names: Vec<&str> = model.outputs().iter().map(|o| o.name.as_str()).collect();
-        assert_eq!(names, ["again", "two", "one"], "{choice:?}");
+        assert_eq!(names, ["again", "two", "one", "x"], "{choice:?}");
         run(&mut model, &[3, -4]);
         let output = |index| -> Vec<i8> {
             (model.output(index).iter().map(|byte| byte.cast_signed())).collect()
         };
         assert_eq!(
-            [output(0), output(1), output(2)],
-            [[3, -4], [6, -8], [6, -8]]
+            [output(0), output(1), output(2), output(3)],
+            [[3, -4], [6, -8], [6, -8], [3, -4]]
         );
     }
 }

@@ -14,7 +14,6 @@ mod types;
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Attribute, Constant, Data, Element, Graph, Node, Value, ValueId};
 use keep::KeptNode;
-pub use types::explicit as explicit_types;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::pb;
@@ -22,6 +21,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::OutletId;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::source::TypedSource;
+pub use types::explicit as explicit_types;
 
 /// Reads an ONNX file.
 ///
@@ -83,9 +83,42 @@ fn typed(proto: &pb::ModelProto, framework: &tract_onnx::Onnx) -> Result<Graph, 
         .collect();
     let typed = framework
         .model_for_proto_model(proto)
-        .and_then(|model| model.into_typed())
+        .and_then(|mut model| {
+            inputs_that_are_outputs(&mut model, proto)?;
+            model.into_typed()
+        })
         .map_err(|error| CompileError::Shapes(chain(&error)))?;
     walk(&typed, opset, names)
+}
+
+/// Says again what type an input has that is an output too: tract has forgotten it, as that of
+/// every output.
+fn inputs_that_are_outputs(model: &mut InferenceModel, proto: &pb::ModelProto) -> TractResult<()> {
+    use pb::tensor_shape_proto::dimension::Value as Dimension;
+    let graphs = proto.graph.iter();
+    for input in graphs.flat_map(|graph| &graph.input) {
+        let is_input = |at: &OutletId| model.node(at.node).name == input.name;
+        let Some(index) = model.inputs.iter().position(is_input) else {
+            continue;
+        };
+        let kind = input.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+        let Some(pb::type_proto::Value::TensorType(tensor)) =
+            kind.filter(|_| model.outputs.contains(&model.inputs[index]))
+        else {
+            continue;
+        };
+        let datum: DatumType =
+            pb::tensor_proto::DataType::try_from(tensor.elem_type)?.try_into()?;
+        let dims = tensor.shape.iter().flat_map(|shape| &shape.dim);
+        let shape: TVec<usize> = dims
+            .filter_map(|dim| match dim.value {
+                Some(Dimension::DimValue(extent)) => usize::try_from(extent).ok(),
+                _ => None,
+            })
+            .collect();
+        model.set_input_fact(index, InferenceFact::dt_shape(datum, shape))?;
+    }
+    Ok(())
 }
 
 /// Every ONNX operator that the compiler looks at, those of the QOperator form included.

@@ -15,14 +15,14 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 ///
 /// # Errors
 ///
-/// [`CompileError::Unplaced`] with the nodes whose types nobody here computes.
+/// [`CompileError::Nobodys`] with the nodes whose types nobody here computes.
 pub fn explicit(graph: &mut GraphProto) -> Result<(), CompileError> {
     let mut refusals = Vec::new();
     graph_types(graph, &mut refusals);
     if refusals.is_empty() {
         Ok(())
     } else {
-        Err(CompileError::Unplaced(refusals))
+        Err(CompileError::Nobodys(refusals))
     }
 }
 
