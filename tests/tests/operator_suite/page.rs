@@ -24,8 +24,7 @@ for says so by its dashes.
 
 ";
 
-const NOTES: &str = "\
-
+const NOTES: &str = "
 ## Where a bit may differ from ONNX Runtime's, and by how much
 
 A quantized operator that ONNX Runtime does not fuse runs there in `f32`, between DequantizeLinear and QuantizeLinear. The engine adds whole numbers
