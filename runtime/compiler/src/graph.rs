@@ -23,8 +23,8 @@ pub enum Element {
     I32,
     /// `tensor(int64)`, shapes and indices.
     I64,
-    /// Anything else, which no operator here takes.
-    Other,
+    /// Anything else, which no operator here takes, by its ONNX name.
+    Other(&'static str),
 }
 
 impl fmt::Display for Element {
@@ -36,7 +36,7 @@ impl fmt::Display for Element {
             Self::I16 => "int16",
             Self::I32 => "int32",
             Self::I64 => "int64",
-            Self::Other => "a type that no operator here takes",
+            Self::Other(name) => name,
         })
     }
 }
@@ -56,6 +56,8 @@ pub enum Data {
     I32(Vec<i32>),
     /// `tensor(int64)`.
     I64(Vec<i64>),
+    /// Elements of a type that no operator here takes.
+    Unread,
 }
 
 /// A constant tensor.
@@ -71,7 +73,7 @@ impl Constant {
     /// The elements as integers, unless they are floating point.
     pub fn integers(&self) -> Option<Vec<i64>> {
         Some(match &self.data {
-            Data::F32(_) => return None,
+            Data::F32(_) | Data::Unread => return None,
             Data::I8(v) => v.iter().map(|&x| x.into()).collect(),
             Data::U8(v) => v.iter().map(|&x| x.into()).collect(),
             Data::I16(v) => v.iter().map(|&x| x.into()).collect(),
@@ -197,6 +199,21 @@ impl Graph {
     /// The value called `id`.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
+    }
+
+    /// By value: whether it depends on no input of the model.
+    pub fn fixed(&self) -> Vec<bool> {
+        let constant = |value: &Value| value.constant.is_some();
+        let mut fixed: Vec<bool> = self.values.iter().map(constant).collect();
+        for node in &self.nodes {
+            let reads = || node.inputs.iter().flatten();
+            if reads().next().is_some() && reads().all(|id| fixed[id.0]) {
+                for output in &node.outputs {
+                    fixed[output.0] = true;
+                }
+            }
+        }
+        fixed
     }
 
     /// The constant that an input of a node is.

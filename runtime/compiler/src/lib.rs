@@ -11,6 +11,7 @@
 //! integers is refused with every such node named: nothing here falls back to float.
 #![forbid(unsafe_code)]
 
+pub mod cause;
 pub mod dead_channels;
 mod double_qdq;
 pub mod emit;
@@ -19,6 +20,7 @@ pub mod graph;
 pub mod import;
 pub mod matching;
 pub mod memory;
+mod product_bias;
 pub mod program;
 mod random;
 pub mod reference;
@@ -28,6 +30,7 @@ pub mod streaming;
 pub mod tables;
 pub mod winograd;
 
+pub use cause::Cause;
 pub use error::{CompileError, Refusal};
 pub use report::Report;
 pub use sanderling_plan::Target;
@@ -84,17 +87,33 @@ pub struct Compiled {
 /// See [`CompileError`]; [`CompileError::Unplaced`] lists every node that the engine
 /// cannot run as integers, with the reason.
 pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError> {
-    compile_graph(import::import(onnx)?, Sha256::digest(onnx).into(), options)
+    let mut graph = import::import(onnx)?;
+    rewrite(&mut graph);
+    let program = matching::match_graph(&graph)?;
+    compile_program(program, Sha256::digest(onnx).into(), options)
 }
 
-/// Compiles a graph that was read from an ONNX file with the SHA-256 `source`.
-fn compile_graph(
+/// What ONNX Runtime makes of a graph before it quantizes.
+fn rewrite(graph: &mut graph::Graph) {
+    double_qdq::merge(graph);
+    product_bias::join(graph);
+}
+
+/// Compiles a part of the ONNX file with the SHA-256 `source`.
+fn compile_part(
     mut graph: graph::Graph,
     source: [u8; 32],
     options: &Options,
 ) -> Result<Compiled, CompileError> {
-    double_qdq::merge(&mut graph);
-    let program = matching::match_graph(&graph)?;
+    rewrite(&mut graph);
+    compile_program(matching::match_part(&graph)?, source, options)
+}
+
+fn compile_program(
+    program: program::Program,
+    source: [u8; 32],
+    options: &Options,
+) -> Result<Compiled, CompileError> {
     program.check_limits()?;
     // What runs has fewer channels; the reference answers for the model as it came.
     let small = dead_channels::remove(&program, options.target);

@@ -159,6 +159,8 @@ impl Operation {
                 let scales = match operator {
                     Operator::ResizeLinear(p) => vec![p.scale_x, p.scale_y],
                     Operator::LayerNorm(p) => vec![p.scale_x, p.scale_y, p.epsilon],
+                    Operator::RealConv(p) => vec![p.scale_z, p.low, p.high, p.scale_y],
+                    Operator::RealProduct(p) => vec![p.low, p.high, p.scale_y],
                     _ => vec![],
                 };
                 finite(&scales) && tables.iter().all(Table::is_finite)
@@ -171,6 +173,9 @@ impl Operation {
                 Operator::WidePair(p) => finite(&[p.scale_a, p.scale_b, p.scale_y]),
                 Operator::WideRequantize(p) => finite(&[p.scale_x, p.scale_y]),
                 Operator::SoftmaxReal(p) => p.scale.is_finite(),
+                Operator::RealPair(p) => finite(&[p.scale_a, p.scale_b, p.low, p.high, p.scale_y]),
+                Operator::RealMean(p) => finite(&[p.scale_x, p.divisor, p.scale_y]),
+                Operator::RealMap(p) => finite(&[p.alpha, p.beta, p.scale_y]),
                 _ => true,
             },
             Self::Lookup { .. } | Self::ResizeNearest { .. } => true,
@@ -318,6 +323,20 @@ impl Program {
         let id = self.add_tensor(name, Dtype::I8, shape, scale, zero_point);
         let buffer = self.tensors[id.0].buffer;
         self.buffers[buffer.0].constant = Some(values.iter().map(|&v| v as u8).collect());
+        id
+    }
+
+    /// Whether a tensor is a constant.
+    pub fn is_constant(&self, id: TensorId) -> bool {
+        self.buffers[self.tensor(id).buffer.0].constant.is_some()
+    }
+
+    /// Adds a constant `f32` tensor.
+    pub fn add_real_constant(&mut self, name: &str, shape: Vec<usize>, values: &[f32]) -> TensorId {
+        let id = self.add_tensor(name, Dtype::F32, shape, 0.0, 0);
+        let buffer = self.tensors[id.0].buffer;
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.buffers[buffer.0].constant = Some(bytes);
         id
     }
 

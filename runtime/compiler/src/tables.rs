@@ -75,6 +75,15 @@ pub fn pointed(operator: Operator, offsets: &[u32]) -> Operator {
             (p.weights, p.bias, p.multipliers) = (weights, bias, multipliers);
             Operator::WideConv(p)
         }
+        (Operator::RealConv(mut p), &[weights, bias, multipliers, offsets]) => {
+            (p.weights, p.bias) = (weights, bias);
+            (p.multipliers, p.offsets) = (multipliers, offsets);
+            Operator::RealConv(p)
+        }
+        (Operator::RealProduct(mut p), &[weights, offsets]) => {
+            (p.weights, p.offsets) = (weights, offsets);
+            Operator::RealProduct(p)
+        }
         // The plan's own check refuses a step whose constants are not where it says.
         (other, _) => other,
     }

@@ -52,6 +52,19 @@ fn step_bound<B: AsRef<[u8]>>(plan: &Plan<B>, step: &Step) -> Option<u64> {
                 .saturating_mul(u64::from(channels / p.groups.max(1)).saturating_add(1))
                 .saturating_add(17)
         }
+        Operator::RealConv(p) => {
+            let channels = input
+                .and_then(|tensor| tensor.shape.nhwc())
+                .map_or(1, |[.., c]| c);
+            u64::from(p.kernel_h)
+                .saturating_mul(u64::from(p.kernel_w))
+                .saturating_mul(u64::from(channels / p.groups.max(1)).saturating_add(1))
+                .saturating_add(4)
+        }
+        Operator::RealProduct(_) => input.map_or(1, |tensor| u64::from(tensor.shape.last())),
+        Operator::RealMean(p) => u64::from(p.reduce),
+        // A quotient of two polynomials.
+        Operator::RealMap(_) => 16,
         Operator::WideConv(p) => {
             let channels = input
                 .and_then(|tensor| tensor.shape.nhwc())

@@ -243,7 +243,14 @@ fn element(datum: DatumType) -> Element {
         DatumType::I16 => Element::I16,
         DatumType::I32 => Element::I32,
         DatumType::I64 | DatumType::TDim => Element::I64,
-        _ => Element::Other,
+        DatumType::U16 => Element::Other("uint16"),
+        DatumType::U32 => Element::Other("uint32"),
+        DatumType::U64 => Element::Other("uint64"),
+        DatumType::F16 => Element::Other("float16"),
+        DatumType::F64 => Element::Other("double"),
+        DatumType::Bool => Element::Other("bool"),
+        DatumType::String => Element::Other("string"),
+        _ => Element::Other("a type that no operator here takes"),
     }
 }
 
@@ -260,7 +267,7 @@ fn read_constant(tensor: &Arc<Tensor>) -> Option<Constant> {
         Element::I16 => Data::I16(elements(tensor)?),
         Element::I32 => Data::I32(elements(tensor)?),
         Element::I64 => Data::I64(elements(tensor)?),
-        Element::Other => return None,
+        Element::Other(_) => Data::Unread,
     };
     Some(Constant {
         shape: tensor.shape().to_vec(),

@@ -20,18 +20,18 @@ use std::rc::Rc;
 const GRID: usize = 1 << 16;
 
 /// What the step needs, whichever operator it comes from.
-struct Linear {
-    x: TensorId,
+pub(super) struct Linear {
+    pub(super) x: TensorId,
     /// `[out][kh][kw][in / groups]`.
-    weights: Vec<i8>,
-    signed: SignedWeights,
+    pub(super) weights: Vec<i8>,
+    pub(super) signed: SignedWeights,
     bias: Vec<i32>,
-    from: Quantization,
-    window: Window,
-    groups: usize,
+    pub(super) from: Quantization,
+    pub(super) window: Window,
+    pub(super) groups: usize,
     /// Batch, height, width, channels of the output.
-    output: [usize; 4],
-    order: Vec<usize>,
+    pub(super) output: [usize; 4],
+    pub(super) order: Vec<usize>,
 }
 
 impl Matcher<'_> {
@@ -131,7 +131,7 @@ impl Matcher<'_> {
         Ok(stored)
     }
 
-    fn linear_of_conv(&mut self, node: &Node) -> Result<Linear, Why> {
+    pub(super) fn linear_of_conv(&mut self, node: &Node) -> Result<Linear, Why> {
         let (x, from) = self.operand(node, 0)?;
         let weights = self.node_weights(node, 1)?;
         let shape = self.output_shape(node);
@@ -168,7 +168,7 @@ impl Matcher<'_> {
         })
     }
 
-    fn linear_of_product(&mut self, node: &Node) -> Result<Linear, Why> {
+    pub(super) fn linear_of_product(&mut self, node: &Node) -> Result<Linear, Why> {
         let (x, from) = self.operand(node, 0)?;
         let product = self.product(node, &x, from, false)?;
         if product.alpha != 1.0 {

@@ -1,7 +1,9 @@
 //! Inputs, outputs, QuantizeLinear, DequantizeLinear.
 
 use super::meaning::{Mapped, Meaning, Quantization, Stored, Table, Weights};
+use super::reals::{Fault, Finish};
 use super::{Matcher, Why, axis};
+use crate::cause::Cause;
 use crate::error::Refusal;
 use crate::graph::{Element, Node, ValueId};
 use crate::program::Operation;
@@ -170,10 +172,27 @@ impl<'a> Matcher<'a> {
             Some(Meaning::Pending { node: from, .. })
                 if self.graph.nodes[from].operator == "Softmax" =>
             {
-                let graph = self.graph;
-                let stored = self.softmax_real(&graph.nodes[from])?;
+                let stored = self
+                    .real_rows(from, Finish::REAL)
+                    .map_err(|(_, why)| Some(why))?;
                 Ok(self.row_major(node, &stored)?)
             }
+            Some(Meaning::Pending { .. } | Meaning::Activated { .. } | Meaning::Real { .. })
+                if self.floats =>
+            {
+                match self.real(id) {
+                    Ok(stored) => Ok(self.row_major(node, &stored)?),
+                    Err(fault) => {
+                        self.refuse(fault);
+                        Err(None)
+                    }
+                }
+            }
+            Some(Meaning::Real { node: from, .. }) => Err(Some(format!(
+                "it is the float output of `{}`; end the model with QuantizeLinear (and \
+                 DequantizeLinear)",
+                self.graph.nodes[from].name
+            ))),
             Some(Meaning::Activated { node: from, .. }) => Err(Some(format!(
                 "it is the float output of an activation after `{}`; end the model with \
                  QuantizeLinear (and DequantizeLinear)",
@@ -194,7 +213,17 @@ impl<'a> Matcher<'a> {
             return Ok(Meaning::Weights(Arc::new(self.weights(node)?)));
         }
         let Some(Meaning::Stored(stored)) = self.meaning(node, 0).cloned() else {
-            return Err("its input is not quantized".into());
+            if node.input(0).is_some_and(|value| self.fixed[value.0]) {
+                return Err(self.not_constant(node, 0, "input").into());
+            }
+            let (what, element) = ("input", self.element(node, 0));
+            let takes = "int8, uint8, or int16";
+            return Err(Cause::Element {
+                what,
+                element,
+                takes,
+            }
+            .into());
         };
         let quantization = self.parameters(node)?;
         if stored.element != quantization.element {
@@ -260,10 +289,16 @@ impl<'a> Matcher<'a> {
                 node: pending,
                 low,
                 high,
-            }) => match self.emit(pending, to, to.clamp(low, high)) {
-                Ok(stored) => Ok(Meaning::Stored(stored)),
-                Err((index, why)) => Ok(self.refused_before(node, index, why)),
-            },
+            }) => {
+                if self.has_real_weights(&self.graph.nodes[pending]) {
+                    return Ok(self.waited(node, to));
+                }
+                match self.emit(pending, to, to.clamp(low, high)) {
+                    Ok(stored) => Ok(Meaning::Stored(stored)),
+                    Err((index, why)) => Ok(self.refused_before(node, index, why)),
+                }
+            }
+            Some(Meaning::Real { .. }) => Ok(self.waited(node, to)),
             Some(Meaning::Activated { node: index, .. }) if to.element == Element::I16 => {
                 let why = "a function of its int16 output is not supported; quantize it first";
                 Ok(self.refused_before(node, index, why.into()))
@@ -286,10 +321,28 @@ impl<'a> Matcher<'a> {
     /// The operator at `index` cannot give what `node` quantizes: the fault is its own, not that
     /// of the QuantizeLinear, behind which integers could go on.
     fn refused_before(&mut self, node: &Node, index: usize, why: Why) -> Meaning {
-        let at = &self.graph.nodes[index];
-        self.refusals
-            .push(Refusal::new(&at.name, &at.operator, why));
+        self.refuse((index, why));
         self.stand_in(node)
+    }
+
+    /// What waited for its quantization.
+    fn waited(&mut self, node: &Node, to: Quantization) -> Meaning {
+        let Some(value) = node.input(0) else {
+            return Meaning::Refused;
+        };
+        match self.finished(value, Finish::quantized(to)) {
+            Ok(stored) => Meaning::Stored(stored),
+            Err((index, why)) => self.refused_before(node, index, why),
+        }
+    }
+
+    /// Lists a node whose result something else asked for.
+    fn refuse(&mut self, (index, why): Fault) {
+        let at = &self.graph.nodes[index];
+        let refusal = Refusal::new(&at.name, &at.operator, why);
+        if !self.refusals.contains(&refusal) {
+            self.refusals.push(refusal);
+        }
     }
 
     /// A table step from a stored tensor to the quantization `to`.
@@ -311,26 +364,25 @@ impl<'a> Matcher<'a> {
 
     /// Scale and zero point of an activation's QuantizeLinear or DequantizeLinear.
     fn parameters(&self, node: &Node) -> Result<Quantization, Why> {
-        let scales = self.graph.constant(node, 1).and_then(|c| c.floats());
-        let &[scale] = scales.ok_or("its scale is not a constant")? else {
-            return Err("activations quantized per channel are not supported".into());
+        let &[scale] = self.scales(node)? else {
+            let scales = self.scales(node)?.len();
+            return Err(Cause::PerChannel { scales }.into());
         };
         if !(scale > 0.0 && scale.is_finite()) {
             return Err(format!("its scale is {scale}"));
         }
         let (element, zero_point) = match self.graph.constant(node, 2) {
             Some(constant) => {
-                let id = node.input(2).ok_or("its zero point is missing")?;
-                let points = constant
-                    .integers()
-                    .ok_or("its zero point is not an integer")?;
+                let element = self.element(node, 2);
+                let points = (constant.integers()).ok_or(Cause::Activations(element))?;
                 let &[point] = points.as_slice() else {
-                    return Err("it has several zero points".into());
+                    let (what, count) = ("zero point", points.len());
+                    return Err(Cause::Count { what, count }.into());
                 };
-                (self.graph.value(id).element, point as i32)
+                (element, point as i32)
             }
             None if node.input(2).is_some() => {
-                return Err("its zero point is not a constant".into());
+                return Err(self.not_constant(node, 2, "zero point").into());
             }
             None => (self.element_without_zero_point(node), 0),
         };
@@ -340,9 +392,7 @@ impl<'a> Matcher<'a> {
                 zero_point,
                 element,
             }),
-            other => Err(format!(
-                "{other} activations are not supported, only int8, uint8, and int16"
-            )),
+            other => Err(Cause::Activations(other).into()),
         }
     }
 
@@ -355,6 +405,24 @@ impl<'a> Matcher<'a> {
         }
     }
 
+    /// The scales of a QuantizeLinear or DequantizeLinear.
+    fn scales(&self, node: &Node) -> Result<&'a [f32], Why> {
+        let graph = self.graph;
+        let Some(constant) = graph.constant(node, 1) else {
+            return Err(self.not_constant(node, 1, "scale").into());
+        };
+        constant.floats().ok_or_else(|| {
+            let (what, takes) = ("scale", "float");
+            let element = self.element(node, 1);
+            Cause::Element {
+                what,
+                element,
+                takes,
+            }
+            .into()
+        })
+    }
+
     /// The integer constant behind a DequantizeLinear.
     fn weights(&self, node: &Node) -> Result<Weights, Why> {
         let id = node.input(0).ok_or("its input is missing")?;
@@ -362,9 +430,13 @@ impl<'a> Matcher<'a> {
             .graph
             .constant(node, 0)
             .ok_or("its input is not a constant")?;
-        let values = constant.integers().ok_or("it dequantizes floats")?;
-        let scales = self.graph.constant(node, 1).and_then(|c| c.floats());
-        let scales = scales.ok_or("its scale is not a constant")?.to_vec();
+        let element = self.element(node, 0);
+        let values = constant.integers().ok_or_else(|| Cause::Element {
+            what: "input",
+            element,
+            takes: "int8, uint8, int16, or int32",
+        })?;
+        let scales = self.scales(node)?.to_vec();
         if let Some(scale) = scales.iter().find(|scale| !scale.is_finite()) {
             return Err(format!("its scale is {scale}"));
         }
@@ -376,7 +448,7 @@ impl<'a> Matcher<'a> {
                 .into_iter()
                 .map(|point| point as i32)
                 .collect(),
-            _ => return Err("its zero point is not a constant".into()),
+            _ => return Err(self.not_constant(node, 2, "zero point").into()),
         };
         if node.int("block_size").unwrap_or(0) != 0 {
             return Err("blocked quantization is not supported".into());

@@ -25,6 +25,16 @@ impl Matcher<'_> {
     ) -> Result<Stored, Why> {
         let (x, from) = self.operand(node, 0)?;
         let channels = x.shape.get(1).copied().unwrap_or(1);
+        let (gains, offsets) = self.normalization(node, channels)?;
+        self.scaled(node, &x, from, &Lines { gains, offsets }, to, clamp)
+    }
+
+    /// What a BatchNormalization multiplies each channel by, and what it adds then.
+    pub(super) fn normalization(
+        &self,
+        node: &Node,
+        channels: usize,
+    ) -> Result<(Vec<f32>, Vec<f32>), Why> {
         let [gain, bias, mean, variance] =
             [1, 2, 3, 4].map(|i| self.per_channel(node, i, channels));
         let (gain, bias, mean, variance) = (gain?, bias?, mean?, variance?);
@@ -35,7 +45,7 @@ impl Matcher<'_> {
         let offsets: Vec<f32> = (bias.iter().zip(&mean).zip(&gains))
             .map(|((bias, mean), gain)| bias - mean * gain)
             .collect();
-        self.scaled(node, &x, from, &Lines { gains, offsets }, to, clamp)
+        Ok((gains, offsets))
     }
 
     /// Whether a PRelu has several slopes, none above 1: then it is the larger of the

@@ -3,6 +3,7 @@
 
 use super::arrange::{CopyAxis, strided};
 use super::meaning::{Mapped, Meaning, Quantization, Stored};
+use super::reals::Finish;
 use super::{Matcher, Why, axis};
 use crate::graph::{Element, Node};
 use crate::program::Operation;
@@ -12,13 +13,12 @@ impl Matcher<'_> {
     pub(super) fn concat(&mut self, node: &Node, to: Quantization) -> Result<Stored, Why> {
         let mut parts = Vec::with_capacity(node.inputs.len());
         for input in 0..node.inputs.len() {
-            let (stored, quantization) = self.operand(node, input).map_err(|why| {
-                if matches!(self.meaning(node, input), Some(Meaning::Weights(_))) {
-                    format!("input {input} is a constant, which is not supported")
-                } else {
-                    why
-                }
-            })?;
+            if let Some((shape, reals)) = self.constant_reals(node, input) {
+                let finish = Finish::quantized(to);
+                parts.push(self.constant_part(node, input, shape, &reals, finish));
+                continue;
+            }
+            let (stored, quantization) = self.operand(node, input)?;
             parts.push(if quantization == to {
                 stored
             } else {
@@ -68,7 +68,10 @@ impl Matcher<'_> {
     ) -> Result<Stored, Why> {
         let shape = self.output_shape(node);
         let axis = axis(node.int("axis").unwrap_or(0), shape.len())?;
-        let order = parts[0].order.clone();
+        // Constants lie in ONNX's own order; what is computed has one that costs less.
+        let computed = |part: &&Stored| !self.program.is_constant(part.tensor);
+        let leading = parts.iter().find(computed).unwrap_or(&parts[0]);
+        let order = leading.order.clone();
         let output = self.new_stored(node, shape, order, element, to);
         let strides = output.strides();
         let mut start = 0;

@@ -202,6 +202,15 @@ pub enum Meaning {
         /// From the node's real output.
         function: Activation,
     },
+    /// Real numbers that are computed once it is known what becomes of them.
+    Real {
+        /// Index of the node that computes them.
+        node: usize,
+        /// Which of its outputs.
+        output: usize,
+        /// How many nodes of this kind it waits for.
+        depth: usize,
+    },
     /// Something that was refused already, or depends on it.
     Refused,
 }

@@ -24,13 +24,14 @@ mod gemm;
 mod in_float;
 mod layer_norm;
 mod line;
-mod logistic;
+pub(crate) mod logistic;
 mod mat_mul;
 mod meaning;
 mod movement;
 mod operand_order;
 mod pad;
 mod pool;
+mod reals;
 mod reduce;
 mod resize;
 mod resize_linear;
@@ -39,10 +40,12 @@ mod unary;
 mod wide;
 mod window;
 
+use crate::cause::Cause;
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Element, Graph, Node, ValueId};
 use crate::program::{Operation, Program, Step, TensorId};
 use meaning::{Mapped, Meaning, Quantization, Stored};
+use reals::Finish;
 use sanderling_plan::Dtype;
 use std::collections::HashMap;
 
@@ -55,11 +58,38 @@ type Why = String;
 ///
 /// [`CompileError::Unplaced`] with every node that has no integer form.
 pub fn match_graph(graph: &Graph) -> Result<Program, CompileError> {
+    let quantizes = |node: &Node| {
+        node.operator.ends_with("quantizeLinear") || node.operator == "QuantizeLinear"
+    };
+    // A model that quantizes nothing is not for this engine.
+    run(graph, graph.nodes.iter().any(quantizes))
+}
+
+/// The same for a part of a model whose rest runs elsewhere: what is real stays there.
+///
+/// # Errors
+///
+/// As [`match_graph`].
+pub fn match_part(graph: &Graph) -> Result<Program, CompileError> {
+    run(graph, false)
+}
+
+fn run(graph: &Graph, floats: bool) -> Result<Program, CompileError> {
+    let outputs_of = |(index, node): (usize, &Node)| {
+        let outputs = node.outputs.clone().into_iter().enumerate();
+        outputs.map(move |(output, value)| (value, (index, output)))
+    };
     let mut matcher = Matcher {
         graph,
         program: Program::default(),
         meanings: HashMap::new(),
         refusals: Vec::new(),
+        floats,
+        fixed: graph.fixed(),
+        producers: (graph.nodes.iter().enumerate())
+            .flat_map(outputs_of)
+            .collect(),
+        computed: HashMap::new(),
     };
     matcher.inputs();
     for index in 0..graph.nodes.len() {
@@ -98,6 +128,14 @@ struct Matcher<'a> {
     program: Program,
     meanings: HashMap<ValueId, Meaning>,
     refusals: Vec<Refusal>,
+    /// Whether tensors may be `f32` elsewhere than at the borders.
+    floats: bool,
+    /// By value: whether it depends on no input of the model.
+    fixed: Vec<bool>,
+    /// By value: the node that computes it, and as which output.
+    producers: HashMap<ValueId, (usize, usize)>,
+    /// By value: what it became already, and as what.
+    computed: HashMap<ValueId, Vec<(Finish, Stored)>>,
 }
 
 impl<'a> Matcher<'a> {
@@ -112,7 +150,12 @@ impl<'a> Matcher<'a> {
         let outcome = if refused {
             self.after_refusal(node)
         } else {
-            self.sizes(node).and_then(|()| self.place(index, node))
+            self.sizes(node)
+                .and_then(|()| match self.place(index, node) {
+                    // What has no form of its own may still wait for what follows it.
+                    Err(why) => self.real_form(index, node).ok_or(why),
+                    placed => placed,
+                })
         };
         let meanings = outcome.unwrap_or_else(|why| {
             self.refusals
@@ -312,12 +355,13 @@ impl<'a> Matcher<'a> {
                 "input {input} is an activation function's float output; put QuantizeLinear and \
                  DequantizeLinear after that function"
             )),
-            Some(Meaning::Activated { node: from, .. } | Meaning::Pending { node: from, .. }) => {
-                Err(format!(
-                    "input {input} is the float output of `{}`; put QuantizeLinear and DequantizeLinear \
-                 after that node",
-                    self.graph.nodes[*from].name
-                ))
+            Some(
+                Meaning::Activated { node: from, .. }
+                | Meaning::Pending { node: from, .. }
+                | Meaning::Real { node: from, .. },
+            ) => {
+                let from = self.graph.nodes[*from].name.clone();
+                Err(Cause::Float { input, from }.into())
             }
             Some(Meaning::Stored(stored)) => Err(format!(
                 "input {input} is {}; it needs a DequantizeLinear before it",
@@ -328,6 +372,28 @@ impl<'a> Matcher<'a> {
             )),
             _ => Err(format!("input {input} is a float constant; quantize it")),
         }
+    }
+
+    /// What an input is that should have been a constant.
+    fn not_constant(&self, node: &Node, input: usize, what: &'static str) -> Cause {
+        let computing = node
+            .input(input)
+            .filter(|value| self.fixed[value.0])
+            .and_then(|value| self.producers.get(&value));
+        match computing {
+            Some(&(by, _)) => Cause::Unfolded {
+                what,
+                by: self.graph.nodes[by].name.clone(),
+                operator: self.graph.nodes[by].operator.clone(),
+            },
+            None => Cause::Computed { what },
+        }
+    }
+
+    /// The type of an input.
+    fn element(&self, node: &Node, input: usize) -> Element {
+        let value = node.input(input).map(|id| self.graph.value(id).element);
+        value.unwrap_or(Element::Other("missing"))
     }
 
     /// Every input that carries data is quantized.

@@ -32,9 +32,27 @@ impl Matcher<'_> {
                 return Ok(Meaning::Refused);
             }
         };
+        let output = self.pooled(node, &stored)?;
+        Ok(match mapped {
+            Some(mapped) => Meaning::Mapped(Mapped {
+                stored: output,
+                ..mapped
+            }),
+            None => Meaning::Stored(output),
+        })
+    }
+
+    /// The maxima of a tensor of bytes.
+    pub(super) fn pooled(&mut self, node: &Node, stored: &Stored) -> Result<Stored, Why> {
+        if !stored.is_bytes() {
+            return Err(format!(
+                "it compares {}; quantize to 8 bits first",
+                stored.element
+            ));
+        }
         let shape = self.output_shape(node);
         let order = image_order(shape.len())?;
-        let image = self.image(node, &stored)?;
+        let image = self.image(node, stored)?;
         let output_nhwc = nhwc(&shape);
         let window = pool_window(node, image.nhwc, output_nhwc)?;
         let source = self.program.tensor(image.tensor);
@@ -57,13 +75,7 @@ impl Matcher<'_> {
         };
         let operation = Operation::Plain(Operator::MaxPool(parameters));
         self.step(node, operation, vec![image.tensor], target);
-        Ok(match mapped {
-            Some(mapped) => Meaning::Mapped(Mapped {
-                stored: output,
-                ..mapped
-            }),
-            None => Meaning::Stored(output),
-        })
+        Ok(output)
     }
 
     pub(super) fn average_pool(

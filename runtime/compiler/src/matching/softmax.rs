@@ -9,7 +9,6 @@ use sanderling_plan::{Operator, step};
 /// What a softmax runs over.
 struct Rows {
     x: Stored,
-    from: Quantization,
     order: Vec<usize>,
     /// Rows and their length.
     dims: [usize; 2],
@@ -17,12 +16,8 @@ struct Rows {
 
 impl Matcher<'_> {
     pub(super) fn softmax(&mut self, node: &Node, to: Quantization) -> Result<Stored, Why> {
-        let Rows {
-            x,
-            from,
-            order,
-            dims,
-        } = self.softmax_rows(node)?;
+        let (x, from) = self.operand(node, 0)?;
+        let Rows { x, order, dims } = self.softmax_rows(node, &x)?;
         let output = self.new_stored(node, x.shape.clone(), order, to.element, Some(to));
         let input = self.program.add_view(x.tensor, dims.to_vec());
         let target = self.program.add_view(output.tensor, dims.to_vec());
@@ -45,29 +40,25 @@ impl Matcher<'_> {
         Ok(output)
     }
 
-    /// A softmax that ends the model in float.
-    pub(super) fn softmax_real(&mut self, node: &Node) -> Result<Stored, Why> {
-        let Rows {
-            x,
-            from,
-            order,
-            dims,
-        } = self.softmax_rows(node)?;
+    /// A softmax that ends in float, of `f32` or of bytes with scale and zero point.
+    pub(super) fn softmax_of(
+        &mut self,
+        node: &Node,
+        x: &Stored,
+        (scale, zero_x): (f32, i32),
+    ) -> Result<Stored, Why> {
+        let Rows { x, order, dims } = self.softmax_rows(node, x)?;
         let output = self.new_stored(node, x.shape.clone(), order, Element::F32, None);
         let input = self.program.add_view(x.tensor, dims.to_vec());
         let target = self.program.add_view(output.tensor, dims.to_vec());
-        let parameters = step::SoftmaxReal {
-            scale: from.scale,
-            zero_x: from.zero_point_i8(),
-        };
+        let parameters = step::SoftmaxReal { scale, zero_x };
         let operation = Operation::Plain(Operator::SoftmaxReal(parameters));
         self.step(node, operation, vec![input], target);
         Ok(output)
     }
 
     /// The input with the axes of the softmax last.
-    fn softmax_rows(&mut self, node: &Node) -> Result<Rows, Why> {
-        let (x, from) = self.operand(node, 0)?;
+    fn softmax_rows(&mut self, node: &Node, x: &Stored) -> Result<Rows, Why> {
         let rank = x.shape.len();
         let opset = node.int("opset").unwrap_or(self.graph.opset);
         // Before operator set 13, softmax ran over all axes from `axis` on.
@@ -78,7 +69,7 @@ impl Matcher<'_> {
         } else {
             (0..rank).filter(|&a| a != axis).chain([axis]).collect()
         };
-        let x = self.arrange(node, &x, &order)?;
+        let x = self.arrange(node, x, &order)?;
         let length: usize = if flat {
             x.shape[axis..].iter().product()
         } else {
@@ -87,7 +78,6 @@ impl Matcher<'_> {
         let rows = x.shape.iter().product::<usize>() / length;
         Ok(Rows {
             x,
-            from,
             order,
             dims: [rows, length],
         })

@@ -3,6 +3,7 @@
 use super::logistic::{logistic, tanh};
 use super::meaning::{Activation, Mapped, Meaning};
 use super::{Matcher, Why};
+use crate::cause::Cause;
 use crate::graph::Node;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -136,14 +137,33 @@ impl Matcher<'_> {
         }
     }
 
-    fn clip_bound(&self, node: &Node, input: usize, name: &str) -> Result<Option<f32>, Why> {
+    fn clip_bound(
+        &self,
+        node: &Node,
+        input: usize,
+        name: &'static str,
+    ) -> Result<Option<f32>, Why> {
         if node.input(input).is_none() {
             return Ok(node.float(name));
         }
-        match self.scalar(node, input) {
-            Some(bound) => Ok(Some(bound)),
-            None => Err(format!("its {name} is not a constant number")),
+        if let Some(bound) = self.scalar(node, input) {
+            return Ok(Some(bound));
         }
+        let Some(constant) = self.graph.constant(node, input) else {
+            return Err(self.not_constant(node, input, name).into());
+        };
+        Err(match constant.floats() {
+            Some(floats) => Cause::Count {
+                what: name,
+                count: floats.len(),
+            },
+            None => Cause::Element {
+                what: name,
+                element: self.element(node, input),
+                takes: "float",
+            },
+        }
+        .into())
     }
 
     /// The one real number that an input is, be it a float constant or a quantized one.

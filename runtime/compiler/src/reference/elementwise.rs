@@ -78,7 +78,10 @@ pub(super) fn dequantize(p: &Dequantize, x: &Operand<'_>, y: &mut Operand<'_>) {
 
 pub(super) fn softmax_real(p: &SoftmaxReal, x: &Operand<'_>, y: &mut Operand<'_>) {
     let width = x.tensor.shape.last().copied().unwrap_or(1);
-    let real = |at: usize| (x.i8(at) - p.zero_x) as f32 * p.scale;
+    let real = |at: usize| match x.tensor.dtype.bytes() {
+        4 => x.f32(at),
+        _ => (x.i8(at) - p.zero_x) as f32 * p.scale,
+    };
     for first in (0..x.len()).step_by(width) {
         let max = (first..first + width).map(real).fold(f32::MIN, f32::max);
         let (mut sum, mut lost) = (0f32, 0f32);

@@ -9,6 +9,7 @@ mod affine;
 mod elementwise;
 mod golden;
 mod movement;
+mod reals;
 mod tabled;
 mod wide;
 mod window;
@@ -90,7 +91,9 @@ fn execute(step: &Step, inputs: &[Operand<'_>], y: &mut Operand<'_>) {
         (Operation::ResizeNearest { rows, columns }, [x]) => {
             movement::resize_nearest(rows, columns, x, y);
         }
-        (Operation::Tabled { operator, tables }, [x]) => tabled::run(operator, tables, x, y),
+        (Operation::Tabled { operator, tables }, [x, more @ ..]) => {
+            tabled::run(operator, tables, (x, more.first()), y);
+        }
         (Operation::Plain(operator), inputs) => plain(step, operator, inputs, y),
         _ => panic!("step `{}` has {} inputs", step.name, inputs.len()),
     }
@@ -113,6 +116,9 @@ fn plain(step: &Step, operator: &Operator, inputs: &[Operand<'_>], y: &mut Opera
         (Operator::WidePair(p), [a, b]) => wide::pair(p, a, b, y),
         (Operator::WideRequantize(p), [x]) => wide::requantize(p, x, y),
         (Operator::SoftmaxReal(p), [x]) => elementwise::softmax_real(p, x, y),
+        (Operator::RealPair(p), [a, b]) => reals::pair(p, a, b, y),
+        (Operator::RealMean(p), [x]) => reals::mean(p, x, y),
+        (Operator::RealMap(p), [x]) => reals::map(p, x, y),
         _ => panic!(
             "step `{}`: `{}` with {} inputs is no step of a program",
             step.name,

@@ -1,12 +1,17 @@
 //! Operators that read constant tables.
 
 use super::affine::tap;
-use super::{Operand, clamp, wide};
+use super::{Operand, clamp, reals, wide};
 use crate::tables::Table;
 use sanderling_plan::Operator;
 use sanderling_plan::step::{ActivatedConv, LayerNorm, ResizeLinear};
 
-pub(super) fn run(operator: &Operator, tables: &[Table], x: &Operand<'_>, y: &mut Operand<'_>) {
+pub(super) fn run(
+    operator: &Operator,
+    tables: &[Table],
+    (x, z): (&Operand<'_>, Option<&Operand<'_>>),
+    y: &mut Operand<'_>,
+) {
     match (operator, tables) {
         (
             Operator::ResizeLinear(p),
@@ -46,6 +51,18 @@ pub(super) fn run(operator: &Operator, tables: &[Table], x: &Operand<'_>, y: &mu
                 Table::F32(multipliers),
             ],
         ) => wide::conv(p, weights, bias, multipliers, x, y),
+        (
+            Operator::RealConv(p),
+            [
+                Table::I8(weights),
+                Table::I32(bias),
+                Table::F32(multipliers),
+                Table::F32(offsets),
+            ],
+        ) => reals::conv(p, (weights, bias, multipliers, offsets), x, z, y),
+        (Operator::RealProduct(p), [Table::F32(weights), Table::F32(offsets)]) => {
+            reals::product(p, weights, offsets, x, y);
+        }
         _ => panic!("`{}` has other tables", operator.name()),
     }
 }

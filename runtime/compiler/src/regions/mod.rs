@@ -32,7 +32,7 @@ pub use rest::plan_of;
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Graph, Node, ValueId};
 use crate::report::Port;
-use crate::{Options, compile_graph, double_qdq, import, matching};
+use crate::{Options, compile_part, import, matching, rewrite};
 use net::Net;
 use part::{Part, Role};
 use serde::Serialize;
@@ -150,7 +150,7 @@ pub fn cut(onnx: &[u8], options: &Options) -> Result<Cut, CompileError> {
             borders += 1;
             format!("border{}", borders - 1)
         };
-        let compiled = compile_graph(part.graph.clone(), source, options)?;
+        let compiled = compile_part(part.graph.clone(), source, options)?;
         if real {
             let report = compiled.report;
             let nodes = || (part.nodes.iter()).filter(|&&node| !net.constant[node]);
@@ -284,8 +284,8 @@ impl<'n> Found<'n> {
             return Err(CompileError::Unplaced(refusals));
         }
         let mut graph: Graph = part.graph.clone();
-        double_qdq::merge(&mut graph);
-        matching::match_graph(&graph)?.check_limits()
+        rewrite(&mut graph);
+        matching::match_part(&graph)?.check_limits()
     }
 
     /// Takes from the candidates what `error` names; all of the part where that is nobody.

@@ -119,7 +119,7 @@ fn dequantized(graph: &Graph, node: &Node) -> Option<Vec<f32>> {
     }
     let constant: &Constant = graph.constant(node, 0)?;
     let values = match (&constant.data, graph.value(node.input(0)?).element) {
-        (Data::F32(_), _) | (_, Element::Other) => return None,
+        (Data::F32(_), _) | (_, Element::Other(_)) => return None,
         _ => constant.integers()?,
     };
     let scales = graph.constant(node, 1)?.floats()?;

@@ -66,7 +66,7 @@ pub(super) fn run(p: &ActivatedConv, operands: Operands<'_>) -> Option<()> {
 }
 
 /// `Σ x · (w - zero)`.
-fn dot(x: &[i8], w: &[i8], zero: i32) -> i32 {
+pub(super) fn dot(x: &[i8], w: &[i8], zero: i32) -> i32 {
     let both = x.iter().zip(w);
     if zero == 0 {
         return both.fold(0i32, |sum, (&x, &w)| {

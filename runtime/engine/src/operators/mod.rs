@@ -25,6 +25,12 @@ mod padded_rows;
 mod pairs;
 mod patch;
 mod quantize;
+mod real_conv;
+mod real_map;
+mod real_mean;
+mod real_pair;
+mod real_product;
+mod reals;
 mod reduce_mean;
 mod resize_linear;
 mod resize_nearest;
@@ -140,6 +146,11 @@ pub(crate) fn run<S: Spread>(
         Operator::MatMul(p) if built_in::MatMul => mat_mul::run(p, operands),
         Operator::ResizeLinear(p) if built_in::ResizeLinear => resize_linear::run(p, operands),
         Operator::SoftmaxReal(p) if built_in::SoftmaxReal => softmax_real::run(p, operands),
+        Operator::RealConv(p) if built_in::RealConv => real_conv::run(p, operands),
+        Operator::RealPair(p) if built_in::RealPair => real_pair::run(p, operands),
+        Operator::RealMean(p) if built_in::RealMean => real_mean::run(p, operands),
+        Operator::RealProduct(p) if built_in::RealProduct => real_product::run(p, operands),
+        Operator::RealMap(p) if built_in::RealMap => real_map::run(p, operands),
         #[cfg(feature = "cortex-m4")]
         Operator::WinogradConv(p) if built_in::WinogradConv => winograd_conv::run(p, operands),
         _ => None,

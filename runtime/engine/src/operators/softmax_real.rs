@@ -1,5 +1,6 @@
 //! Softmax to `f32`, where a model ends.
 
+use super::reals::plain;
 use crate::memory::Operands;
 use sanderling_plan::step::SoftmaxReal;
 
@@ -11,11 +12,22 @@ pub(super) fn run(p: &SoftmaxReal, operands: Operands<'_>) -> Option<()> {
         ..
     } = operands;
     let y: &mut [f32] = bytemuck::try_cast_slice_mut(output).ok()?;
-    let real = |q: i8| i32::from(q).wrapping_sub(p.zero_x) as f32 * p.scale;
     let width = (output_shape.last() as usize).max(1);
-    let mut rows = x.i8()?.chunks_exact(width);
-    for (y, x) in y.chunks_exact_mut(width).zip(&mut rows) {
-        let max = real(x.iter().copied().max()?);
+    if x.width == 1 {
+        let real = |q: i8| i32::from(q).wrapping_sub(p.zero_x) as f32 * p.scale;
+        rows(x.i8()?, real, y, width);
+    } else {
+        rows(plain(&x)?, |x: f32| x, y, width);
+    }
+    Some(())
+}
+
+fn rows<T: Copy>(x: &[T], real: impl Fn(T) -> f32, y: &mut [f32], width: usize) {
+    for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+        let max = x.iter().fold(f32::NEG_INFINITY, |max, &x| {
+            let real = real(x);
+            if real > max { real } else { max }
+        });
         let (mut sum, mut lost) = (0f32, 0f32);
         for (y, &x) in y.iter_mut().zip(x) {
             *y = libm::expf(real(x) - max);
@@ -28,5 +40,4 @@ pub(super) fn run(p: &SoftmaxReal, operands: Operands<'_>) -> Option<()> {
             *y /= sum;
         }
     }
-    Some(())
 }

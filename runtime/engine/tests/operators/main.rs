@@ -6,6 +6,7 @@ mod maps;
 mod moves;
 mod pairs;
 mod picks;
+mod real_sums;
 mod reals;
 mod single;
 mod wide;

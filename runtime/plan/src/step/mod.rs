@@ -26,6 +26,7 @@ mod mat_mul;
 mod max_pool;
 mod quantize;
 mod real;
+mod real_sums;
 mod reduce_mean;
 mod resize;
 mod resize_linear;
@@ -49,6 +50,7 @@ pub use mat_mul::MatMul;
 pub use max_pool::MaxPool;
 pub use quantize::{Dequantize, Quantize};
 pub use real::{LookupReal, SoftmaxReal};
+pub use real_sums::{RealConv, RealMap, RealMean, RealPair, RealProduct};
 pub use reduce_mean::ReduceMean;
 pub use resize::ResizeNearest;
 pub use resize_linear::ResizeLinear;
@@ -182,6 +184,11 @@ operators! {
     25 WidePair(WidePair) "wide-pair" /** Sum or product of two 16-bit tensors. */;
     26 WideRequantize(WideRequantize) "wide-requantize" /** Change of scale between 8 and 16 bits. */;
     27 WinogradConv(WinogradConv) "winograd-conv" /** 3×3 convolution with fewer products. */;
+    28 RealConv(RealConv) "real-conv" /** Convolution whose sums stay real. */;
+    29 RealPair(RealPair) "real-pair" /** Sum, difference, product or quotient of two real tensors. */;
+    30 RealMean(RealMean) "real-mean" /** Mean over the middle of three groups of axes, of real numbers. */;
+    31 RealProduct(RealProduct) "real-product" /** Matrix product with constant real weights. */;
+    32 RealMap(RealMap) "real-map" /** A function of each real element. */;
 }
 
 impl Operator {

@@ -35,7 +35,8 @@ impl LookupReal {
 parameters! {
     /// Parameters of a softmax over the last axis that ends a model in `f32`:
     ///
-    /// `real(q) = f32(q - zero_x) · scale`, `e[i] = expf(real(x[i]) - real(max))`,
+    /// `real(q) = f32(q - zero_x) · scale`, or x itself where that is `f32`;
+    /// `e[i] = expf(real(x[i]) - real(max))`,
     /// `y[i] = e[i] / Σ e`, the sum in `f32`, in order, with the rounding errors carried
     /// along (Kahan), so that long rows lose nothing.
     pub struct SoftmaxReal {
@@ -50,7 +51,7 @@ impl SoftmaxReal {
     pub(crate) fn check(&self, check: &Check<'_>) -> Result<(), StepFault> {
         let [x] = check.inputs_of::<1>()?;
         require(
-            x.dtype == Dtype::I8 && check.output.dtype == Dtype::F32,
+            matches!(x.dtype, Dtype::I8 | Dtype::F32) && check.output.dtype == Dtype::F32,
             StepFault::Dtype,
         )?;
         require(x.shape == check.output.shape, StepFault::Shape)?;

@@ -2,6 +2,7 @@
 //! of mutations.
 
 mod aligned;
+mod reals;
 #[allow(dead_code, reason = "not everyone mutates it")]
 pub mod winograd;
 
@@ -238,6 +239,7 @@ pub fn plan(golden: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     b.step(Operator::Softmax(softmax), &[classes], classes, 0);
     ends(&mut b, turned, classes, scores);
     sixteen_bits(&mut b, turned);
+    reals::steps(&mut b, turned);
     let dequantize = Dequantize {
         scale: 1.0 / 256.0,
         zero_point: -128,
