@@ -25,7 +25,7 @@ def main():
     parser.add_argument("--operators", default="", help="also write the onnx package's node tests of these operators, separated by commas")
     args = parser.parse_args()
     try:
-        from opsuite import activated, attention, biases, blocks, convolution, dense, elementwise, gathering, movement, nets, patterns, pooling, recurrent
+        from opsuite import activated, attention, biases, blocks, convolution, dense, elementwise, floats, gathering, movement, nets, patterns, pooling, recurrent
         from opsuite import nodes, reductions, tails, transposed, wide
         from opsuite.graph import check
         from zoo import oracle
@@ -33,7 +33,7 @@ def main():
         sys.exit(f"opsuite: {error}; install models/requirements.txt")
 
     families = (
-        convolution, transposed, dense, biases, elementwise, activated, pooling, reductions, movement, gathering, attention, recurrent, tails, blocks, nets,
+        convolution, transposed, dense, biases, elementwise, activated, floats, pooling, reductions, movement, gathering, attention, recurrent, tails, blocks, nets,
         patterns, wide,
     )
     cases = [case for family in families for case in family.cases() if args.only in case.name]

@@ -252,6 +252,24 @@ fn on_float_ends() {
 }
 
 #[test]
+fn on_real_sums() {
+    each_seed(|maker| {
+        let mut size = |most| maker.chance.size(most);
+        let sizes = [size(5), size(30), size(6)];
+        match size(5) {
+            1 => maker.real_pair(&sizes),
+            2 => maker.real_mean(sizes),
+            3 => maker.real_product(sizes),
+            4 => maker.real_map(&sizes),
+            _ => {
+                let x = maker.image(None);
+                maker.real_conv(x)
+            }
+        }
+    });
+}
+
+#[test]
 fn on_steps_that_read_constants() {
     each_seed(|maker| {
         let a = maker.image(None);

@@ -7,6 +7,7 @@ mod emit;
 mod engine_agrees;
 mod make;
 mod make_more;
+mod make_real;
 mod models;
 mod network;
 mod reference;

@@ -7,6 +7,7 @@
 //! of the model asks for floats. Sums and scaled sums are then computed as real numbers, from
 //! integers where an operand is quantized ([`steps`]).
 
+mod linear;
 mod steps;
 
 use super::meaning::{Activation, Mapped, Meaning, Quantization, Stored};
@@ -281,7 +282,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// Whether a product's weights are float constants.
-    fn has_real_weights(&self, node: &Node) -> bool {
+    pub(super) fn has_real_weights(&self, node: &Node) -> bool {
         matches!(node.operator.as_str(), "Gemm" | "MatMul")
             && self.graph.constant(node, 1).is_some()
     }
