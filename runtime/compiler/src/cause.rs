@@ -42,6 +42,26 @@ pub enum Cause {
         /// That node's operator.
         operator: String,
     },
+    /// An operator reads a constant where it takes what the model computes.
+    #[error(
+        "input {input} is a quantized constant, which it does not take; compute its result and \
+         store that in the file"
+    )]
+    Constant {
+        /// The input's number.
+        input: usize,
+    },
+    /// A tensor has a type that the reader of files does not know.
+    #[error(
+        "its constant `{tensor}` is {element}, which is not supported; store the same integers \
+         as int8 or uint8"
+    )]
+    Unread {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        element: &'static str,
+    },
     /// Activations have a scale for each channel.
     #[error(
         "it quantizes activations with {scales} scales, one for each channel, which is not \

@@ -108,7 +108,12 @@ pub fn compile(model: &Path, options: &Options) -> anyhow::Result<(Vec<u8>, Repo
     }
     // The compiler reads the file by way of tract, which some damaged files make panic.
     let compiled = std::panic::catch_unwind(|| sanderling_compiler::compile(&onnx, options))
-        .map_err(|_| anyhow::anyhow!("tract cannot read it; export the model again"))
+        .map_err(|_| {
+            anyhow::anyhow!(
+                "reading it failed unexpectedly: the file is damaged, or the compiler has a defect; \
+                 where `--executor tract` runs it, please report it with the model"
+            )
+        })
         .and_then(|compiled| Ok(compiled?))
         .with_context(|| model.display().to_string())?;
     Ok((compiled.plan, compiled.report))

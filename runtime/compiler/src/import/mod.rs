@@ -7,6 +7,7 @@
 //! that it stays one node that remembers its ONNX form, and the typed graph is walked
 //! as it is, never decluttered.
 
+mod foreign;
 mod keep;
 mod normalize;
 mod types;
@@ -61,6 +62,10 @@ fn prepared(onnx: &[u8]) -> Result<pb::ModelProto, CompileError> {
     normalize::qoperators_to_qdq(graph)?;
     types::explicit(graph)?;
     close_batch(graph)?;
+    let unread = foreign::unreadable(graph);
+    if !unread.is_empty() {
+        return Err(CompileError::Nobodys(unread));
+    }
     let unknown = keep::unknown_operators(graph);
     if unknown.is_empty() {
         Ok(proto)

@@ -370,6 +370,7 @@ impl<'a> Matcher<'a> {
             Some(Meaning::Wide(..)) => Err(format!(
                 "input {input} is int16, which this operator does not take"
             )),
+            Some(Meaning::Weights(_)) => Err(Cause::Constant { input }.into()),
             _ => Err(format!("input {input} is a float constant; quantize it")),
         }
     }

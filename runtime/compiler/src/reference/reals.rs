@@ -143,7 +143,7 @@ fn operand(x: &Operand<'_>, at: usize, scale: f32, zero_point: i32) -> f32 {
 /// Stores a real result, quantized where the output is.
 fn put(y: &mut Operand<'_>, at: usize, real: f32, scale: f32, zero_point: i32) {
     if y.tensor.dtype == Dtype::F32 {
-        y.set_f32(at, real);
+        y.set_f32(at, if real.is_nan() { f32::NAN } else { real });
         return;
     }
     let (low, high) = ((-128 - zero_point) as f32, (127 - zero_point) as f32);

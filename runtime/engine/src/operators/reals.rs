@@ -76,6 +76,8 @@ impl<'a> Results<'a> {
 
     pub(super) fn set(&mut self, at: usize, real: f32) -> Option<()> {
         match self {
+            // Processors differ in the sign of the NaN that 0 / 0 gives.
+            Results::Plain(reals) if real.is_nan() => *reals.get_mut(at)? = f32::NAN,
             Results::Plain(reals) => *reals.get_mut(at)? = real,
             Results::Steps {
                 bytes,
