@@ -51,6 +51,36 @@ pub enum Cause {
         /// The input's number.
         input: usize,
     },
+    /// An input is a constant without a DequantizeLinear.
+    #[error("input {input} is a {element} constant; quantize it")]
+    Unquantized {
+        /// The input's number.
+        input: usize,
+        /// Its type.
+        element: Element,
+    },
+    /// An input is stored numbers where real ones are taken.
+    #[error("input {input} is {element}; put {before} before it")]
+    Stored {
+        /// The input's number.
+        input: usize,
+        /// Its type.
+        element: Element,
+        /// What makes real numbers of it.
+        before: &'static str,
+    },
+    /// It reads the float output of a node that is refused.
+    #[error(
+        "it reads the float output of a node in this list; put QuantizeLinear and \
+         DequantizeLinear before it"
+    )]
+    RefusedFloat,
+    /// It reads something that is refused.
+    #[error("it reads `{value}`, which something else in this list gives")]
+    Refused {
+        /// What it reads.
+        value: String,
+    },
     /// A tensor has a type that the reader of files does not know.
     #[error(
         "its constant `{tensor}` is {element}, which is not supported; store the same integers \

@@ -207,11 +207,16 @@ impl<'a> Matcher<'a> {
         if node.operator == "QuantizeLinear" {
             return Ok(vec![self.stand_in(node)]);
         }
-        Err(
-            "it reads the float output of a node in this list; put QuantizeLinear and \
-             DequantizeLinear before it"
-                .into(),
-        )
+        let refused = |id: &&ValueId| matches!(self.meanings.get(id), Some(Meaning::Refused));
+        let value = node.inputs.iter().flatten().find(refused);
+        let value = value.map(|&id| self.graph.value(id));
+        Err(match value {
+            Some(value) if value.element != Element::F32 => Cause::Refused {
+                value: value.name.clone(),
+            },
+            _ => Cause::RefusedFloat,
+        }
+        .into())
     }
 
     /// A quantized tensor in the place of one that was refused. The program is never used.
@@ -363,15 +368,24 @@ impl<'a> Matcher<'a> {
                 let from = self.graph.nodes[*from].name.clone();
                 Err(Cause::Float { input, from }.into())
             }
-            Some(Meaning::Stored(stored)) => Err(format!(
-                "input {input} is {}; it needs a DequantizeLinear before it",
-                stored.element
-            )),
+            Some(Meaning::Stored(stored)) => Err(Cause::Stored {
+                input,
+                element: stored.element,
+                before: match stored.element {
+                    Element::F32 => "QuantizeLinear and DequantizeLinear",
+                    _ => "DequantizeLinear",
+                },
+            }
+            .into()),
             Some(Meaning::Wide(..)) => Err(format!(
                 "input {input} is int16, which this operator does not take"
             )),
             Some(Meaning::Weights(_)) => Err(Cause::Constant { input }.into()),
-            _ => Err(format!("input {input} is a float constant; quantize it")),
+            _ => Err(Cause::Unquantized {
+                input,
+                element: self.element(node, input),
+            }
+            .into()),
         }
     }
 

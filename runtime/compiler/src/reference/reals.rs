@@ -83,7 +83,9 @@ pub(super) fn mean(p: &RealMean, x: &Operand<'_>, y: &mut Operand<'_>) {
                 sum
             }
             _ => {
-                let sum: i64 = places.map(|place| i64::from(x.i8(place) - p.zero_x)).sum();
+                let sum: i64 = places
+                    .map(|place| i64::from(x.narrow(place) - p.zero_x))
+                    .sum();
                 sum as f32 * p.scale_x
             }
         };
@@ -136,7 +138,7 @@ pub(super) fn map(p: &RealMap, x: &Operand<'_>, y: &mut Operand<'_>) {
 fn operand(x: &Operand<'_>, at: usize, scale: f32, zero_point: i32) -> f32 {
     match x.tensor.dtype {
         Dtype::F32 => x.f32(at),
-        _ => (x.i8(at) - zero_point) as f32 * scale,
+        _ => (x.narrow(at) - zero_point) as f32 * scale,
     }
 }
 

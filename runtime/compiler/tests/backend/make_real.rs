@@ -156,7 +156,11 @@ impl Maker {
         if self.chance.once_in(2) {
             return (self.input(Dtype::F32, shape), 1.0, 0);
         }
-        let x = self.input(Dtype::I8, shape);
+        let dtype = match self.chance.once_in(3) {
+            true => Dtype::I16,
+            false => Dtype::I8,
+        };
+        let x = self.input(dtype, shape);
         (x, self.chance.scale(1e-3, 1.0), self.chance.zero_point())
     }
 

@@ -1,5 +1,6 @@
 //! Real operands and results, each `f32` or bytes with a scale and a zero point.
 
+use super::wide::words;
 use crate::memory::{Input, signed_mut};
 use crate::numerics::Requantize;
 
@@ -14,6 +15,12 @@ pub(super) enum Reals<'a> {
         scale: f32,
         zero: i32,
     },
+    /// The same in 16 bits.
+    Wide {
+        words: &'a [i16],
+        scale: f32,
+        zero: i32,
+    },
 }
 
 impl<'a> Reals<'a> {
@@ -21,6 +28,11 @@ impl<'a> Reals<'a> {
         Some(match input.width {
             1 => Reals::Steps {
                 bytes: input.i8()?,
+                scale,
+                zero,
+            },
+            2 => Reals::Wide {
+                words: words(input)?,
                 scale,
                 zero,
             },
@@ -33,6 +45,9 @@ impl<'a> Reals<'a> {
             Reals::Plain(reals) => *reals.get(at)?,
             Reals::Steps { bytes, scale, zero } => {
                 i32::from(*bytes.get(at)?).wrapping_sub(zero) as f32 * scale
+            }
+            Reals::Wide { words, scale, zero } => {
+                i32::from(*words.get(at)?).wrapping_sub(zero) as f32 * scale
             }
         })
     }

@@ -2,6 +2,7 @@
 //! operator and its quantization.
 
 use super::check::{Check, nhwc, require, window, zero_point_i8};
+use super::wide::i16_range;
 use super::word::parameters;
 use crate::{Dtype, StepFault, Tensor};
 
@@ -10,7 +11,7 @@ parameters! {
     ///
     /// `acc` is that of [`Conv`](super::Conv), weights `[out][kh][kw][in / groups]`;
     /// `real = f32(acc) · multiplier[o] + offset[o]`, to which a second operand of as many
-    /// elements is added where there is one: as it is in `f32`, in `i8` as
+    /// elements is added where there is one: as it is in `f32`, in `i8` or `i16` as
     /// `f32(z - zero_z) · scale_z`. Every operation is rounded, and the result is clamped to
     /// `low..=high`. Where y is `i8` it is quantized as [`Quantize`](super::Quantize) does.
     pub struct RealConv {
@@ -105,8 +106,8 @@ impl RealConv {
 }
 
 parameters! {
-    /// Parameters of an operation on two real tensors, each `f32` or `i8` with scale and zero
-    /// point, `f32(q - zero) · scale`.
+    /// Parameters of an operation on two real tensors, each `f32`, or `i8` or `i16` with scale
+    /// and zero point, `f32(q - zero) · scale`.
     ///
     /// Element `i` of a meets element `i / inner % extent` of b: `inner` 1 and all of b's
     /// elements pair them off, `extent` 1 takes one number, and others a vector along an axis.
@@ -167,7 +168,7 @@ parameters! {
     /// Parameters of a mean over the middle of three groups of axes.
     ///
     /// In `f32` the sum is taken in order, with the rounding errors carried along (Kahan); in
-    /// `i8` it is `f32(Σ (x - zero_x)) · scale_x`. `real = sum / divisor`, and where y is `i8`
+    /// `i8` and `i16` it is `f32(Σ (x - zero_x)) · scale_x`. `real = sum / divisor`, and where y is `i8`
     /// it is quantized as [`Quantize`](super::Quantize) does.
     pub struct RealMean {
         /// Product of the extents before those that are reduced.
@@ -197,11 +198,7 @@ impl RealMean {
             (extents.into_iter()).try_fold(1usize, |n, e| n.checked_mul(e as usize))
         };
         let (outer, reduce, inner) = (self.outer, self.reduce, self.inner);
-        // Sums of bytes stay within `i32`.
-        require(
-            reduce > 0 && reduce < 1 << 23 && self.divisor > 0.0,
-            StepFault::Parameter,
-        )?;
+        require(reduce > 0 && self.divisor > 0.0, StepFault::Parameter)?;
         let fits = elements([outer, reduce, inner]) == Some(x.shape.elements())
             && elements([outer, 1, inner]) == Some(check.output.shape.elements());
         require(fits, StepFault::Shape)?;
@@ -289,13 +286,17 @@ impl RealMap {
 /// Bounds that clamp nothing.
 const OPEN: [f32; 2] = [f32::MIN, f32::MAX];
 
-/// A real operand: `f32` as it is, or `i8` with scale and zero point.
+/// A real operand: `f32` as it is, or `i8` or `i16` with scale and zero point.
 fn operand(tensor: &Tensor, scale: f32, zero_point: i32) -> Result<(), StepFault> {
     match tensor.dtype {
         Dtype::F32 => require(scale == 1.0 && zero_point == 0, StepFault::Parameter),
         Dtype::I8 => {
             require(scale > 0.0, StepFault::Parameter)?;
             zero_point_i8(zero_point)
+        }
+        Dtype::I16 => {
+            require(scale > 0.0, StepFault::Parameter)?;
+            i16_range(zero_point, zero_point)
         }
         _ => Err(StepFault::Dtype),
     }
@@ -309,5 +310,6 @@ fn result(
     zero_point: i32,
 ) -> Result<(), StepFault> {
     require(low <= high, StepFault::Parameter)?;
+    require(check.output.dtype != Dtype::I16, StepFault::Dtype)?;
     operand(check.output, scale, zero_point)
 }

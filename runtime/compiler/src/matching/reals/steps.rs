@@ -1,6 +1,6 @@
 //! Pairs, means, products and functions of real numbers.
 
-use super::super::meaning::Stored;
+use super::super::meaning::{Meaning, Stored};
 use super::super::reduce::Groups;
 use super::super::{Matcher, OPEN, Why};
 use super::linear::Followers;
@@ -165,6 +165,13 @@ impl Matcher<'_> {
                 stored,
                 scale: from.scale,
                 zero_point: from.zero_point_i8(),
+            });
+        }
+        if let Some(Meaning::Wide(stored, from)) = self.meaning(node, input) {
+            return Ok(Operand {
+                stored: stored.clone(),
+                scale: from.scale,
+                zero_point: from.zero_point,
             });
         }
         let value = node
@@ -369,7 +376,12 @@ impl Matcher<'_> {
         finish: Finish,
     ) -> Result<Stored, Fault> {
         let node = &self.graph.nodes[index];
-        let x = self.real_operand(index, 0)?;
+        let mut x = self.real_operand(index, 0)?;
+        if !x.stored.is_bytes()
+            && let Some(value) = node.input(0)
+        {
+            x = Operand::plain(self.real(value)?);
+        }
         let real = self
             .softmax_of(node, &x.stored, (x.scale, x.zero_point))
             .map_err(|why| (index, why))?;
