@@ -42,6 +42,9 @@ pub enum Cause {
         /// That node's operator.
         operator: String,
     },
+    /// A constant is quantized when the model runs.
+    #[error("it quantizes a constant; store the quantized constant in the file instead")]
+    QuantizesConstant,
     /// An operator reads a constant where it takes what the model computes.
     #[error(
         "input {input} is a quantized constant, which it does not take; compute its result and \

@@ -254,6 +254,9 @@ impl<'a> Matcher<'a> {
     }
 
     pub(super) fn quantize(&mut self, node: &'a Node) -> Result<Meaning, Why> {
+        if node.input(0).is_some_and(|value| self.fixed[value.0]) {
+            return Err(Cause::QuantizesConstant.into());
+        }
         let to = self.parameters(node)?;
         match self.meaning(node, 0).cloned() {
             Some(Meaning::Stored(stored)) if stored.element == Element::F32 => {
@@ -311,9 +314,7 @@ impl<'a> Matcher<'a> {
                 Err(why) => Ok(self.refused_before(node, index, why)),
             },
             Some(Meaning::Stored(stored)) => Err(format!("it reads {}", stored.element)),
-            Some(Meaning::Weights(_)) | None => {
-                Err("it quantizes a constant; store the quantized constant instead".into())
-            }
+            Some(Meaning::Weights(_)) | None => Err(Cause::QuantizesConstant.into()),
             Some(Meaning::Refused) => Ok(self.stand_in(node)),
         }
     }

@@ -206,8 +206,6 @@ pub enum Meaning {
     Real {
         /// Index of the node that computes them.
         node: usize,
-        /// Which of its outputs.
-        output: usize,
         /// How many nodes of this kind it waits for.
         depth: usize,
     },

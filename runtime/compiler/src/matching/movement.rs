@@ -56,7 +56,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// `stored` after the node; `byte_of` finds the byte that stands for a real value.
-    fn moved(
+    pub(super) fn moved(
         &mut self,
         node: &'a Node,
         stored: &Stored,
@@ -168,7 +168,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// The part of `stored` that starts at `first` and has `shape`, each axis at its pace.
-    fn window_of(
+    pub(super) fn window_of(
         &mut self,
         node: &Node,
         stored: &Stored,

@@ -141,17 +141,11 @@ impl<'a> Matcher<'a> {
         if !varies || depth > DEEPEST {
             return None;
         }
-        let outputs = if operator == "Split" {
-            node.outputs.len()
-        } else {
-            1
+        let outputs = match operator {
+            "Split" => node.outputs.len(),
+            _ => 1,
         };
-        let real = |output| Meaning::Real {
-            node: index,
-            output,
-            depth,
-        };
-        Some((0..outputs).map(real).collect())
+        Some(vec![Meaning::Real { node: index, depth }; outputs])
     }
 
     /// Real constants of an input and their dimensions, be they float or quantized.

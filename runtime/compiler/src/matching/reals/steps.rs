@@ -278,7 +278,7 @@ impl Matcher<'_> {
     }
 
     /// A product with real weights.
-    fn real_product(&mut self, index: usize, finish: Finish) -> Result<Stored, Fault> {
+    pub(super) fn real_product(&mut self, index: usize, finish: Finish) -> Result<Stored, Fault> {
         let node = &self.graph.nodes[index];
         let at = |why: Why| (index, why);
         let gemm = node.operator == "Gemm";
