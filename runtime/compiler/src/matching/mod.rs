@@ -58,9 +58,6 @@ type Why = String;
 ///
 /// [`CompileError::Unplaced`] with every node that has no integer form.
 pub fn match_graph(graph: &Graph) -> Result<Program, CompileError> {
-    let quantizes = |node: &Node| {
-        node.operator.ends_with("quantizeLinear") || node.operator == "QuantizeLinear"
-    };
     // A model that quantizes nothing is not for this engine.
     run(graph, graph.nodes.iter().any(quantizes))
 }
@@ -204,6 +201,12 @@ impl<'a> Matcher<'a> {
     /// A node that reads what was refused is refused too, so that the list is whole; from
     /// QuantizeLinear on, integers could go on, and what follows is judged by itself.
     fn after_refusal(&mut self, node: &Node) -> Result<Vec<Meaning>, Why> {
+        for (input, what) in [(1, "scale"), (2, "zero point")] {
+            let refused = matches!(self.meaning(node, input), Some(Meaning::Refused));
+            if quantizes(node) && refused {
+                return Err(self.not_constant(node, input, what).into());
+            }
+        }
         if node.operator == "QuantizeLinear" {
             return Ok(vec![self.stand_in(node)]);
         }
@@ -488,6 +491,14 @@ impl<'a> Matcher<'a> {
             macs,
         });
     }
+}
+
+/// Whether a node goes between stored and real numbers.
+fn quantizes(node: &Node) -> bool {
+    matches!(
+        node.operator.as_str(),
+        "QuantizeLinear" | "DequantizeLinear"
+    )
 }
 
 /// The `index`-th axis of a tensor of `rank` dimensions, counted from the end where negative.
