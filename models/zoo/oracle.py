@@ -52,11 +52,11 @@ class Opened:
 
     def operators(self):
         """Counter of (domain:)operator in the graph that ONNX Runtime made of the model."""
-        return Counter(f"{n.domain}:{n.op_type}" if n.domain else n.op_type for n in self.optimized.graph.node)
+        return kernels.operators(self.optimized)
 
     def float_operators(self):
         """Names of the operators that ONNX Runtime leaves in float arithmetic (empty when the graph is integer throughout)."""
-        return sorted(op for op in self.operators() if op not in _BORDER | _INTEGER | _MOVES)
+        return kernels.float_operators(self.optimized)
 
     def run(self, frames):
         """First output for each of `frames` (first axis: frames, each fed as a batch of 1), stacked the same way."""
@@ -168,17 +168,3 @@ def _widened(plain):
         # The graph is optimized already.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         return Opened(_started(widened.SerializeToString(), options), plain.optimized, widened, "widened")
-
-
-# What may stay between float and integer without any arithmetic of the network in float.
-_BORDER = {"QuantizeLinear", "DequantizeLinear"}
-_INTEGER = {
-    "QLinearConv", "com.microsoft:QLinearConv", "QLinearMatMul", "com.microsoft:QLinearAdd", "com.microsoft:QLinearMul", "com.microsoft:QGemm",
-    "com.microsoft:QLinearGlobalAveragePool", "com.microsoft:QLinearAveragePool", "com.microsoft:QLinearSoftmax",
-    "com.microsoft:QLinearSigmoid", "com.microsoft:QLinearLeakyRelu", "com.microsoft:QLinearConcat",
-}
-# Operators that only move or compare values, so that they give the same bits on int8 as on float.
-_MOVES = {
-    "MaxPool", "com.microsoft:NhwcMaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Resize", "Identity", "Pad", "Concat",
-    "Relu", "Clip", "Split", "Gather", "Cast", "DepthToSpace", "SpaceToDepth", "Max", "Min", "ReduceMax", "ReduceMin", "ArgMax", "ArgMin", "GlobalMaxPool",
-}
