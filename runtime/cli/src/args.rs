@@ -9,6 +9,7 @@ A model's way, from a file to the fleet:
   sanderling compile terrain.onnx --target cortex-m4 -o terrain.plan
   sanderling run terrain.onnx --input frames.npz --output answers.npz
   sanderling bench terrain.onnx
+  sanderling compare terrain.onnx --input frames.npz
   sanderling register terrain.onnx --name terrain --version 1 --targets generic,cortex-m4
   sanderling push terrain --version 1 --group all --wait 60
   sanderling rollout start terrain --version 2 --strategy waves --waves 1%,10%,50%
@@ -37,6 +38,9 @@ pub enum Command {
     #[cfg(feature = "tract")]
     #[allow(missing_docs)]
     Compile(command::compile::Compile),
+    #[cfg(feature = "tract")]
+    #[allow(missing_docs)]
+    Compare(command::compare::Compare),
     #[allow(missing_docs)]
     Inspect(command::inspect::Inspect),
     #[allow(missing_docs)]

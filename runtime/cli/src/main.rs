@@ -29,6 +29,8 @@ fn main() -> ExitCode {
     let answer = match &args.command {
         #[cfg(feature = "tract")]
         Command::Compile(compile) => compile.run(),
+        #[cfg(feature = "tract")]
+        Command::Compare(compare) => compare.run(),
         Command::Inspect(inspect) => inspect.run(),
         Command::Run(run) => run.run(),
         Command::Bench(bench) => bench.run(),

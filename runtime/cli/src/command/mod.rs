@@ -2,6 +2,8 @@
 
 pub mod bench;
 #[cfg(feature = "tract")]
+pub mod compare;
+#[cfg(feature = "tract")]
 pub mod compile;
 pub mod completions;
 pub mod devices;
@@ -11,6 +13,7 @@ pub mod inspect;
 pub mod keys;
 pub mod models;
 pub mod push;
+mod recording;
 pub mod register;
 pub mod rollout;
 pub mod run;

@@ -2,8 +2,9 @@
 
 use crate::process::sanderling;
 
-const SUBCOMMANDS: [&str; 15] = [
+const SUBCOMMANDS: [&str; 16] = [
     "compile",
+    "compare",
     "inspect",
     "run",
     "bench",

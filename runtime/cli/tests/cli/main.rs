@@ -2,6 +2,7 @@
 #![cfg(feature = "tract")]
 
 mod bench;
+mod compare;
 mod compile;
 mod coordinator;
 mod deltas;
