@@ -14,6 +14,7 @@ mod count;
 mod demo;
 mod firmware;
 mod frames;
+mod fresh;
 mod fuzz;
 mod lint;
 mod miri;
@@ -73,6 +74,8 @@ enum Task {
     Scale(scale::Options),
     /// Run the fuzz targets for a while, or cut a robot's power at every file call of an update
     Fuzz(fuzz::Options),
+    /// Run the README's commands and .ci/run with a clone and an empty home, as on a new machine
+    Fresh(fresh::Options),
     /// Run the engine's tests under Miri (needs the nightly toolchain with its component miri)
     Miri(miri::Options),
 }
@@ -92,6 +95,7 @@ fn main() {
         Task::LintFirmware => lint::run(),
         Task::Scale(options) => scale::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Fresh(options) => fresh::run(&options),
         Task::Miri(options) => miri::run(&options),
     };
     if let Err(error) = result {

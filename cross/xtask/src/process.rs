@@ -134,6 +134,15 @@ impl Job {
         self
     }
 
+    /// Gives it these environment variables and none of this program's.
+    pub fn with_environment(
+        mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
+        self.command.env_clear().envs(variables);
+        self
+    }
+
     /// Takes an environment variable away.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);

@@ -4,11 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::process::Job;
 use crate::terminal::say;
 use crate::workspace;
+
+/// The oldest Python that the packages of `models/requirements.txt` run on.
+const OLDEST: (u32, u32) = (3, 11);
 
 /// Seconds that an installation of packages may take.
 const INSTALL_DEADLINE: u64 = 1500;
@@ -43,6 +46,7 @@ fn made(name: &str, lists: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let folder = workspace::cache()?.join(name);
     let python = folder.join("bin/python");
     if !python.is_file() {
+        new_enough()?;
         say(format!(
             "setup: making a Python environment in {}",
             folder.display()
@@ -57,6 +61,26 @@ fn made(name: &str, lists: &[PathBuf]) -> anyhow::Result<PathBuf> {
         install(&python, &folder, list)?;
     }
     Ok(python)
+}
+
+/// An error where the system's Python is too old, before pip says so in its own way.
+fn new_enough() -> anyhow::Result<()> {
+    let asked = Job::new("asking Python for its version", "python3")
+        .args(["-c", "import sys; print(*sys.version_info[:2])"])
+        .output()?;
+    let said = asked.text();
+    let mut numbers = said.split_whitespace().map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        bail!("python3 does not say its version: {said}");
+    };
+    if (major, minor) < OLDEST {
+        bail!(
+            "python3 is Python {major}.{minor}; numpy and ONNX Runtime of models/requirements.txt need {}.{} or newer, first in PATH",
+            OLDEST.0,
+            OLDEST.1
+        );
+    }
+    Ok(())
 }
 
 fn install(python: &Path, folder: &Path, list: &Path) -> anyhow::Result<()> {
