@@ -56,9 +56,8 @@ pub enum Form {
 impl Form {
     /// The form for an output, or one line that says why there is none.
     pub fn of(output: &TensorInfo, asked: settings::Answer) -> Result<Form, String> {
-        let axes = output.shape.iter().filter(|&&dim| dim != 1).count();
-        let row = axes <= 1 && output.elements() <= usize::from(u16::MAX) + 1;
-        let raw = output.bytes() <= MAX_RAW_OUTPUT && output.shape.len() <= MAX_DIMS;
+        let row = wire::is_row_of_classes(output.shape.iter().copied());
+        let raw = wire::fits_raw(output.shape.len(), output.bytes());
         match asked {
             settings::Answer::Class | settings::Answer::Auto if row => Ok(Form::Class),
             settings::Answer::Class => Err(format!(

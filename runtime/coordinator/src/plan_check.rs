@@ -1,7 +1,7 @@
 //! Whether an uploaded file is a whole, sound plan, and what it asks of a robot.
 
 use sanderling_plan::{ALIGNMENT, Plan, PlanError};
-use sanderling_wire::{Digest, Name};
+use sanderling_wire::{Digest, Name, sendable};
 
 use crate::files::sha256;
 
@@ -18,6 +18,8 @@ pub struct PlanFacts {
     pub source: Digest,
     /// SHA-256 of its golden vectors.
     pub golden: Digest,
+    /// What robots will not like about it.
+    pub warnings: Vec<String>,
 }
 
 /// Why a file is not taken.
@@ -62,5 +64,16 @@ pub fn check(bytes: &[u8]) -> Result<PlanFacts, NotAPlan> {
         macs: plan.macs(),
         source: Digest(plan.source_sha256()),
         golden: sha256(plan.golden_section()),
+        // A result carries the first output.
+        warnings: plan
+            .output(0)
+            .and_then(|(_, output)| {
+                let dims: Vec<usize> = output.shape.dims().iter().map(|&d| d as usize).collect();
+                let bytes = output.shape.elements() * output.dtype.bytes();
+                sendable(&dims, bytes).err()
+            })
+            .map(|unsendable| unsendable.to_string())
+            .into_iter()
+            .collect(),
     })
 }

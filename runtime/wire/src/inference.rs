@@ -1,5 +1,7 @@
 //! One result: what a model said about one frame.
 
+use core::fmt;
+
 use heapless::Vec;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -11,6 +13,55 @@ pub const MAX_DIMS: usize = 6;
 
 /// The most bytes of a raw output.
 pub const MAX_RAW_OUTPUT: usize = 16 * 1024;
+
+/// The most classes of a row of which a result names the best one.
+pub const MAX_CLASSES_OF_ROW: usize = 1 << 16;
+
+/// An output that no result holds, neither as its best class nor as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsendable {
+    /// Its dimensions.
+    pub dims: usize,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
+impl fmt::Display for Unsendable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "its output has {} bytes in {} dimensions, and a result holds {MAX_RAW_OUTPUT} in {MAX_DIMS}: an agent \
+             refuses this model; end it with a smaller output, such as an ArgMax over the classes",
+            self.bytes, self.dims
+        )
+    }
+}
+
+impl core::error::Error for Unsendable {}
+
+/// True for a row of classes, of which a result can name the best one.
+pub fn is_row_of_classes(dims: impl IntoIterator<Item = usize>) -> bool {
+    let mut axes = dims.into_iter().filter(|&dim| dim != 1);
+    let (classes, more) = (axes.next().unwrap_or(1), axes.next());
+    more.is_none() && classes <= MAX_CLASSES_OF_ROW
+}
+
+/// True where a result can hold an output as it is.
+pub const fn fits_raw(dims: usize, bytes: usize) -> bool {
+    bytes <= MAX_RAW_OUTPUT && dims <= MAX_DIMS
+}
+
+/// Whether a result of an agent with default settings can hold an output with these dimensions and bytes.
+pub fn sendable(dims: &[usize], bytes: usize) -> Result<(), Unsendable> {
+    let row = is_row_of_classes(dims.iter().copied());
+    if row || fits_raw(dims.len(), bytes) {
+        return Ok(());
+    }
+    Err(Unsendable {
+        dims: dims.len(),
+        bytes,
+    })
+}
 
 /// The number of a frame, unique for its robot across restarts.
 ///

@@ -68,7 +68,10 @@ pub use envelope::{
 pub use evidence::{Evidence, MAX_CLASSES, Shadow};
 pub use health::Health;
 pub use held::{Held, HeldError};
-pub use inference::{Dtype, FrameId, Inference, MAX_DIMS, MAX_RAW_OUTPUT, Output};
+pub use inference::{
+    Dtype, FrameId, Inference, MAX_CLASSES_OF_ROW, MAX_DIMS, MAX_RAW_OUTPUT, Output, Unsendable,
+    fits_raw, is_row_of_classes, sendable,
+};
 pub use layout::{ChunkRange, DEFAULT_CHUNK, Layout, LayoutError, MAX_CHUNK, MIN_CHUNK, Misfit};
 pub use manifest::{Artifact, Delta, MAX_ARTIFACTS, MAX_DELTAS, MAX_MANIFEST, MAX_URL, Manifest};
 pub use name::{MAX_NAME, Name, NameError};

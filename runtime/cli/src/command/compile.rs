@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Args;
 use sanderling_compiler::Options;
 use sanderling_compiler::report::{Port, Report, StepReport};
-use sanderling_plan::Target;
+use sanderling_plan::{Dtype, Target};
+use sanderling_wire::sendable;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,12 +93,32 @@ impl Compile {
             self.target,
             describe(&report)
         );
+        let warnings = warnings(&report);
+        for warning in &warnings {
+            eprintln!("warning: {}: {warning}", self.model.display());
+        }
         let mut json = serde_json::to_value(&report)?;
         if let Value::Object(object) = &mut json {
+            object.insert("warnings".to_owned(), json!(warnings));
             object.insert("plan".to_owned(), json!(output));
         }
         Ok(Answer::new(text, json))
     }
+}
+
+/// What an agent will not like about a plan: a result carries its first output.
+fn warnings(report: &Report) -> Vec<String> {
+    let unsendable = |output: &Port| {
+        let named = |dtype: &&Dtype| dtype.name() == output.dtype;
+        let element = Dtype::ALL.iter().find(named)?.bytes();
+        let bytes = output.shape.iter().product::<usize>() * element;
+        sendable(&output.shape, bytes).err()
+    };
+    let first = report.outputs.first().and_then(unsendable);
+    first
+        .map(|unsendable| unsendable.to_string())
+        .into_iter()
+        .collect()
 }
 
 /// Compiles the file `model`.

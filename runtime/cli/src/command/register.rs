@@ -108,6 +108,11 @@ impl Register {
             version = Some(registered);
             let artifact: Value = field(&answer, "artifact")?;
             let created: bool = field(&answer, "created")?;
+            // An older coordinator says none.
+            let warnings: Vec<String> = field(&answer, "warnings").unwrap_or_default();
+            for warning in &warnings {
+                eprintln!("warning: {}: {warning}", self.model.display());
+            }
             text.push_str(&upload.text);
             text.push_str(&format!(
                 "{} v{registered} for {}: {}, {}\n",
@@ -121,7 +126,7 @@ impl Register {
                 },
             ));
             plans
-                .push(json!({ "artifact": artifact, "created": created, "report": upload.report }));
+                .push(json!({ "artifact": artifact, "created": created, "report": upload.report, "warnings": warnings }));
         }
         let signed = match (&self.manifest, version) {
             (Some(path), _) => Some(sealed(path)?),

@@ -155,3 +155,39 @@ fn a_profile_has_every_step_and_their_shares_make_one() {
     let text = sanderling(&["inspect", &model, "--profile"]);
     assert!(text.stdout.contains("MACs/ns"), "{}", text.stdout);
 }
+
+#[test]
+fn a_model_whose_output_no_result_holds_is_named_before_a_robot_refuses_it() {
+    let scratch = Scratch::new();
+    let plan = scratch.path("map.plan");
+    let map = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/map/map-v1.onnx");
+    let done = sanderling(&["compile", map, "-o", &plan, "--json"]);
+    for part in ["warning", "32768 bytes", "16384"] {
+        assert!(done.stderr.contains(part), "{}", done.stderr);
+    }
+    let warnings = &done.json()["warnings"];
+    assert_eq!(warnings.as_array().map(Vec::len), Some(1), "{warnings}");
+    let Some(fleet) = crate::fleet::Coordinator::start() else {
+        return;
+    };
+    for file in [map, &plan] {
+        let args = ["register", file, "--name", "map", "--json"];
+        let registered = fleet.sanderling(&args);
+        assert!(
+            registered.stderr.contains("32768 bytes"),
+            "{}",
+            registered.stderr
+        );
+        let warnings = &registered.json()["plans"][0]["warnings"];
+        assert!(
+            warnings[0]
+                .as_str()
+                .is_some_and(|text| text.contains("16384")),
+            "{warnings}"
+        );
+    }
+    let small = scratch.put("m.onnx", &onnx_file::integer_model());
+    let quiet = sanderling(&["compile", &small, "-o", &scratch.path("m.plan"), "--json"]);
+    assert_eq!(quiet.json()["warnings"], serde_json::json!([]));
+    assert!(!quiet.stderr.contains("warning"), "{}", quiet.stderr);
+}

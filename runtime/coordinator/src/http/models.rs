@@ -88,6 +88,8 @@ pub struct Registered {
     pub artifact: Plan,
     /// False when the same file was registered before.
     pub created: bool,
+    /// What robots will not like about it.
+    pub warnings: Vec<String>,
 }
 
 /// Register a plan file (the body) as a version of a model, for the target that the plan names
@@ -186,6 +188,7 @@ pub async fn register(
             model,
             artifact: plan,
             created,
+            warnings: facts.warnings,
         }),
     ))
 }
