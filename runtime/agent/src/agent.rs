@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc as async_mpsc, watch};
 
-use crate::config::Config;
+use crate::config::{Config, Password};
 use crate::gateway::edge;
 use crate::infer::{self, Stage};
 use crate::keeper::{self, SharedOutbox};
-use crate::link::Address;
+use crate::link::{Address, Learned};
 use crate::outbox::Outbox;
 use crate::queue::FrameQueue;
 use crate::shared::Shared;
@@ -37,7 +37,11 @@ pub fn run(config: Config, system: System) -> Result<()> {
     let _lock = only_one(state_dir)?;
     let boot = boot::next(&state_dir.join("boot"))
         .with_context(|| format!("cannot keep the boot counter in {}", state_dir.display()))?;
-    let password = password(config.password_file.as_deref())?;
+    let of_url = config.broker.login.as_ref();
+    let password = match of_url.and_then(|(_, password)| password.clone()) {
+        Some(Password(password)) => password,
+        None => password(config.password_file.as_deref())?,
+    };
     let tls = config.broker.ca.as_deref().map(tls::trusting).transpose()?;
     let microcontroller = microcontroller(&config, tls.clone())?;
     let source = source::open(&config.source).with_context(|| {
@@ -253,6 +257,7 @@ fn microcontroller(
             user: String::new(),
             password: password(serial.password_file.as_deref())?,
             tls,
+            learned: Learned::default(),
         },
     }))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sanderling_slots::{LatencyLimit, Policy, TrialLimits};
 use sanderling_wire::{MAX_CHUNK, MAX_TARGETS, MIN_CHUNK, Name};
 
@@ -11,6 +12,16 @@ use crate::outbox;
 use crate::policy::Condition;
 use crate::queue;
 use crate::settings::{Answer, Format, Settings, Stdin, Sync};
+
+/// A password, which no log and no message shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
 
 /// Where the broker is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +32,8 @@ pub struct Broker {
     pub port: u16,
     /// The file with the certificates that are trusted; none: the broker speaks no TLS.
     pub ca: Option<PathBuf>,
+    /// The login in its URL: a user name, and a password where one is given.
+    pub login: Option<(String, Option<Password>)>,
 }
 
 /// Everything that was decided before the agent started.
@@ -201,7 +214,11 @@ pub fn complete(settings: Settings, hostname: &str) -> Settings {
         ..Settings::default()
     };
     let mut settings = settings.or(defaults);
-    settings.user = settings.user.or(settings.device.clone());
+    let of_url = settings.broker.as_deref().and_then(|url| login(url).0);
+    settings.user = settings
+        .user
+        .or(of_url.map(|(user, _)| user))
+        .or(settings.device.clone());
     settings
 }
 
@@ -256,12 +273,25 @@ pub fn check(settings: &Settings) -> Result<Config, ConfigError> {
             )));
         }
     };
+    let broker = broker(s.broker.as_deref().unwrap_or_default(), s.ca.as_deref())?;
+    if let Some((user, password)) = &broker.login {
+        if s.user.as_ref().is_some_and(|other| other != user) {
+            return Err(ConfigError(format!(
+                "user: the broker's URL names {user:?}, and --user another; give one of them"
+            )));
+        }
+        if password.is_some() && s.password_file.is_some() {
+            return Err(ConfigError(
+                "password-file: the broker's URL holds a password too; give one of them".into(),
+            ));
+        }
+    }
     let trial_millis = seconds("trial-seconds", s.trial_seconds)?.as_millis();
     Ok(Config {
         device: name("device", &s.device)?,
         fleet: name("fleet", &s.fleet)?,
         group: name("group", &s.group)?,
-        broker: broker(s.broker.as_deref().unwrap_or_default(), s.ca.as_deref())?,
+        broker,
         user: s.user.clone().unwrap_or_default(),
         password_file: s.password_file.clone(),
         serial: s
@@ -388,7 +418,45 @@ fn serial(device: &Path, settings: &Settings) -> Result<SerialConfig, ConfigErro
     })
 }
 
+/// A broker's URL taken apart: the login in it, decoded, and the rest. An @ that is not encoded may stand in a password.
+fn login(url: &str) -> (Option<(String, Option<Password>)>, String) {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, url),
+    };
+    let Some((login, place)) = rest.rsplit_once('@') else {
+        return (None, url.to_owned());
+    };
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let login = match login.split_once(':') {
+        Some((user, password)) => (decoded(user), Some(Password(decoded(password)))),
+        None => (decoded(login), None),
+    };
+    let plain = match scheme {
+        Some(scheme) => format!("{scheme}://{place}"),
+        None => place.to_owned(),
+    };
+    (Some(login), plain)
+}
+
+/// The settings as they may be shown: without a password in the broker's URL.
+pub fn presentable(settings: &Settings) -> Settings {
+    let without = |url: &String| match login(url) {
+        (Some((user, Some(_))), plain) => match plain.split_once("://") {
+            Some((scheme, place)) => format!("{scheme}://{user}:***@{place}"),
+            None => format!("{user}:***@{plain}"),
+        },
+        _ => url.clone(),
+    };
+    Settings {
+        broker: settings.broker.as_ref().map(without),
+        ..settings.clone()
+    }
+}
+
 fn broker(url: &str, ca: Option<&Path>) -> Result<Broker, ConfigError> {
+    // From here on without the login, so that no message shows a password.
+    let (login, url) = login(url);
     let wrong = |why: &str| {
         ConfigError(format!(
             "broker {url:?}: {why}; write it like mqtt://192.168.1.10:1883"
@@ -398,7 +466,7 @@ fn broker(url: &str, ca: Option<&Path>) -> Result<Broker, ConfigError> {
         Some(("mqtt" | "tcp", rest)) => (false, rest),
         Some(("mqtts" | "ssl", rest)) => (true, rest),
         Some(_) => return Err(wrong("only mqtt:// and mqtts:// are spoken")),
-        None => (false, url),
+        None => (false, url.as_str()),
     };
     let ca = match (tls, ca) {
         (true, None) => {
@@ -427,6 +495,7 @@ fn broker(url: &str, ca: Option<&Path>) -> Result<Broker, ConfigError> {
         host: host.to_owned(),
         port,
         ca,
+        login,
     })
 }
 

@@ -88,7 +88,7 @@ fn run(arguments: Arguments) -> Result<()> {
     };
     let settings = config::complete(arguments.settings.or(file), &sys::hostname());
     if arguments.print_config {
-        print!("{}", toml::to_string(&settings)?);
+        print!("{}", toml::to_string(&config::presentable(&settings))?);
         return Ok(());
     }
     if let Some(Command::Tell { words }) = &arguments.command {

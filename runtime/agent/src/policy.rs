@@ -1,4 +1,5 @@
-//! When this robot may be updated: conditions that its owner sets, and what the robot says about itself. Pure.
+//! When this robot may be updated: conditions that its owner sets, and what the robot says about itself. Pure, but for
+//! the rules of a time zone, which are looked up when a condition is read.
 //!
 //! A condition about which nothing is known does not hold. Conditions come as words, `docked=true battery=0.8
 //! mission=false`, from a program on the robot (`sanderling-agent tell`) or on the robot's own MQTT topic `condition`.
@@ -6,11 +7,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;
 
 /// One thing that must hold.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// The robot stands in its dock.
     Docked,
@@ -18,22 +22,76 @@ pub enum Condition {
     Battery(f32),
     /// It is not on a mission.
     NoMission,
-    /// It is between these minutes of the day, in UTC; the end may be after midnight.
-    Between(u16, u16),
+    /// It is a time of day within a window.
+    Between(Window),
+}
+
+/// A part of each day, by the clocks of one place: it moves with them when daylight saving begins and ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    /// Its first minute.
+    from: u16,
+    /// The minute after its last one; it may be after midnight.
+    to: u16,
+    /// The place's name, as it was written; none: UTC.
+    zone: Option<(String, TimeZone)>,
+}
+
+impl Window {
+    /// True at `now_s`, in seconds since 1970; none where no clock shows that time.
+    fn holds(&self, now_s: u64) -> Option<bool> {
+        let now_s = i64::try_from(now_s).ok()?;
+        let ahead = match &self.zone {
+            Some((_, zone)) => {
+                let now = Timestamp::from_second(now_s).ok()?;
+                i64::from(zone.to_offset(now).seconds())
+            }
+            None => 0,
+        };
+        let minute = now_s.checked_add(ahead)?.div_euclid(60);
+        let minute = u16::try_from(minute.rem_euclid(i64::from(DAY))).ok()?;
+        Some(match self.from < self.to {
+            true => (self.from..self.to).contains(&minute),
+            false => minute >= self.from || minute < self.to,
+        })
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Window { from, to, zone } = self;
+        let (h, m) = (from / 60, from % 60);
+        write!(f, "{h:02}:{m:02}-{:02}:{:02}", to / 60, to % 60)?;
+        match zone {
+            Some((name, _)) => write!(f, " {name}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A condition that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no condition; write docked, battery>0.5, no-mission, or a time of day in UTC like 01:00-05:00"
-)]
-pub struct ConditionError(String);
+pub enum ConditionError {
+    /// It is none.
+    #[error(
+        "{0:?} is no condition; write docked, battery>0.5, no-mission, or a time of day like 01:00-05:00 (in UTC) or 01:00-05:00 Europe/Berlin"
+    )]
+    Unknown(String),
+    /// This system does not know the place's clocks.
+    #[error(
+        "{zone:?} is no time zone that this robot knows; write one like Europe/Berlin (and install tzdata), local for the system's own, or a rule like CET-1CEST,M3.5.0,M10.5.0/3 (in the configuration file)"
+    )]
+    Zone {
+        /// What was written.
+        zone: String,
+    },
+}
 
 impl FromStr for Condition {
     type Err = ConditionError;
 
     fn from_str(text: &str) -> Result<Condition, ConditionError> {
-        let wrong = || ConditionError(text.to_owned());
+        let wrong = || ConditionError::Unknown(text.to_owned());
         match text.trim() {
             "docked" => return Ok(Condition::Docked),
             "no-mission" => return Ok(Condition::NoMission),
@@ -46,11 +104,36 @@ impl FromStr for Condition {
                 false => Err(wrong()),
             };
         }
-        let (from, to) = text.trim().split_once('-').ok_or_else(wrong)?;
+        let (window, zone) = match text.trim().split_once(char::is_whitespace) {
+            Some((window, zone)) => (window, Some(zone.trim())),
+            None => (text.trim(), None),
+        };
+        let (from, to) = window.split_once('-').ok_or_else(wrong)?;
         match (minute(from), minute(to)) {
-            (Some(from), Some(to)) if from != to => Ok(Condition::Between(from, to)),
+            (Some(from), Some(to)) if from != to => Ok(Condition::Between(Window {
+                from,
+                to,
+                zone: zone.map(clocks_of).transpose()?.flatten(),
+            })),
             _ => Err(wrong()),
         }
+    }
+}
+
+/// The rules of a place's clocks; none: UTC.
+fn clocks_of(zone: &str) -> Result<Option<(String, TimeZone)>, ConditionError> {
+    let found = match zone {
+        "UTC" => return Ok(None),
+        "local" => TimeZone::try_system(),
+        // A rule in the form of POSIX has the winter's and the summer's offsets in it; no name of a place has digits first.
+        rule if rule.contains(',') => TimeZone::posix(rule),
+        name => TimeZone::get(name),
+    };
+    match found {
+        Ok(clocks) => Ok(Some((zone.to_owned(), clocks))),
+        Err(_) => Err(ConditionError::Zone {
+            zone: zone.to_owned(),
+        }),
     }
 }
 
@@ -60,14 +143,7 @@ impl fmt::Display for Condition {
             Condition::Docked => f.write_str("docked"),
             Condition::Battery(level) => write!(f, "battery>{level}"),
             Condition::NoMission => f.write_str("no-mission"),
-            Condition::Between(from, to) => write!(
-                f,
-                "{:02}:{:02}-{:02}:{:02}",
-                from / 60,
-                from % 60,
-                to / 60,
-                to % 60
-            ),
+            Condition::Between(window) => write!(f, "{window}"),
         }
     }
 }
@@ -151,10 +227,10 @@ impl Facts {
 pub fn held(conditions: &[Condition], facts: &Facts, now_s: Option<u64>) -> Option<String> {
     conditions
         .iter()
-        .find_map(|condition| why_not(*condition, facts, now_s))
+        .find_map(|condition| why_not(condition, facts, now_s))
 }
 
-fn why_not(condition: Condition, facts: &Facts, now_s: Option<u64>) -> Option<String> {
+fn why_not(condition: &Condition, facts: &Facts, now_s: Option<u64>) -> Option<String> {
     let unknown = |what: &str| {
         Some(format!(
             "held until {condition}: the robot has not said {what}"
@@ -172,25 +248,22 @@ fn why_not(condition: Condition, facts: &Facts, now_s: Option<u64>) -> Option<St
             None => unknown("whether it is on a mission"),
         },
         Condition::Battery(level) => match facts.battery {
-            Some(battery) if battery > level => None,
+            Some(battery) if battery > *level => None,
             Some(battery) => Some(format!(
                 // In tenths: a level that moves is not worth a message each time.
                 "held until {condition}: it is about {battery:.1}"
             )),
             None => unknown("how full its battery is"),
         },
-        Condition::Between(from, to) => {
-            let Some(now) = now_s.and_then(|now| u16::try_from(now / 60 % u64::from(DAY)).ok())
-            else {
-                return Some(format!(
-                    "held until {condition} UTC: this robot's clock is not set"
-                ));
-            };
-            let inside = match from < to {
-                true => (from..to).contains(&now),
-                false => now >= from || now < to,
-            };
-            (!inside).then(|| format!("held until {condition} UTC"))
+        Condition::Between(window) => {
+            let utc = if window.zone.is_none() { " UTC" } else { "" };
+            match now_s.and_then(|now_s| window.holds(now_s)) {
+                Some(true) => None,
+                Some(false) => Some(format!("held until {condition}{utc}")),
+                None => Some(format!(
+                    "held until {condition}{utc}: this robot's clock is not set"
+                )),
+            }
         }
     }
 }
@@ -211,7 +284,13 @@ mod tests {
 
     #[test]
     fn conditions_are_read_and_written() {
-        for text in ["docked", "battery>0.5", "no-mission", "22:30-05:00"] {
+        for text in [
+            "docked",
+            "battery>0.5",
+            "no-mission",
+            "22:30-05:00",
+            "22:30-05:00 CET-1CEST,M3.5.0,M10.5.0/3",
+        ] {
             let condition: Condition = text.parse().expect("a condition");
             assert_eq!(condition.to_string(), text);
         }
@@ -270,6 +349,46 @@ mod tests {
         for (hour, inside) in [(21, false), (22, true), (23, true), (0, true), (5, false)] {
             assert_eq!(at("22:00-05:00", hour).is_none(), inside, "{hour}");
         }
+    }
+
+    /// The clocks of Berlin go forward on 2026-03-29 at 01:00 UTC, and back on 2026-10-25 at 01:00 UTC.
+    #[test]
+    fn a_window_holds_by_the_clocks_of_its_place_in_summer_and_winter() {
+        let window: Condition = "01:00-05:00 CET-1CEST,M3.5.0,M10.5.0/3"
+            .parse()
+            .expect("a rule needs no database");
+        let open = |text: &str| {
+            let now: Timestamp = text.parse().expect("a time");
+            let now_s = u64::try_from(now.as_second()).ok();
+            held(std::slice::from_ref(&window), &Facts::default(), now_s).is_none()
+        };
+        for (time, inside) in [
+            ("2026-01-15T23:59:00Z", false),
+            ("2026-01-15T00:00:00Z", true),
+            ("2026-01-15T03:59:00Z", true),
+            ("2026-01-15T04:00:00Z", false),
+            ("2026-07-15T22:59:00Z", false),
+            ("2026-07-15T23:00:00Z", true),
+            ("2026-07-15T02:59:00Z", true),
+            ("2026-07-15T03:00:00Z", false),
+            // The night in which an hour is left out, and the one in which it comes twice.
+            ("2026-03-29T00:00:00Z", true),
+            ("2026-03-29T02:59:00Z", true),
+            ("2026-03-29T03:00:00Z", false),
+            ("2026-10-24T23:00:00Z", true),
+            ("2026-10-25T03:59:00Z", true),
+            ("2026-10-25T04:00:00Z", false),
+        ] {
+            assert_eq!(open(time), inside, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_not_known_is_named() {
+        let error = "01:00-05:00 Mars/Olympus".parse::<Condition>().unwrap_err();
+        assert!(error.to_string().contains("Mars/Olympus"), "{error}");
+        let utc: Condition = "01:00-05:00 UTC".parse().expect("needs no database");
+        assert_eq!(utc, "01:00-05:00".parse().expect("the same"));
     }
 
     #[test]

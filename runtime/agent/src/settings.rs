@@ -83,10 +83,12 @@ pub struct Settings {
         value_name = "NAME"
     )]
     pub group: Option<String>,
-    /// The MQTT 5 broker [default: mqtt://127.0.0.1:1883]
+    /// The MQTT 5 broker: mqtt://HOST:PORT, mqtts://HOST:PORT, or with a login mqtt://USER:PASSWORD@HOST:PORT, where
+    /// %40 stands for @ and so on [default: mqtt://127.0.0.1:1883]
     #[arg(
         long,
         env = "SANDERLING_BROKER",
+        hide_env_values = true,
         help_heading = "Fleet",
         value_name = "URL"
     )]
@@ -388,7 +390,7 @@ pub struct Settings {
     #[arg(long, env = "SANDERLING_AGENT_HTTP", help_heading = "Model", value_name = "BOOL",
           num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub http: Option<bool>,
-    /// What must hold before this robot changes its model: docked, battery>0.5, no-mission, a time of day in UTC like 01:00-05:00 [default: nothing]
+    /// What must hold before this robot changes its model: docked, battery>0.5, no-mission, a time of day like 01:00-05:00 (UTC), 01:00-05:00 Europe/Berlin or 01:00-05:00 local [default: nothing]
     #[arg(
         long,
         env = "SANDERLING_UPDATE_WHEN",

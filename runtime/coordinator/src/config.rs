@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use percent_encoding::percent_decode_str;
 use sanderling_wire::Name;
 use serde::Deserialize;
 
@@ -68,13 +69,24 @@ pub struct Options {
     )]
     pub mqtt: Option<SocketAddr>,
 
-    /// Use this MQTT 5 broker instead of the embedded one: mqtt://HOST:PORT, or mqtt://USER:PASSWORD@HOST:PORT
-    #[arg(long, env = "SANDERLING_BROKER_URL", value_name = "URL")]
+    /// Use this MQTT 5 broker instead of the embedded one: mqtt://HOST:PORT, or mqtt://USER:PASSWORD@HOST:PORT, where
+    /// %40 stands for @ and so on
+    #[arg(
+        long,
+        env = "SANDERLING_BROKER_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub broker_url: Option<String>,
 
     /// Keep the registry in this PostgreSQL database, which several coordinators may share:
     /// postgres://USER:PASSWORD@HOST/DATABASE. They share a broker too [default: a file in the data directory]
-    #[arg(long, env = "SANDERLING_DATABASE", value_name = "URL")]
+    #[arg(
+        long,
+        env = "SANDERLING_DATABASE",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     pub database: Option<String>,
 
     /// Where model files are kept; a folder that coordinators with one database share [default: objects in the data directory]
@@ -213,7 +225,7 @@ pub enum Broker {
 }
 
 /// Where an MQTT broker is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
     /// Host name or address.
     pub host: String,
@@ -379,7 +391,7 @@ impl std::str::FromStr for BrokerUrl {
 
     fn from_str(url: &str) -> Result<BrokerUrl, ConfigError> {
         let wrong = |why| ConfigError::Url {
-            url: url.to_owned(),
+            url: without_login(url),
             why,
         };
         let (tls, rest) = match url.split_once("://") {
@@ -391,7 +403,8 @@ impl std::str::FromStr for BrokerUrl {
         let (login, place) = match rest.rsplit_once('@') {
             Some((login, place)) => {
                 let (user, password) = login.split_once(':').unwrap_or((login, ""));
-                (Some((user.to_owned(), password.to_owned())), place)
+                let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+                (Some((decoded(user), decoded(password))), place)
             }
             None => (None, rest),
         };
@@ -422,6 +435,23 @@ impl std::str::FromStr for BrokerUrl {
             login,
             tls,
         })
+    }
+}
+
+/// A URL without the login in it, so that it can be shown.
+fn without_login(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}{place}")
+}
+
+impl std::fmt::Debug for BrokerUrl {
+    /// As for people: without the login.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -457,7 +487,14 @@ mod tests {
             "mqtt://[::1]:2000"
         );
         assert_eq!(url("mqtts://h").unwrap().to_string(), "mqtts://h:8883");
+        let encoded = url("mqtt://a%40b:p%3A%2F%25@host").unwrap();
+        assert_eq!(encoded.login, Some(("a@b".into(), "p:/%".into())));
+        for secret in ["mqtt://me:hunter2@host:x", "http://me:hunter2@host"] {
+            let error = url(secret).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
         let with_login = url("mqtt://me:se@cret@host:1").unwrap();
+        assert!(!format!("{with_login:?}").contains("cret"));
         assert_eq!(with_login.login, Some(("me".into(), "se@cret".into())));
         assert!(!with_login.to_string().contains("cret"));
         for bad in [

@@ -16,7 +16,8 @@ fn the_defaults_are_a_configuration() {
         Broker {
             host: "127.0.0.1".into(),
             port: 1883,
-            ca: None
+            ca: None,
+            login: None
         }
     );
     assert_eq!(config.source.period, Duration::from_millis(20));
@@ -40,7 +41,7 @@ fn brokers() {
         "http://h",
         "mqtt://",
         "mqtt://h:port",
-        "mqtt://a@b",
+        "mqtt://a:b@",
     ] {
         assert!(broker(wrong, None).is_err(), "{wrong}");
     }
@@ -48,6 +49,65 @@ fn brokers() {
     let secure = broker("mqtts://h", Some(ca)).expect("sound");
     assert_eq!((secure.port, secure.ca.as_deref()), (8883, Some(ca)));
     assert!(broker("mqtt://h", Some(ca)).is_err());
+}
+
+#[test]
+fn a_login_in_the_brokers_url_is_decoded_and_shown_to_nobody() {
+    let at = |url: &str| Settings {
+        broker: Some(url.into()),
+        ..Settings::default()
+    };
+    let of = |url: &str| {
+        let config = config(at(url)).expect("sound");
+        let password = config.broker.login.and_then(|(_, password)| password);
+        (
+            config.user,
+            password.map(|Password(text)| text),
+            config.broker.host,
+        )
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        of("mqtt://anna:s@h:1"),
+        ("anna".into(), text("s"), "h".into())
+    );
+    assert_eq!(
+        of("mqtt://a%40b:p%3A%2f%25@h"),
+        ("a@b".into(), text("p:/%"), "h".into())
+    );
+    assert_eq!(
+        of("mqtt://anna:se@cret@[::1]:1"),
+        ("anna".into(), text("se@cret"), "::1".into())
+    );
+    assert_eq!(of("mqtt://anna@h"), ("anna".into(), None, "h".into()));
+    assert_eq!(of("mqtt://h"), ("robot-1".into(), None, "h".into()));
+
+    let secret = "mqtt://anna:hunter2@h";
+    let shown = [
+        format!("{:?}", config(at(secret)).expect("sound")),
+        toml::to_string(&presentable(&complete(at(secret), "robot-1"))).expect("is TOML"),
+        config(at("mqtt://anna:hunter2@h:port"))
+            .expect_err("no port")
+            .to_string(),
+        config(at("http://anna:hunter2@h"))
+            .expect_err("no MQTT")
+            .to_string(),
+        config(Settings {
+            user: Some("bert".into()),
+            ..at(secret)
+        })
+        .expect_err("two users")
+        .to_string(),
+        config(Settings {
+            password_file: Some("file".into()),
+            ..at(secret)
+        })
+        .expect_err("two passwords")
+        .to_string(),
+    ];
+    for text in shown {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }
 
 #[test]
