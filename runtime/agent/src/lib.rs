@@ -28,6 +28,7 @@ pub mod keeper;
 pub mod latency;
 pub mod link;
 pub mod local;
+mod mqtt_version;
 pub mod outbox;
 pub mod policy;
 pub mod queue;

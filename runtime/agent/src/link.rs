@@ -11,16 +11,22 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{self, QoS};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, MqttOptions, StateError};
+use rumqttc::v5::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError,
+};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
+use sanderling_wire::{MAX_CHUNK, MAX_TOPIC, MIN_CHUNK};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::mqtt_version;
 
 /// QoS 1 packets that may wait for their acknowledgement.
 const MAX_INFLIGHT: u16 = 16;
@@ -30,6 +36,19 @@ const MAX_PACKET: u32 = 128 * 1024;
 const REQUESTS: usize = 64;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const CONNECT_SECONDS: u64 = 10;
+/// Bytes of a PUBLISH packet beside topic and payload: the fixed header, the lengths, the packet id, and a short property.
+const AROUND: usize = 96;
+/// Bytes of a chunk's message beside its data: the envelope, the digest, the offset, the length.
+const IN_CHUNK: usize = 64;
+/// What the broker answers to a message that is larger than it takes. The MQTT client knows the code in a DISCONNECT
+/// and not in a PUBACK, where it ends the connection.
+const TOO_LARGE: u8 = 0x95;
+/// What a broker lacks that keeps no retained messages.
+const NO_RETAIN: &str = "the broker keeps no retained messages, by which the fleet knows that this robot is there; \
+     allow them (Mosquitto: retain_available true)";
+/// What a broker lacks that acknowledges nothing.
+const NO_QOS: &str = "the broker takes messages at QoS 0 only, which it may lose without a word; allow QoS 1 \
+     (Mosquitto: max_qos 1)";
 
 /// Where to connect, and as whom.
 #[derive(Clone, Debug)]
@@ -46,6 +65,37 @@ pub struct Address {
     pub password: String,
     /// TLS, and whom it trusts; none: plain TCP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// What earlier connections learned about the broker.
+    pub learned: Learned,
+}
+
+/// The largest payload that a broker takes, learned from its refusals: a limit on messages (Mosquitto's
+/// `message_size_limit`) is announced nowhere.
+#[derive(Clone, Debug)]
+pub struct Learned(Arc<AtomicUsize>);
+
+impl Default for Learned {
+    fn default() -> Learned {
+        Learned(Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+}
+
+impl Learned {
+    fn payload(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// One of the messages that were on their way was refused for its size, and the MQTT client does not say which:
+    /// the largest was too large. Gives its size where that is news.
+    fn refused(&self, poller: &EventLoop) -> Option<usize> {
+        let payload = |request: &Request| match request {
+            Request::Publish(publish) => Some(publish.payload.len()),
+            _ => None,
+        };
+        let largest = poller.pending.iter().filter_map(payload).max()?;
+        let limit = largest.saturating_sub(1);
+        (self.0.fetch_min(limit, Ordering::Relaxed) > limit).then_some(largest)
+    }
 }
 
 /// A message.
@@ -91,6 +141,7 @@ pub struct Link<T> {
     sent: VecDeque<(u16, Option<T>)>,
     limit: usize,
     max_packet: usize,
+    learned: Learned,
     progress: Instant,
 }
 
@@ -130,12 +181,25 @@ impl<T> Link<T> {
         // The channel is empty and has room; the request waits there for the connection.
         let _ = client.try_subscribe_many(filters.collect::<Vec<_>>());
         let (events, receiver) = mpsc::channel(REQUESTS);
+        let (place, learned) = (address.clone(), address.learned.clone());
         let task = tokio::spawn(async move {
+            let mut answered = false;
             loop {
                 let polled = match poller.poll().await {
                     Ok(event) => Polled::Event(Box::new(event)),
+                    Err(error) if is_too_large(&error) => {
+                        Polled::Over(match place.learned.refused(&poller) {
+                            Some(bytes) => format!(
+                                "the broker refuses messages of {bytes} bytes; smaller ones are sent from now on \
+                                 (Mosquitto: max_packet_size, message_size_limit)"
+                            ),
+                            None => words(&error),
+                        })
+                    }
+                    Err(error) if !answered => Polled::Over(unanswered(&error, &place).await),
                     Err(error) => Polled::Over(words(&error)),
                 };
+                answered = true;
                 let over = matches!(polled, Polled::Over(_));
                 if events.send(polled).await.is_err() || over {
                     return;
@@ -150,6 +214,7 @@ impl<T> Link<T> {
             sent: VecDeque::new(),
             limit: usize::from(MAX_INFLIGHT),
             max_packet: MAX_PACKET as usize,
+            learned,
             progress: Instant::now(),
         }
     }
@@ -162,8 +227,18 @@ impl<T> Link<T> {
     /// True when the broker takes a message of this length. One that it does not take would end the connection, and
     /// each one after it.
     pub fn takes(&self, post: &Post) -> bool {
-        // The fixed header, the lengths, the packet id, and no properties.
-        post.topic.len() + post.payload.len() + 16 <= self.max_packet
+        let (topic, payload) = (post.topic.len(), post.payload.len());
+        payload <= self.learned.payload() && topic + payload + AROUND <= self.max_packet
+    }
+
+    /// The largest size of chunks that a broker with this one's limits passes on: a power of two, and the smallest that
+    /// there is where none fits.
+    pub fn chunk_limit(&self) -> u32 {
+        let room = self
+            .max_packet
+            .saturating_sub(MAX_TOPIC + AROUND + IN_CHUNK);
+        let room = u32::try_from(room).unwrap_or(u32::MAX).max(1);
+        (1 << room.ilog2()).clamp(MIN_CHUNK, MAX_CHUNK)
     }
 
     /// Posts a message at QoS 1; `token` comes back when the broker has it. Call only while there is room.
@@ -219,6 +294,12 @@ impl<T> Link<T> {
             match event {
                 Event::Incoming(Packet::ConnAck(ack)) => {
                     let theirs = ack.properties.as_ref();
+                    if theirs.is_some_and(|theirs| theirs.retain_available == Some(0)) {
+                        return LinkEvent::Down(NO_RETAIN.into());
+                    }
+                    if theirs.is_some_and(|theirs| theirs.max_qos == Some(0)) {
+                        return LinkEvent::Down(NO_QOS.into());
+                    }
                     let window = theirs.and_then(|theirs| theirs.receive_max);
                     self.limit = usize::from(window.unwrap_or(MAX_INFLIGHT).clamp(1, MAX_INFLIGHT));
                     let largest = theirs.and_then(|theirs| theirs.max_packet_size);
@@ -293,6 +374,43 @@ impl<T> Drop for Link<T> {
     }
 }
 
+fn is_too_large(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(
+            mqttbytes::Error::InvalidConnectReturnCode(code),
+        )) => *code == TOO_LARGE,
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
+            *reason_code as u8 == TOO_LARGE
+        }
+        ConnectionError::MqttState(StateError::OutgoingPacketTooLarge { .. }) => true,
+        _ => false,
+    }
+}
+
+/// Why a broker did not answer, in words that say what to do.
+async fn unanswered(error: &ConnectionError, place: &Address) -> String {
+    let hung_up = matches!(
+        error,
+        ConnectionError::MqttState(
+            StateError::ConnectionAborted
+                | StateError::Io(_)
+                | StateError::Deserialization(mqttbytes::Error::Io(_))
+        )
+    );
+    let silent = matches!(error, ConnectionError::Timeout(_));
+    if (hung_up || silent)
+        && place.tls.is_none()
+        && mqtt_version::is_older(&place.host, place.port).await
+    {
+        return "the broker speaks MQTT 3.1.1 only, and Sanderling needs MQTT 5 (Mosquitto has it since 1.6)"
+            .into();
+    }
+    match hung_up {
+        true => "the broker closes the connection before it answers".into(),
+        false => words(error),
+    }
+}
+
 /// A connection's end in words that say what to do.
 fn words(error: &ConnectionError) -> String {
     match error {
@@ -327,9 +445,17 @@ fn words(error: &ConnectionError) -> String {
 }
 
 fn refused(code: ConnectReturnCode) -> String {
-    use ConnectReturnCode::{BadUserNamePassword, NotAuthorized, UnsupportedProtocolVersion};
+    use ConnectReturnCode::{
+        BadUserNamePassword, NotAuthorized, QoSNotSupported, RetainNotSupported,
+        UnsupportedProtocolVersion,
+    };
     let hint = match code {
-        BadUserNamePassword | NotAuthorized => "; check --user and --password-file",
+        // The will, with which every connection begins, needs both.
+        RetainNotSupported => return NO_RETAIN.into(),
+        QoSNotSupported => return NO_QOS.into(),
+        BadUserNamePassword | NotAuthorized => {
+            "; check the user name and the password (--user, --password-file, or in the broker's URL)"
+        }
         UnsupportedProtocolVersion => "; it must speak MQTT 5",
         _ => "",
     };

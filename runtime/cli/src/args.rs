@@ -62,6 +62,8 @@ pub enum Command {
     #[allow(missing_docs)]
     Devices(command::devices::Devices),
     #[allow(missing_docs)]
+    Orders(command::orders::Orders),
+    #[allow(missing_docs)]
     Models(command::models::Models),
     #[allow(missing_docs)]
     Holdouts(command::holdouts::Holdouts),

@@ -282,6 +282,9 @@ impl Coordinator {
     }
 
     fn read(&self, status: StatusCode, body: &[u8]) -> anyhow::Result<Value> {
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         if status.is_success() {
             return serde_json::from_slice(body)
                 .with_context(|| format!("{} answers no JSON; is it a coordinator?", self.base));

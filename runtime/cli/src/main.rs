@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Push(push) => push.run(),
         Command::Rollout(rollout) => rollout.run(args.json),
         Command::Devices(devices) => devices.run(),
+        Command::Orders(orders) => orders.run(),
         Command::Models(models) => models.run(args.json),
         Command::Holdouts(holdouts) => holdouts.run(),
         Command::Watch(watch) => watch.run(args.json),

@@ -1,11 +1,13 @@
 //! Plan files in an object store, each under the digest of its bytes, checked as it is written.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path as Key};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path as Key};
 use sanderling_wire::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -44,6 +46,37 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 #[derive(Clone, Debug)]
 pub struct Files {
     store: Arc<dyn ObjectStore>,
+    checked: Arc<Mutex<Checked>>,
+}
+
+/// What was found when files were read whole.
+#[derive(Debug, Default)]
+struct Checked {
+    /// Those that have their digest, as they were then.
+    whole: HashMap<Digest, ObjectMeta>,
+    broken: BTreeMap<Digest, Broken>,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// It is gone.
+    Missing,
+    /// Its bytes are others.
+    Damaged,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Broken::Missing => {
+                "the coordinator's file of this plan is missing; register the same plan again"
+            }
+            Broken::Damaged => {
+                "the coordinator's file of this plan is damaged; register the same plan again"
+            }
+        })
+    }
 }
 
 fn key(digest: &Digest) -> Key {
@@ -61,6 +94,7 @@ impl Files {
         })?;
         Ok(Files {
             store: Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true)),
+            checked: Arc::default(),
         })
     }
 
@@ -75,7 +109,60 @@ impl Files {
                 got,
             });
         }
+        self.checked().broken.remove(digest);
         Ok(())
+    }
+
+    /// Whether a file has its digest: read whole the first time, and whenever its size or time changed since. What is
+    /// wrong is logged once.
+    pub async fn check(&self, digest: &Digest) -> Result<Option<Broken>, FileError> {
+        let meta = match self.store.head(&key(digest)).await {
+            Ok(meta) => meta,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Ok(Some(self.note(digest, Broken::Missing)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let same = |known: &ObjectMeta| {
+            (known.size, known.last_modified) == (meta.size, meta.last_modified)
+        };
+        if self.checked().whole.get(digest).is_some_and(same) {
+            return Ok(None);
+        }
+        let bytes = match self.store.get(&key(digest)).await {
+            Ok(found) => found.bytes().await?,
+            Err(object_store::Error::NotFound { .. }) => {
+                return Ok(Some(self.note(digest, Broken::Missing)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let got = tokio::task::spawn_blocking(move || sha256(&bytes)).await;
+        if got.ok() != Some(*digest) {
+            return Ok(Some(self.note(digest, Broken::Damaged)));
+        }
+        let mut checked = self.checked();
+        checked.broken.remove(digest);
+        checked.whole.insert(*digest, meta);
+        Ok(None)
+    }
+
+    /// Remembers, and says once, that a file is of no use.
+    pub fn note(&self, digest: &Digest, broken: Broken) -> Broken {
+        let mut checked = self.checked();
+        checked.whole.remove(digest);
+        if checked.broken.insert(*digest, broken) != Some(broken) {
+            tracing::error!("{digest}: {broken}");
+        }
+        broken
+    }
+
+    /// What is known to be wrong with a file.
+    pub fn broken(&self, digest: &Digest) -> Option<Broken> {
+        self.checked().broken.get(digest).copied()
+    }
+
+    fn checked(&self) -> MutexGuard<'_, Checked> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A piece of a file.

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+mod begin;
 pub mod broker;
 mod clock;
 mod compose;
@@ -25,12 +26,14 @@ mod fleet;
 mod holdout;
 mod http;
 pub mod link;
+mod mqtt_version;
 mod plan_check;
 mod rollouts;
 pub mod run;
 mod say;
 mod signer;
 mod stages;
+mod storage;
 mod store;
 mod supplier;
 pub mod tls;

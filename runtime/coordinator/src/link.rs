@@ -16,18 +16,25 @@
 //! restarted remembers nothing. Messages given to `publish` while there is no connection may be lost
 //! with it: everything that is sent here is sent again when it is asked for again.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, ConnectReturnCode, Filter, LastWill, Packet, SubscribeReasonCode,
+};
+use rumqttc::v5::mqttbytes::{self, QoS};
+use rumqttc::v5::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError,
+};
 use rumqttc::{TlsConfiguration, Transport};
-use sanderling_wire::MAX_MESSAGE;
+use sanderling_wire::{MAX_MESSAGE, MAX_TOPIC};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::BrokerUrl;
+use crate::decide::broker::{self, Limits};
+use crate::mqtt_version;
 
 /// Publishes that may be on their way without an acknowledgement.
 const INFLIGHT: u16 = 16;
@@ -36,6 +43,11 @@ const QUEUED: usize = 16;
 /// Received messages that may wait to be handled.
 const RECEIVED: usize = 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long to wait before a broker that cannot be used is asked again: somebody may have changed its configuration.
+const UNUSABLE: Duration = Duration::from_secs(30);
+/// What the broker answers to a message that is larger than it takes. The MQTT client knows the code in a DISCONNECT
+/// and not in a PUBACK, where it ends the connection.
+const TOO_LARGE: u8 = 0x95;
 
 /// A message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +108,17 @@ pub struct Link {
     task: JoinHandle<()>,
     posts: Option<mpsc::UnboundedSender<Outgoing>>,
     pump: JoinHandle<()>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What the broker told about itself.
+#[derive(Debug, Default)]
+struct Told {
+    limits: Limits,
+    /// Why there is no connection, in words.
+    trouble: Option<String>,
+    /// Topics of messages that are larger than it takes.
+    too_large: BTreeSet<String>,
 }
 
 impl Link {
@@ -133,11 +156,13 @@ impl Link {
         let (client, eventloop) = AsyncClient::new(mqtt, QUEUED);
         let (tell, connected) = watch::channel(false);
         let (tx, rx) = mpsc::channel(RECEIVED);
+        let told = Arc::new(Mutex::new(Told::default()));
         let poll = Poll {
             options,
             client: client.clone(),
             tell,
             tx,
+            told: Arc::clone(&told),
         };
         let task = tokio::spawn(poll.run(eventloop));
         let (posts, mut waiting) = mpsc::unbounded_channel();
@@ -158,20 +183,65 @@ impl Link {
                 task,
                 posts: Some(posts),
                 pump,
+                told,
             },
             rx,
         )
     }
 
     /// Hands a message over without waiting. Messages go in the order in which they were handed over.
+    /// One that the broker does not take is said once and left out: it would end the connection.
     pub async fn publish(&self, message: Outgoing) -> Result<(), LinkClosed> {
+        if !self.takes(&message) {
+            return Ok(());
+        }
         let posts = self.posts.as_ref().ok_or(LinkClosed)?;
         posts.send(message).map_err(|_| LinkClosed)
     }
 
     /// Hands a message over, waiting while too many are on their way. Not for a task that handles what comes in.
     pub async fn publish_when_room(&self, message: Outgoing) -> Result<(), LinkClosed> {
+        if !self.takes(&message) {
+            return Ok(());
+        }
         hand_over(&self.client, message).await
+    }
+
+    fn takes(&self, message: &Outgoing) -> bool {
+        let mut told = lock(&self.told);
+        let limits = told.limits;
+        let takes = limits.takes(message.topic.len(), message.payload.len());
+        if takes {
+            told.too_large.remove(&message.topic);
+        } else if told.too_large.insert(message.topic.clone()) {
+            tracing::error!(
+                "the message of {} bytes for {} is larger than the broker takes ({}); raise its limit (Mosquitto: \
+                 max_packet_size, message_size_limit)",
+                message.payload.len(),
+                message.topic,
+                limits.packet.min(limits.payload)
+            );
+        }
+        takes
+    }
+
+    /// The largest size of chunks that the broker takes on any robot's topic; none where it takes no chunk at all.
+    pub fn chunk_limit(&self) -> Option<u32> {
+        lock(&self.told).limits.chunk(MAX_TOPIC)
+    }
+
+    /// What is wrong with the broker, in words, where something is.
+    pub fn trouble(&self) -> Option<String> {
+        let told = lock(&self.told);
+        let too_large = || {
+            let topic = told.too_large.first()?;
+            Some(format!(
+                "messages for {} topics are larger than the broker takes, among them {topic}; raise its limit \
+                 (Mosquitto: max_packet_size, message_size_limit)",
+                told.too_large.len()
+            ))
+        };
+        told.trouble.clone().or_else(too_large)
     }
 
     /// Whether the connection stands; can be awaited.
@@ -222,24 +292,30 @@ struct Poll {
     client: AsyncClient,
     tell: watch::Sender<bool>,
     tx: mpsc::Sender<Incoming>,
+    told: Arc<Mutex<Told>>,
 }
 
 impl Poll {
     async fn run(self, mut eventloop: EventLoop) {
         let mut failures = 0;
+        let mut answered = false;
         loop {
             let event = match eventloop.poll().await {
                 Ok(Event::Incoming(packet)) => packet,
                 Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return,
                 Ok(Event::Outgoing(_)) => continue,
                 Err(error) => {
+                    let learned = is_too_large(&error) && self.learn(&eventloop);
                     // One line for each outage, not one for each attempt.
-                    if failures == 0 {
+                    if failures == 0 && !learned {
+                        let why = self.why(&error, answered).await;
                         tracing::warn!(
-                            "no connection to the broker at {} ({error}); trying again until it is back",
+                            "no connection to the broker at {}: {why}; trying again until it is back",
                             self.options.broker
                         );
+                        lock(&self.told).trouble = Some(why);
                     }
+                    answered = false;
                     if self.tell.send_replace(false)
                         && self.tx.send(Incoming::Disconnected).await.is_err()
                     {
@@ -251,7 +327,22 @@ impl Poll {
                 }
             };
             let handled = match event {
-                Packet::ConnAck(_) => {
+                Packet::ConnAck(ack) => {
+                    answered = true;
+                    if let Some(lacks) = self.heard(&ack) {
+                        if lock(&self.told).trouble.as_deref() != Some(lacks) {
+                            tracing::error!(
+                                "the broker at {} cannot be used: {lacks}; asking again every {} s",
+                                self.options.broker,
+                                UNUSABLE.as_secs()
+                            );
+                        }
+                        lock(&self.told).trouble = Some(lacks.to_owned());
+                        failures = failures.saturating_add(1);
+                        eventloop.clean();
+                        tokio::time::sleep(UNUSABLE).await;
+                        continue;
+                    }
                     failures = 0;
                     self.subscribe();
                     if self.options.filters.is_empty() {
@@ -286,6 +377,70 @@ impl Poll {
         }
     }
 
+    /// Takes up what the broker says about itself; gives what it lacks.
+    fn heard(&self, ack: &ConnAck) -> Option<&'static str> {
+        let theirs = ack.properties.as_ref();
+        let packet = theirs.and_then(|theirs| theirs.max_packet_size);
+        let packet = packet.and_then(|packet| usize::try_from(packet).ok());
+        let mut told = lock(&self.told);
+        if told.limits.packet != packet.unwrap_or(usize::MAX) {
+            told.limits.packet = packet.unwrap_or(usize::MAX);
+            told.too_large.clear();
+            if let Some(packet) = packet {
+                tracing::info!("the broker takes packets of up to {packet} bytes");
+            }
+        }
+        broker::lacks(
+            theirs.and_then(|theirs| theirs.retain_available),
+            theirs.and_then(|theirs| theirs.max_qos),
+        )
+    }
+
+    /// A message was refused for its size, and the MQTT client does not say which: the largest of those that were on
+    /// their way was too large. True where that is news.
+    fn learn(&self, eventloop: &EventLoop) -> bool {
+        let payload = |request: &Request| match request {
+            Request::Publish(publish) => Some(publish.payload.len()),
+            _ => None,
+        };
+        let Some(largest) = eventloop.pending.iter().filter_map(payload).max() else {
+            return false;
+        };
+        let mut told = lock(&self.told);
+        let news = told.limits.refused(largest);
+        if news {
+            tracing::warn!(
+                "the broker refuses messages of {largest} bytes; smaller ones are sent from now on \
+                 (Mosquitto: max_packet_size, message_size_limit)"
+            );
+        }
+        news
+    }
+
+    /// Why there is no connection, in words that say what to do.
+    async fn why(&self, error: &ConnectionError, answered: bool) -> String {
+        let aborted = matches!(
+            error,
+            ConnectionError::MqttState(
+                StateError::ConnectionAborted
+                    | StateError::Io(_)
+                    | StateError::Deserialization(mqttbytes::Error::Io(_))
+            )
+        );
+        let silent = matches!(error, ConnectionError::Timeout(_));
+        let BrokerUrl {
+            host, port, tls, ..
+        } = &self.options.broker;
+        if (aborted || silent) && !answered && !tls && mqtt_version::is_older(host, *port).await {
+            return "it speaks MQTT 3.1.1 only, and Sanderling needs MQTT 5 (Mosquitto has it since 1.6)"
+                .to_owned();
+        }
+        if aborted && !answered {
+            return format!("it closes the connection before it answers ({error})");
+        }
+        words(error)
+    }
+
     /// In a task of its own, because the channel may be full and only this task empties it.
     fn subscribe(&self) {
         let filters: Vec<Filter> = self
@@ -306,6 +461,7 @@ impl Poll {
 
     async fn up(&self) -> Result<(), LinkClosed> {
         tracing::info!("connected to the broker at {}", self.options.broker);
+        lock(&self.told).trouble = None;
         self.tell.send_replace(true);
         self.tx
             .send(Incoming::Connected)
@@ -322,4 +478,60 @@ fn pause(failures: u32) -> Duration {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.subsec_nanos());
     full - full.mul_f64(f64::from(nanos % 1000) / 2000.0)
+}
+
+fn is_too_large(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(
+            mqttbytes::Error::InvalidConnectReturnCode(code),
+        )) => *code == TOO_LARGE,
+        ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
+            *reason_code as u8 == TOO_LARGE
+        }
+        ConnectionError::MqttState(StateError::OutgoingPacketTooLarge { .. }) => true,
+        _ => false,
+    }
+}
+
+/// A connection's end in words that say what to do.
+fn words(error: &ConnectionError) -> String {
+    use ConnectReturnCode::{
+        BadUserNamePassword, NotAuthorized, QoSNotSupported, RetainNotSupported,
+        UnsupportedProtocolVersion,
+    };
+    match error {
+        ConnectionError::Io(error) => format!("it cannot be reached ({error})"),
+        ConnectionError::Timeout(_) => "it does not answer".to_owned(),
+        ConnectionError::ConnectionRefused(code) => match code {
+            BadUserNamePassword | NotAuthorized => {
+                format!(
+                    "it refuses the login ({code:?}); check the user name in --broker-url and its password"
+                )
+            }
+            UnsupportedProtocolVersion => {
+                "it refuses MQTT 5, which Sanderling needs; allow it".to_owned()
+            }
+            RetainNotSupported => broker::NO_RETAIN.to_owned(),
+            QoSNotSupported => broker::NO_QOS.to_owned(),
+            code => format!("it refuses the connection ({code:?})"),
+        },
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code,
+            reason_string,
+        }) => match reason_string {
+            Some(why) => format!("it ended the connection ({reason_code:?}: {why})"),
+            None => format!("it ended the connection ({reason_code:?})"),
+        },
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            "it closed the connection".to_owned()
+        }
+        ConnectionError::MqttState(StateError::AwaitPingResp) => "it went silent".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

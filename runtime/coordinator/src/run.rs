@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::access::{Access, AccessError};
+use crate::begin::{begin, is_not_lost};
 use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
 use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
@@ -25,7 +26,8 @@ use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
 use crate::rollouts::Rollouts;
 use crate::signer::{KeysError, Signer};
-use crate::store::{Store, StoreError, deltas, events, holdouts, models};
+use crate::storage;
+use crate::store::{Store, StoreError};
 use crate::supplier::Supplier;
 use crate::tls::{self, Authority, TlsError};
 
@@ -36,12 +38,26 @@ const REQUESTS: usize = 1 << 16;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The data directory cannot be used.
-    #[error("the data directory {path} cannot be used: {error}; choose another with --data-dir")]
+    #[error(
+        "the data directory {path} cannot be used: {error}; free some space, see to the rights, or choose another with --data-dir"
+    )]
     DataDir {
         /// Which.
         path: String,
         /// Why.
         error: std::io::Error,
+    },
+    /// The registry is gone, and what it spoke of is not.
+    #[error(
+        "the registry {registry} is {what} although there are model files in {objects}: put it back from a backup; to begin with an empty one, move that folder away first"
+    )]
+    Lost {
+        /// Its file.
+        registry: String,
+        /// Missing or empty.
+        what: &'static str,
+        /// Where the model files are.
+        objects: String,
     },
     /// Another coordinator works there.
     #[error(
@@ -141,9 +157,14 @@ impl Coordinator {
         };
         std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
         let lock = lock(&config.data_dir)?;
+        storage::probe(&config.data_dir, storage::AT_START).map_err(data_dir)?;
         let store = match &config.database {
             Some(url) => Store::at(url).await?,
-            None => Store::open(&config.data_dir.join("registry.sqlite")).await?,
+            None => {
+                let registry = config.data_dir.join("registry.sqlite");
+                is_not_lost(&registry, &config.objects)?;
+                Store::open(&registry).await?
+            }
         };
         let files = Files::in_directory(&config.objects)?;
         let newest = begin(&store, &files).await?;
@@ -251,6 +272,7 @@ impl Coordinator {
         let link = Arc::new(link);
         let (news, _) = watch::channel(newest);
         let (stop, stopping) = watch::channel(false);
+        let (trouble, storage_trouble) = watch::channel(None);
         let (requests, wanted) = mpsc::channel(REQUESTS);
         let (orders, commands) = mpsc::channel(16);
         let supplier = Supplier {
@@ -267,6 +289,7 @@ impl Coordinator {
             signer: Arc::clone(&signer),
             requests,
             news: news.clone(),
+            trouble,
             memory: Memory::default(),
             rollouts: Rollouts::default(),
         };
@@ -288,6 +311,8 @@ impl Coordinator {
             signer,
             access,
             enforced,
+            data_dir: config.data_dir.clone(),
+            storage_trouble,
             tls_folder,
             tls_names,
             mosquitto: config.data_dir.join("mosquitto"),
@@ -401,41 +426,6 @@ fn filters(fleet: &Name, shared: bool) -> Vec<String> {
     ]
     .map(|(kind, together)| filter(kind, together))
     .to_vec()
-}
-
-/// Checks what a restart finds, and says what is missing. Gives the newest event's number.
-async fn begin(store: &Store, files: &Files) -> Result<i64, RunError> {
-    let mut tx = store.read().await?;
-    let newest = events::newest(&mut tx).await?;
-    let digests = models::digests(&mut tx).await?;
-    let holdouts = holdouts::digests(&mut tx).await?;
-    let ways = deltas::files(&mut tx).await?;
-    drop(tx);
-    for (digest, size) in holdouts {
-        if files.size(&digest).await? != Some(size) {
-            tracing::error!(
-                "the holdout file {digest} is missing or damaged; remove that holdout and add it again"
-            );
-        }
-    }
-    for digest in ways.iter().filter_map(|delta| delta.digest) {
-        if files.size(&digest).await?.is_none() {
-            tracing::warn!("the delta {digest} is missing; robots pull the full file instead");
-            let mut tx = store.write().await?;
-            deltas::forget(&mut tx, &digest).await?;
-            tx.commit().await.map_err(StoreError::from)?;
-        }
-    }
-    for (digest, size) in digests {
-        match files.size(&digest).await? {
-            Some(found) if found == size => {}
-            Some(found) => tracing::error!(
-                "the model file {digest} has {found} bytes and should have {size}; register it again"
-            ),
-            None => tracing::error!("the model file {digest} is missing; register it again"),
-        }
-    }
-    Ok(newest)
 }
 
 async fn serve(

@@ -169,6 +169,17 @@ impl Signer {
         Ok(encode(&signed, &mut outer)?.to_vec())
     }
 
+    /// The same desired state with smaller chunks, where it proposes larger ones than `limit`.
+    pub fn with_smaller_chunks(&self, message: &[u8], limit: u32) -> Option<Vec<u8>> {
+        let signed: Signed<'_> = decode(message).ok()?;
+        let mut desired: Desired<'_> = signed.read().ok()?;
+        if desired.chunk_size <= limit {
+            return None;
+        }
+        desired.chunk_size = limit;
+        self.message(&desired).ok()
+    }
+
     /// The same desired state signed anew, where that is due: half of its life is over, or its
     /// signature is none that the root names. None where nothing is due.
     pub fn renewed(&self, message: &[u8]) -> Option<Result<Vec<u8>, Refusal>> {

@@ -30,6 +30,14 @@ pub struct Supplier {
     pub bucket: Bucket,
 }
 
+/// What became of a chunk.
+enum Sent {
+    /// It went out.
+    Chunk,
+    /// It did not, and neither do those after it.
+    Nothing,
+}
+
 impl Supplier {
     /// Serves requests until the channel closes. A robot's newest request replaces its earlier one;
     /// robots are served one chunk each in turn, so a slow one holds nobody up for longer than that.
@@ -69,10 +77,10 @@ impl Supplier {
                     Some((device, mut job)) => match job.next() {
                         Some(index) => {
                             let sent = self.send(&device, &job, index).await;
-                            if sent.is_ok() {
+                            if matches!(sent, Ok(Sent::Chunk)) {
                                 jobs.push_back((device, job));
                             }
-                            sent
+                            sent.map(|_| ())
                         }
                         None => Ok(()),
                     },
@@ -91,7 +99,21 @@ impl Supplier {
             models::size_of(&mut tx, &need.release).await
         };
         match size.await {
-            Ok(Some(size)) => Job::new(need, size),
+            Ok(Some(size)) => {
+                let job = Job::new(need, size)?;
+                match self.files.check(&need.release).await {
+                    Ok(None) => {}
+                    Ok(Some(_)) => return Err(Refusal::Storage),
+                    Err(error) => {
+                        tracing::error!("{error}");
+                        return Err(Refusal::Storage);
+                    }
+                }
+                match self.fits(u64::from(need.chunk_size).min(size)) {
+                    true => Ok(job),
+                    false => Err(Refusal::BadRange),
+                }
+            }
             Ok(None) => Err(Refusal::Unknown),
             Err(error) => {
                 tracing::error!("{error}");
@@ -100,18 +122,30 @@ impl Supplier {
         }
     }
 
-    async fn send(&mut self, device: &Name, job: &Job, index: u32) -> Result<(), LinkClosed> {
+    /// Whether the broker takes a chunk of this length; one that it does not take would end the connection. The robot
+    /// asks for smaller ones then, and the desired state names them.
+    fn fits(&self, length: u64) -> bool {
+        let limit = self.link.chunk_limit();
+        limit.is_some_and(|limit| length <= u64::from(limit))
+    }
+
+    async fn send(&mut self, device: &Name, job: &Job, index: u32) -> Result<Sent, LinkClosed> {
         let Some(range) = job.layout.range(index) else {
-            return Ok(());
+            return Ok(Sent::Nothing);
         };
+        if !self.fits(range.end - range.start) {
+            let refused = Order::Refused(job.release, Refusal::BadRange);
+            self.order(device, refused).await?;
+            return Ok(Sent::Nothing);
+        }
         let offset = range.start;
         let data = match self.files.read(&job.release, range).await {
             Ok(data) => data,
             Err(error) => {
                 tracing::error!("{error}");
-                return self
-                    .order(device, Order::Refused(job.release, Refusal::Storage))
-                    .await;
+                let refused = Order::Refused(job.release, Refusal::Storage);
+                self.order(device, refused).await?;
+                return Ok(Sent::Nothing);
             }
         };
         let chunk = Chunk {
@@ -123,11 +157,12 @@ impl Supplier {
         match encode(&chunk, &mut buffer) {
             Ok(bytes) => {
                 self.bucket.take(bytes.len());
-                self.publish(device, Kind::Chunk, bytes).await
+                self.publish(device, Kind::Chunk, bytes).await?;
+                Ok(Sent::Chunk)
             }
             Err(error) => {
                 tracing::error!("chunk {index} of {}: {error}", job.release);
-                Ok(())
+                Ok(Sent::Nothing)
             }
         }
     }

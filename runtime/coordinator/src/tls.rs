@@ -77,16 +77,19 @@ impl Authority {
             .push(DnType::CommonName, "Sanderling broker");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
+        server.not_before = rcgen::date_time_ymd(1970, 1, 1);
         let key = KeyPair::generate().map_err(wrong)?;
         let certificate = server.signed_by(&key, &issuer).map_err(wrong)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
 }
 
-/// What the authority says of itself. Its certificates are valid from 1975 to 4096, because a robot
-/// without a clock must reach its fleet: a lost key is met by a new authority, not by waiting.
+/// What the authority says of itself. Its certificates are valid from 1970 to 4096, because a robot
+/// without a clock, which shows 1970, must reach its fleet: a lost key is met by a new authority, not by waiting.
+/// The library that checks certificates reads no earlier year.
 fn parameters() -> CertificateParams {
     let mut parameters = CertificateParams::default();
+    parameters.not_before = rcgen::date_time_ymd(1970, 1, 1);
     parameters
         .distinguished_name
         .push(DnType::CommonName, "Sanderling fleet");

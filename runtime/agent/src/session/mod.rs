@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::keeper::SharedOutbox;
-use crate::link::{Address, Link, LinkEvent, Post};
+use crate::link::{Address, Learned, Link, LinkEvent, Post};
 use crate::queue::FrameQueue;
 use crate::say::Hush;
 use crate::shared::Shared;
@@ -152,6 +152,7 @@ pub async fn run(parts: Parts, seed: u64) {
             user: config.user.clone(),
             password: parts.password.clone(),
             tls: parts.tls.clone(),
+            learned: Learned::default(),
         },
         parts,
         link: None,
@@ -252,6 +253,9 @@ impl Session {
                 self.control.clear();
                 self.parts.outbox.lock().connection_lost();
                 self.say_birth();
+                if let Some(link) = &self.link {
+                    self.tell_update(Input::ChunkLimit(link.chunk_limit()));
+                }
                 self.tell_update(Input::Up(self.session));
             }
             LinkEvent::Message { topic, payload } => self.message(&topic, payload),

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sanderling_slots::{Download, DownloadError, Event, Phase, Update};
-use sanderling_wire::{self as wire, Chunk, Digest, FailureCode, Kind, Misfit, Need, Refusal};
+use sanderling_wire::{
+    self as wire, Chunk, Digest, FailureCode, Kind, MIN_CHUNK, Misfit, Need, Refusal,
+};
 
 use super::backoff;
 use super::bulk::Bulk;
@@ -73,8 +75,12 @@ impl Driver {
             let wrong = || "what it made has another digest".to_owned();
             self.pulled.without.get_or_insert_with(wrong);
         }
-        // What a delta made of it, or an earlier request in other chunks brought, counts.
-        let chunk_size = self.journaled_chunk(update).unwrap_or(wish.chunk_size);
+        // What a delta made of it, or an earlier request in other chunks brought, counts, unless they are too large now.
+        let limit = self.chunk_of(wish);
+        let journaled = self.journaled_chunk(update);
+        let by_http = wish.url.is_some() && self.setup.config.http;
+        let journaled = journaled.filter(|&chunk| by_http || chunk <= self.largest_chunk());
+        let chunk_size = journaled.unwrap_or(limit);
         let config = &self.setup.config;
         let size = u64::from(update.image.size);
         let mut pull = match Pull::new(
@@ -110,6 +116,39 @@ impl Driver {
             }
             Err(error) => self.put_off(FailureCode::Storage, digest, self.storage(error)),
         }
+    }
+
+    /// The largest chunk that gets here, in bytes.
+    fn largest_chunk(&self) -> u32 {
+        self.broker_chunk.min(self.fleet_chunk)
+    }
+
+    /// The size of the chunks to ask for: what the fleet proposes, if it gets here.
+    pub(super) fn chunk_of(&self, wish: &Wish) -> u32 {
+        wish.chunk_size.min(self.largest_chunk())
+    }
+
+    /// Begins a download anew whose chunks do not get here, with smaller ones.
+    pub(super) fn cut_smaller(&mut self) {
+        let Some(fetch) = &self.fetch else { return };
+        let update = self.stored.state.update.map(|update| update.image.digest);
+        let wishes = [&self.wish, &self.shadow].into_iter().flatten();
+        let limit = wishes
+            .into_iter()
+            .find(|wish| Some(wish.image.digest) == update)
+            .map(|wish| self.chunk_of(wish));
+        let Some(limit) = limit else { return };
+        let (old, size) = (fetch.pull.chunk_size(), fetch.pull.layout().size());
+        // A file that is smaller than a chunk is one chunk of its own size.
+        if fetch.bulk.is_some() || size.min(u64::from(old)) <= u64::from(limit) {
+            return;
+        }
+        info!(
+            AREA,
+            "chunks of {old} bytes are too large for the broker; asking for {limit}"
+        );
+        self.fetch = None;
+        self.fetch_if_known();
     }
 
     pub(super) fn bulk(&mut self, url: &str, pull: &Pull) -> Option<Bulk> {
@@ -232,6 +271,15 @@ impl Driver {
         else {
             return;
         };
+        if refusal == Refusal::BadRange && fetch.bulk.is_none() {
+            let (chunk, size) = (fetch.pull.chunk_size(), fetch.pull.layout().size());
+            let smaller = size.min(u64::from(chunk)) / 2;
+            if smaller >= u64::from(MIN_CHUNK) {
+                let smaller = u32::try_from(smaller).unwrap_or(chunk / 2);
+                self.fleet_chunk = 1 << smaller.ilog2();
+                return self.cut_smaller();
+            }
+        }
         if let Way::Delta(..) = fetch.way {
             let why = match refusal {
                 Refusal::Unknown => "the fleet does not have it",
@@ -258,7 +306,9 @@ impl Driver {
                 );
             }
             Refusal::Unknown => "the fleet has no such model any more; push one that it has",
-            Refusal::BadRange => "the fleet refuses the chunk size; set --chunk to its default",
+            Refusal::BadRange => {
+                "the fleet refuses the chunk size; set --chunk to its default, and see the coordinator's log"
+            }
         };
         self.put_off(FailureCode::Transfer, release.0, why.into());
     }

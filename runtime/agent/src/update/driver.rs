@@ -101,6 +101,9 @@ pub struct Driver {
     pub(super) fetch: Option<Fetch>,
     /// What was pulled for the last update.
     pub(super) pulled: Pulled,
+    /// The largest chunk that the broker passes on, and the largest that the fleet has not refused, in bytes.
+    pub(super) broker_chunk: u32,
+    pub(super) fleet_chunk: u32,
     /// Deltas that turned out to be of no use.
     pub(super) useless: Vec<[u8; 32]>,
     /// What was whole in the spare slot when the update began.
@@ -179,6 +182,8 @@ impl Driver {
             local,
             fetch: None,
             pulled: Pulled::default(),
+            broker_chunk: wire::MAX_CHUNK,
+            fleet_chunk: wire::MAX_CHUNK,
             useless: Vec::new(),
             spare_before: None,
             jobs: Vec::new(),
@@ -233,6 +238,10 @@ impl Driver {
                     fetch.pull.start_over();
                 }
                 self.tell_fleet(now);
+            }
+            Input::ChunkLimit(limit) => {
+                self.broker_chunk = limit;
+                self.cut_smaller();
             }
             Input::Down => self.session = None,
             Input::Conditions => self.look_at_conditions(),
@@ -352,6 +361,7 @@ impl Driver {
                     image: wish.image,
                     serial: wish.serial,
                 });
+                self.cut_smaller();
                 self.fetch_if_known();
             }
             Some(_) => {}

@@ -36,6 +36,8 @@ pub use fetch::Pulled;
 pub enum Input {
     /// A connection is up; everything said on it carries this number.
     Up(Session),
+    /// The largest chunks that the broker passes on, in bytes.
+    ChunkLimit(u32),
     /// The connection is gone.
     Down,
     /// A retained desired state, as received; empty where it was withdrawn.

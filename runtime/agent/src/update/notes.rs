@@ -2,6 +2,8 @@
 
 use sanderling_slots::{self as slots, Fault, Note, Phase};
 
+use sanderling_wire::MAX_CHUNK;
+
 use super::driver::{AREA, Driver, show};
 use super::report::{self, Failure};
 use crate::{error, info, warn};
@@ -19,6 +21,7 @@ impl Driver {
             ),
             Note::UpToDate => self.failure = None,
             Note::Began => {
+                self.fleet_chunk = MAX_CHUNK;
                 self.failure = None;
                 self.detail = None;
                 if let Some(update) = self.stored.state.update {

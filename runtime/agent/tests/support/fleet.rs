@@ -232,6 +232,7 @@ impl Speaker {
             user: "fleet".into(),
             password: String::new(),
             tls: None,
+            learned: Default::default(),
         };
         let will = Post {
             topic: "fleet/gone".into(),

@@ -1,10 +1,11 @@
 //! `sanderling devices`: who is there, what it runs, and where it stands.
 
 use crate::answer::Answer;
-use crate::coordinator::{At, Coordinator, Device, Health, field};
+use crate::coordinator::{At, Coordinator, Device, Health, field, segment};
 use crate::table::{Align, Table};
 use crate::text;
-use clap::Args;
+use clap::{Args, Subcommand};
+use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "\
@@ -12,14 +13,62 @@ Examples:
   sanderling devices
   sanderling devices --group hall-2
   sanderling devices --json | jq -r '.devices[] | select(.standing != \"in_step\") | .name'
+  sanderling devices forget robot-1       one that will not come back; its counted results stay
 
 Standings: in_step runs what its group should; behind and updating are on their way;
 fell_back tried and went back to what worked; cannot_run is refused before a byte is sent.";
 
-/// List the devices
+/// List the devices, or forget one
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Devices {
+    #[command(flatten)]
+    list: List,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Forget(Forget),
+}
+
+/// Forget a device that will not come back; its counted results stay
+#[derive(Debug, Args)]
+pub struct Forget {
+    #[command(flatten)]
+    at: At,
+    /// The device
+    device: String,
+}
+
+impl Forget {
+    fn run(&self) -> anyhow::Result<Answer> {
+        let path = format!("/v1/devices/{}", segment(&self.device));
+        Coordinator::at(&self.at)?.delete(&path)?;
+        let text = format!(
+            "{} is forgotten; if it connects again it is back",
+            self.device
+        );
+        Ok(Answer::new(
+            text,
+            json!({ "device": self.device, "forgotten": true }),
+        ))
+    }
+}
+
+impl Devices {
+    /// Does it.
+    pub fn run(&self) -> anyhow::Result<Answer> {
+        match &self.what {
+            None => self.list.run(),
+            Some(What::Forget(forget)) => forget.run(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct List {
     #[command(flatten)]
     at: At,
     /// Only those of this group
@@ -27,9 +76,9 @@ pub struct Devices {
     group: Option<String>,
 }
 
-impl Devices {
+impl List {
     /// Asks and lists.
-    pub fn run(&self) -> anyhow::Result<Answer> {
+    fn run(&self) -> anyhow::Result<Answer> {
         let query: Vec<(&str, &str)> = self
             .group
             .iter()
@@ -111,8 +160,11 @@ pub fn standing(device: &Device) -> String {
         &device.standing_text,
         device.phase.as_deref(),
     ) {
-        (Some(progress), _, _) if progress.size > 0 => {
-            format!("{word} {} %", progress.held * 100 / progress.size)
+        (Some(progress), text, _) if progress.size > 0 => {
+            let why = text
+                .as_ref()
+                .map_or(String::new(), |text| format!(": {text}"));
+            format!("{word} {} %{why}", progress.held * 100 / progress.size)
         }
         (_, Some(text), _) => format!("{word}: {text}"),
         (_, _, Some(phase)) if device.standing == "updating" => {

@@ -12,6 +12,7 @@ pub mod holdouts;
 pub mod inspect;
 pub mod keys;
 pub mod models;
+pub mod orders;
 pub mod push;
 mod recording;
 pub mod register;

@@ -7,12 +7,15 @@ use crate::coordinator::{At, Coordinator, Device, field, segment};
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Devices that are named while others are only counted.
 const LISTED: usize = 10;
 /// How long one question for news may wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The group that agents join by default.
+const DEFAULT_GROUP: &str = "all";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +40,7 @@ pub struct Push {
     #[arg(long)]
     version: u32,
     /// The group; `all` is the one that agents join by default
-    #[arg(long, default_value = "all")]
+    #[arg(long, default_value = DEFAULT_GROUP)]
     group: String,
     /// Bytes that a robot asks for at a time, 256 to 65536 [default: the coordinator's]
     #[arg(long, value_name = "BYTES")]
@@ -51,6 +54,9 @@ impl Push {
     /// Sets the group's desired state and waits where asked to.
     pub fn run(&self) -> anyhow::Result<Answer> {
         let coordinator = Coordinator::at(&self.at)?;
+        if self.wait.is_some() {
+            self.has_somebody(&coordinator)?;
+        }
         let path = format!("/v1/groups/{}/desired", segment(&self.group));
         let mut body =
             json!({ "model": self.name, "version": self.version, "by": self.who.name() });
@@ -96,6 +102,31 @@ impl Push {
         Ok(Answer::new(text, json))
     }
 
+    /// Fails where there is nobody to wait for in a group that was named: it is more often a slip than a group to come.
+    fn has_somebody(&self, coordinator: &Coordinator) -> anyhow::Result<()> {
+        if self.group == DEFAULT_GROUP {
+            return Ok(());
+        }
+        let answer = coordinator.get("/v1/devices", &[])?;
+        let devices: Vec<Device> = field(&answer, "devices")?;
+        let groups: BTreeSet<String> = devices.into_iter().filter_map(|d| d.group).collect();
+        if groups.contains(&self.group) {
+            return Ok(());
+        }
+        let known = match groups.is_empty() {
+            true => "no device is known at all".to_owned(),
+            false => {
+                let groups: Vec<String> = groups.into_iter().collect();
+                format!("there are devices in {}", groups.join(", "))
+            }
+        };
+        bail!(
+            "no device is in group {}, so there is nobody to wait for ({known}); nothing was set. \
+             For devices that will come, leave out --wait",
+            self.group
+        );
+    }
+
     /// Polls until all online devices are in step; the devices as they stand then.
     fn wait(
         &self,
@@ -119,6 +150,7 @@ impl Push {
             // A device that has not taken up this serial still shows its last failure.
             let failed = lines(&|d| {
                 d.standing == "cannot_run"
+                    || (d.standing == "unknown" && d.standing_text.is_some())
                     || (d.standing == "fell_back" && d.serial >= Some(serial))
             });
             if !failed.is_empty() {

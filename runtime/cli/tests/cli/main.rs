@@ -2,6 +2,7 @@
 #![cfg(feature = "tract")]
 
 mod bench;
+mod brokers;
 mod compare;
 mod compile;
 mod coordinator;
@@ -22,3 +23,5 @@ mod refusals;
 mod registry;
 mod rollout;
 mod run;
+mod standing;
+mod starting;

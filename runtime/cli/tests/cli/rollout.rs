@@ -37,7 +37,7 @@ pub struct Fleet {
     more: Vec<String>,
 }
 
-fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_BIN_EXE_sanderling")).with_file_name(name);
     if !path.exists() {
         println!("skipped: no {}", path.display());
@@ -48,18 +48,15 @@ fn program(name: &str) -> Option<PathBuf> {
 
 /// Starts a coordinator on that directory; where it listens.
 fn coordinator(program: &Path, data: &str, more: &[String]) -> (Process, String, String) {
-    let mut child = Command::new(program)
-        .args([
-            "--http",
-            "127.0.0.1:0",
-            "--mqtt",
-            "127.0.0.1:0",
-            "--data-dir",
-            data,
-        ])
+    let mut command = Command::new(program);
+    command.args(["--http", "127.0.0.1:0", "--data-dir", data]);
+    if !more.iter().any(|word| word == "--broker-url") {
+        command.args(["--mqtt", "127.0.0.1:0"]);
+    }
+    let mut child = command
         .args(more)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(log(&format!("{data}.log")))
         .spawn()
         .expect("the coordinator starts");
     let stdout = child.stdout.take().expect("is piped");
@@ -78,6 +75,13 @@ fn coordinator(program: &Path, data: &str, more: &[String]) -> (Process, String,
     let ready: Value = serde_json::from_str(&ready).expect("is JSON");
     let text = |key: &str| ready[key].as_str().expect("is there").to_owned();
     (process, text("http"), text("mqtt"))
+}
+
+/// Where a process's messages go, after those of an earlier one.
+pub fn log(path: &str) -> Stdio {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).append(true).open(path);
+    Stdio::from(file.expect("can be written"))
 }
 
 impl Fleet {
@@ -107,21 +111,89 @@ impl Fleet {
 
     /// With more arguments for the agent.
     pub fn agent_with(&mut self, name: &str, more: &[&str]) {
-        let child = Command::new(program("sanderling-agent").expect("is there"))
-            .args(["--device", name, "--broker", &self.mqtt])
+        let broker = self.mqtt.clone();
+        self.agent_at(name, &[], &[&["--broker", &broker], more].concat());
+    }
+
+    /// Started by another program, such as `faketime`, and told everything else by its arguments.
+    pub fn agent_at(&mut self, name: &str, by: &[&str], more: &[&str]) {
+        let agent = program("sanderling-agent").expect("is there");
+        let mut command = match by {
+            [] => Command::new(agent),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(agent);
+                command
+            }
+        };
+        let child = command
+            .args(["--device", name])
             .args(["--state-dir", &self.scratch.path(name)])
             .args(["--trial-seconds", "0.3", "--health-seconds", "1"])
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log(&self.scratch.path(&format!("{name}.log"))))
             .spawn()
             .expect("the agent starts");
         self.agents.push(Process(child));
     }
 
+    /// Ends the agent that was started as number `index`, without a farewell.
+    pub fn kill_agent(&mut self, index: usize) {
+        let agent = &mut self.agents[index].0;
+        agent.kill().expect("is killed");
+        agent.wait().expect("ends");
+    }
+
+    /// What the coordinator (`data`) or an agent said so far.
+    pub fn said(&self, name: &str) -> String {
+        std::fs::read_to_string(self.scratch.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// SIGTERM to the coordinator, and waits for its end.
+    pub fn stop_coordinator(&mut self) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.expect("kill starts").success());
+        self.coordinator.0.wait().expect("ends");
+    }
+
+    /// Where robots find the broker.
+    pub fn mqtt(&self) -> &str {
+        &self.mqtt
+    }
+
+    /// Where the API listens.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// The coordinator's process.
+    pub fn pid(&self) -> u32 {
+        self.coordinator.0.id()
+    }
+
+    /// A device as the coordinator lists it, once it is as it should be.
+    pub fn until_device(&self, name: &str, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            let devices = self.sanderling(&["devices"]).json();
+            let list = devices["devices"].as_array().expect("is a list");
+            let found = list.iter().find(|device| device["name"] == name);
+            if let Some(device) = found.filter(|device| done(device)) {
+                return device.clone();
+            }
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{what}: {found:#?}\n{}",
+                self.said(name)
+            );
+        }
+    }
+
     /// SIGKILL, and another process on the same data.
-    fn kill_coordinator(&mut self) {
+    pub fn kill_coordinator(&mut self) {
         self.coordinator.0.kill().expect("is killed");
         self.coordinator.0.wait().expect("ends");
         let program = program("sanderling-coordinator").expect("is there");
@@ -138,13 +210,13 @@ impl Fleet {
         sanderling(&[args, &["--coordinator", &self.http, "--json"]].concat())
     }
 
-    fn register(&self, plan: &str, version: &str) {
+    pub fn register(&self, plan: &str, version: &str) {
         self.sanderling(&["register", plan, "--name", "m", "--version", version])
             .json();
     }
 
     /// Asks for a rollout's state until it is as it should be.
-    fn until(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+    pub fn until(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let status = self.sanderling(&["rollout", "status"]).json();
@@ -167,7 +239,7 @@ impl Fleet {
 }
 
 /// A plan with that many golden vectors, so that each is another file.
-fn plan(scratch: &Scratch, golden: &str) -> String {
+pub fn plan(scratch: &Scratch, golden: &str) -> String {
     let model = scratch.put("m.onnx", &onnx_file::integer_model());
     let plan = scratch.path(&format!("golden-{golden}.plan"));
     sanderling(&["compile", &model, "--golden", golden, "-o", &plan, "--json"]).json();
@@ -192,7 +264,7 @@ fn bad(scratch: &Scratch, path: &str) -> String {
     scratch.put("bad.plan", &bytes)
 }
 
-fn acts(status: &Value, act: &str) -> usize {
+pub fn acts(status: &Value, act: &str) -> usize {
     let audit = status["audit"].as_array().expect("is a list");
     audit.iter().filter(|line| line["act"] == act).count()
 }

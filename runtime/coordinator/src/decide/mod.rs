@@ -1,6 +1,7 @@
 //! Decisions as functions over values: no clock, no network, no database.
 
 pub mod access;
+pub mod broker;
 pub mod bucket;
 pub mod fit;
 pub mod frames;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::fit::{Limits, fit};
-use crate::store::groups::Wanted;
+use crate::store::groups::Told;
 
 /// The answer, one word for programs.
 #[derive(
@@ -42,20 +42,25 @@ pub struct Verdict {
 }
 
 /// Compares what one robot should run with what it reported.
-pub fn standing(
-    desired: Option<Wanted<'_>>,
-    limits: Option<&Limits>,
-    state: Option<&State>,
-) -> Verdict {
+pub fn standing(told: Option<Told<'_>>, limits: Option<&Limits>, state: Option<&State>) -> Verdict {
     let plain = |standing| Verdict {
         standing,
         text: None,
     };
-    let Some(desired) = desired else {
+    let Some(told) = told else {
         return plain(Standing::NothingDesired);
     };
     let (Some(limits), Some(state)) = (limits, state) else {
         return plain(Standing::Unknown);
+    };
+    let because = |standing, text: &str| Verdict {
+        standing,
+        text: Some(text.to_owned()),
+    };
+    let desired = match told {
+        Told::Run(desired) => desired,
+        Told::Keep if is_under_way(state.phase) => return because(Standing::Updating, KEEPS),
+        Told::Keep => return because(Standing::InStep, KEEPS),
     };
     let running: Option<Digest> = state.running.as_ref().map(|r| r.digest);
     let artifact = match fit(desired.manifest, limits) {
@@ -75,24 +80,44 @@ pub fn standing(
             Standing::InStep
         });
     }
+    // It waits for its own conditions, and nothing went wrong.
+    if let Some(failure) = &state.failure
+        && failure.code == FailureCode::Held
+    {
+        return because(Standing::Behind, &failure.text);
+    }
     if serial::plain(state.serial) < desired.serial {
-        return plain(Standing::Behind);
+        return match &state.failure {
+            // A robot refuses before it takes the serial up; other failures are of an update before.
+            Some(failure) if is_refusal(failure.code) => because(Standing::Behind, &failure.text),
+            _ => plain(Standing::Behind),
+        };
     }
     match (&state.failure, state.phase) {
-        // It waits for its own conditions, and nothing went wrong.
-        (Some(failure), _) if failure.code == FailureCode::Held => Verdict {
-            standing: Standing::Behind,
-            text: Some(failure.text.as_str().to_owned()),
-        },
-        (Some(failure), Phase::FellBack | Phase::Empty | Phase::Active) => Verdict {
-            standing: Standing::FellBack,
-            text: Some(failure.text.as_str().to_owned()),
-        },
-        (_, Phase::Downloading | Phase::Verifying | Phase::SelfTest | Phase::Trial) => {
-            plain(Standing::Updating)
+        (Some(failure), Phase::FellBack | Phase::Empty | Phase::Active) => {
+            because(Standing::FellBack, &failure.text)
         }
+        (_, phase) if is_under_way(phase) => plain(Standing::Updating),
         _ => plain(Standing::Behind),
     }
+}
+
+/// What a robot does that runs what no arm names at the moment.
+const KEEPS: &str = "keeps what it has, as its rollout is paused or ended half-way; `sanderling rollout status` says why";
+
+fn is_under_way(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Downloading | Phase::Verifying | Phase::SelfTest | Phase::Trial
+    )
+}
+
+/// Whether a robot gives this reason for what it does not take up at all.
+fn is_refusal(code: FailureCode) -> bool {
+    matches!(
+        code,
+        FailureCode::Refused | FailureCode::Target | FailureCode::TooLarge
+    )
 }
 
 #[cfg(test)]
@@ -100,6 +125,7 @@ mod tests {
     use sanderling_wire::{Artifact, Failure, Manifest, Name, Running, Session};
 
     use super::*;
+    use crate::store::groups::Wanted;
 
     fn name(text: &str) -> Name {
         Name::new(text).unwrap()
@@ -157,7 +183,7 @@ mod tests {
             manifest,
             serial: 10,
         };
-        standing(Some(wanted), limits, state)
+        standing(Some(Told::Run(wanted)), limits, state)
     }
 
     fn of(limits: &Limits, state: &State) -> Standing {
@@ -212,6 +238,39 @@ mod tests {
             text(&limits(&["generic"], 499, 2000)).contains("500 bytes, and the robot has 499")
         );
         assert!(text(&limits(&["generic"], 500, 999)).contains("holds 999"));
+    }
+
+    #[test]
+    fn the_reason_is_told_though_the_serial_was_not_taken_up() {
+        let linux = limits(&["generic"], 1000, 2000);
+        let says = |code, text: &str| {
+            let mut state = state(9, 9, Phase::FellBack);
+            state.failure = Some(Failure {
+                release: None,
+                code,
+                text: text.into(),
+            });
+            let verdict = against(Some(&linux), Some(&state));
+            assert_eq!(verdict.standing, Standing::Behind);
+            verdict.text
+        };
+        for code in [
+            FailureCode::Held,
+            FailureCode::Refused,
+            FailureCode::TooLarge,
+        ] {
+            assert_eq!(says(code, "the reason").as_deref(), Some("the reason"));
+        }
+        assert_eq!(says(FailureCode::Trial, "of an update before"), None);
+    }
+
+    #[test]
+    fn who_is_told_to_keep_what_it_has_is_in_step() {
+        let linux = limits(&["generic"], 1000, 2000);
+        let keep = |phase| standing(Some(Told::Keep), Some(&linux), Some(&state(9, 10, phase)));
+        assert_eq!(keep(Phase::Active).standing, Standing::InStep);
+        assert!(keep(Phase::Active).text.unwrap().contains("paused"));
+        assert_eq!(keep(Phase::Trial).standing, Standing::Updating);
     }
 
     #[test]

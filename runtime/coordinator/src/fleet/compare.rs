@@ -22,16 +22,19 @@ impl Fleet {
         {
             match self.call_roll().await {
                 Ok(()) => self.memory.roll_call = None,
-                Err(error) => tracing::error!("{error}"),
+                Err(error) => self.complain(&error),
             }
         }
         if let Err(error) = self.news().await {
-            tracing::error!("{error}");
+            self.complain(&error);
         }
         let behind = match self.behind().await {
-            Ok(behind) => behind,
+            Ok(behind) => {
+                self.memory.complaint = None;
+                behind
+            }
             Err(error) => {
-                tracing::error!("{error}");
+                self.complain(&error);
                 return Ok(());
             }
         };
@@ -54,6 +57,15 @@ impl Fleet {
             self.publish_desired(Some(&group)).await?;
         }
         Ok(())
+    }
+
+    /// Says what the registry's trouble is, once and not at each look.
+    pub(super) fn complain(&mut self, error: &StoreError) {
+        let text = error.to_string();
+        if self.memory.complaint.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            self.memory.complaint = Some(text);
+        }
     }
 
     /// While there was no connection, a robot may have gone without its will being heard. Those that
@@ -103,7 +115,7 @@ impl Fleet {
             for device in devices::list(&mut tx, Some(&group.name)).await? {
                 let limits = device.birth.as_ref().map(Limits::from);
                 let verdict = standing(
-                    group.wanted(&device.name),
+                    Some(group.told(&device.name)),
                     limits.as_ref(),
                     device.state.as_ref(),
                 );

@@ -9,14 +9,15 @@
 mod compare;
 mod renew;
 mod roll;
+mod stranger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{
-    Birth, Cmd, Digest, FrameId, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES, Name,
-    Need, Order, Output, Presence, State, Topic, decode,
+    Birth, Cmd, DecodeError, Digest, FrameId, FrameRange, Health, Inference, Kind,
+    MAX_RECEIPT_RANGES, Name, Need, Order, Output, Presence, State, Topic, decode,
 };
 use sqlx::AnyConnection;
 use tokio::sync::{mpsc, watch};
@@ -58,6 +59,8 @@ pub struct Fleet {
     pub requests: mpsc::Sender<(Name, Need)>,
     /// Told the newest event's number after each commit.
     pub news: watch::Sender<i64>,
+    /// Why nothing can be written down, while that is so.
+    pub trouble: watch::Sender<Option<String>>,
     /// What was read from the store and is written back to it.
     pub memory: Memory,
     /// The rollouts that are under way.
@@ -81,6 +84,8 @@ pub struct Memory {
     /// When those that were not heard since are taken for gone.
     roll_call: Option<Instant>,
     store_failures: u64,
+    /// What was said last of the registry's trouble.
+    complaint: Option<String>,
     roll_failures: u64,
 }
 
@@ -164,6 +169,7 @@ impl Fleet {
         match written {
             Ok(mut after) => {
                 if std::mem::take(&mut self.memory.store_failures) > 0 {
+                    self.trouble.send_replace(None);
                     tracing::info!("the registry writes again; asking robots for what was missed");
                     after.introduce.extend(self.everyone().await);
                 }
@@ -174,6 +180,7 @@ impl Fleet {
                 self.memory.known.clear();
                 self.memory.frames.clear();
                 self.memory.store_failures += 1;
+                self.trouble.send_replace(Some(error.to_string()));
                 if self.memory.store_failures.is_power_of_two() {
                     tracing::error!("{error}; robots keep what they sent and send it again");
                 }
@@ -284,6 +291,12 @@ impl Fleet {
                 Kind::Chunk | Kind::Cmd => Ok(()),
             };
             if let Err(error) = read {
+                if let DecodeError::Version(version) = error
+                    && matches!(kind, Kind::Birth | Kind::State)
+                {
+                    self.stranger(&mut tx, (&device, kind), payload, version, *retained)
+                        .await?;
+                }
                 let times = self
                     .memory
                     .unreadable

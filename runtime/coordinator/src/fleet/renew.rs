@@ -18,7 +18,7 @@ impl Fleet {
                     send_desired(&self.link, &self.fleet, &group.name, group.message).await?;
                 }
             }
-            Err(error) => tracing::error!("{error}"),
+            Err(error) => self.complain(&error),
         }
         Ok(())
     }
@@ -26,9 +26,15 @@ impl Fleet {
     async fn renewed(&mut self) -> Result<Vec<Group>, StoreError> {
         let mut due = Vec::new();
         let mut tx = self.store.read().await?;
+        let limit = self.link.chunk_limit();
         for group in groups::list(&mut tx).await? {
             match self.signer.renewed(&group.message) {
-                None => {}
+                None => {
+                    let smaller = |limit| self.signer.with_smaller_chunks(&group.message, limit);
+                    if let Some(message) = limit.and_then(smaller) {
+                        due.push(groups::read(message, group.set_ms)?);
+                    }
+                }
                 Some(Ok(message)) => {
                     let set_ms = group.set_ms;
                     due.push(groups::read(message, set_ms)?);

@@ -15,11 +15,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
-use crate::decide::fit::Limits;
-use crate::decide::standing::{Standing, standing};
+use crate::decide::fit::{Limits, fit};
+use crate::decide::standing::{Standing, Verdict, standing};
+use crate::files::Files;
 use crate::say::{order_id, send_order};
 use crate::store::events::{self, Note};
-use crate::store::groups::Group;
+use crate::store::groups::{Group, Told};
 use crate::store::{devices, groups, results};
 
 /// A model that runs.
@@ -200,7 +201,8 @@ pub async fn list(
         let counted = counted.get(device.name.as_str()).map_or(0, |c| c.counted);
         let group = device.birth.as_ref().map(|b| &b.group);
         let group = group.and_then(|g| groups.get(g));
-        view(device, group, counted)
+        let verdict = verdict(&device, group, &app.files);
+        view(device, verdict, counted)
     };
     Ok(Json(Devices {
         devices: devices.into_iter().map(view).collect(),
@@ -230,7 +232,8 @@ pub async fn get(
         Some(birth) => groups::get(&mut tx, &birth.group).await?,
         None => None,
     };
-    Ok(Json(view(device, group.as_ref(), counted)))
+    let verdict = verdict(&device, group.as_ref(), &app.files);
+    Ok(Json(view(device, verdict, counted)))
 }
 
 fn unknown(name: &Name) -> ApiError {
@@ -371,10 +374,32 @@ pub async fn order(
     ))
 }
 
-fn view(device: devices::Device, group: Option<&Group>, results: u64) -> Device {
+/// Where a device stands, and why.
+pub(super) fn verdict(device: &devices::Device, group: Option<&Group>, files: &Files) -> Verdict {
+    if let Some(version) = device.unreadable {
+        let text = format!(
+            "it speaks version {version} of the messages, and this coordinator reads {}; update the older of the two",
+            sanderling_wire::VERSION
+        );
+        return Verdict {
+            standing: Standing::Unknown,
+            text: Some(text),
+        };
+    }
     let limits = device.birth.as_ref().map(Limits::from);
-    let wanted = group.and_then(|group| group.wanted(&device.name));
-    let verdict = standing(wanted, limits.as_ref(), device.state.as_ref());
+    let told = group.map(|group| group.told(&device.name));
+    let mut verdict = standing(told, limits.as_ref(), device.state.as_ref());
+    if let (Some(Told::Run(wanted)), Some(limits)) = (told, &limits)
+        && matches!(verdict.standing, Standing::Behind | Standing::Updating)
+        && let Ok(artifact) = fit(wanted.manifest, limits)
+        && let Some(broken) = files.broken(&artifact.digest)
+    {
+        verdict.text = Some(broken.to_string());
+    }
+    verdict
+}
+
+fn view(device: devices::Device, verdict: Verdict, results: u64) -> Device {
     let birth = device.birth.as_ref();
     let state = device.state.as_ref();
     // A birth says what runs too, for a device whose state has not come yet.

@@ -8,20 +8,22 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use sanderling_wire::{DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, Manifest, Name};
 use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
 use utoipa::ToSchema;
 
 use super::App;
+use super::devices::verdict;
 use super::error::{ApiError, ErrorBody, Obstacle};
 use super::rollouts::who;
 use crate::clock::now_ms;
 use crate::compose::{Order, compose};
 use crate::decide::fit::{Limits, fit};
-use crate::decide::standing::{Standing, standing};
+use crate::decide::standing::Standing;
 use crate::say::{send_desired, send_roots};
 use crate::stages::may_run;
 use crate::store::audit::{self, Entry};
 use crate::store::events::{self, Note};
-use crate::store::{devices, groups, rollouts};
+use crate::store::{StoreError, devices, groups, models, rollouts};
 
 /// A group and how far it has come.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,9 +60,7 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Json<Groups>, ApiError>
     for group in groups::list(&mut tx).await? {
         let mut standings = BTreeMap::new();
         for device in devices::list(&mut tx, Some(&group.name)).await? {
-            let limits = device.birth.as_ref().map(Limits::from);
-            let wanted = group.wanted(&device.name);
-            let verdict = standing(wanted, limits.as_ref(), device.state.as_ref());
+            let verdict = verdict(&device, Some(&group), &app.files);
             *standings.entry(verdict.standing).or_default() += 1;
         }
         let main = group.main();
@@ -115,6 +115,26 @@ pub struct PushedDevice {
     pub online: bool,
     /// Where it stands.
     pub standing: Standing,
+}
+
+/// Refuses what robots could not pull: a file of the version is gone or damaged.
+pub(super) async fn is_whole(
+    app: &App,
+    tx: &mut AnyConnection,
+    name: &Name,
+    version: u32,
+) -> Result<(), ApiError> {
+    let Some(model) = models::get(tx, name, version).await? else {
+        return Ok(());
+    };
+    for plan in &model.artifacts {
+        let digest = plan.digest.parse().map_err(StoreError::corrupt)?;
+        if let Some(broken) = app.files.check(&digest).await? {
+            let message = format!("{name} v{version} for {}: {broken}", plan.target);
+            return Err(ApiError::conflict("file_broken", message, Vec::new()));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what does not fit a robot that is known, and names those that stand in the way.
@@ -180,6 +200,12 @@ pub async fn push(
         return Err(ApiError::conflict("rollout_under_way", message, Vec::new()));
     }
     may_run(&mut tx, &app.only_production, &group, &name, push.version).await?;
+    is_whole(&app, &mut tx, &name, push.version).await?;
+    // What the broker does not take need not be proposed.
+    let chunk_size = app
+        .link
+        .chunk_limit()
+        .map_or(chunk_size, |l| l.min(chunk_size));
     let order = Order::everybody(group.clone(), name.clone(), push.version, chunk_size);
     let composed = compose(&mut tx, &app.signer, &order).await?;
     let serial = composed.serial;
@@ -219,16 +245,11 @@ pub async fn push(
     let devices = known
         .into_iter()
         .map(|device| {
-            let limits = device.birth.as_ref().map(Limits::from);
+            let verdict = verdict(&device, Some(&composed), &app.files);
             PushedDevice {
                 name: device.name.to_string(),
                 online: device.known.online,
-                standing: standing(
-                    composed.wanted(&device.name),
-                    limits.as_ref(),
-                    device.state.as_ref(),
-                )
-                .standing,
+                standing: verdict.standing,
             }
         })
         .collect();

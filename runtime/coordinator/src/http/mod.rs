@@ -62,6 +62,10 @@ pub struct App {
     pub access: Arc<Access>,
     /// Whether the embedded broker asks for logins; none: somebody else's broker.
     pub enforced: Option<bool>,
+    /// Where registry and files are.
+    pub data_dir: PathBuf,
+    /// Why what robots say cannot be written down, while that is so.
+    pub storage_trouble: watch::Receiver<Option<String>>,
     /// Where the certificate authority is.
     pub tls_folder: PathBuf,
     /// The broker's host names and addresses, for its certificate.

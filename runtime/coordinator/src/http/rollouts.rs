@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::error::{ApiError, ErrorBody, Obstacle};
+use super::groups::is_whole;
 use crate::clock::now_ms;
 use crate::rollouts::{Ask, Command, OrderError, Start};
 use crate::stages::may_run;
@@ -242,6 +243,10 @@ pub async fn start(
         let message = format!("chunk_size must be {MIN_CHUNK} to {MAX_CHUNK} bytes");
         return Err(ApiError::bad("bad_chunk_size", message));
     }
+    let chunk_size = app
+        .link
+        .chunk_limit()
+        .map_or(chunk_size, |l| l.min(chunk_size));
     let start = Start {
         group: Name::new(new.group.as_deref().unwrap_or("all"))?,
         model: Name::new(&new.model)?,
@@ -253,6 +258,7 @@ pub async fn start(
     let mut tx = app.store.read().await?;
     let (group, model) = (&start.group, &start.model);
     may_run(&mut tx, &app.only_production, group, model, start.version).await?;
+    is_whole(&app, &mut tx, model, start.version).await?;
     drop(tx);
     app.deltas.prepare(&start.model, start.version).await;
     let id = ask(&app, Ask::Start(Box::new(start))).await?;

@@ -1,6 +1,6 @@
 //! The device table: what each robot said last, as it said it.
 
-use sanderling_wire::{Birth, Health, Name, Presence, Session, State, decode};
+use sanderling_wire::{Birth, DecodeError, Health, Name, Presence, Session, State, decode};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -19,6 +19,8 @@ pub struct Device {
     pub birth: Option<Birth>,
     /// Its newest state.
     pub state: Option<State>,
+    /// The version of its newest birth or state, where that is none that this program reads.
+    pub unreadable: Option<u8>,
     /// Its newest health.
     pub health: Option<Health>,
     /// Its newest result, a JSON object.
@@ -44,10 +46,21 @@ fn device(row: &AnyRow) -> Result<Device, StoreError> {
             _ => None,
         }),
         state: state.and_then(|b| decode(b).ok()),
+        unreadable: birth
+            .and_then(|b| version_of(decode::<Presence>(b)))
+            .or_else(|| state.and_then(|b| version_of(decode::<State>(b)))),
         health: health.and_then(|b| decode(b).ok()),
         last_result: last_result.and_then(|text| serde_json::from_str(text).ok()),
         seen_ms: row.try_get(7)?,
     })
+}
+
+/// The version of a message that is of none that this program reads.
+fn version_of<T>(decoded: Result<T, DecodeError>) -> Option<u8> {
+    match decoded {
+        Err(DecodeError::Version(version)) => Some(version),
+        _ => None,
+    }
 }
 
 /// Every robot, or those of one group.
@@ -111,6 +124,21 @@ pub async fn set_birth(
 ) -> Result<(), StoreError> {
     sqlx::query("UPDATE devices SET grp = $1, birth = $2, seen_ms = $3 WHERE name = $4")
         .bind(group.as_str())
+        .bind(message)
+        .bind(now_ms())
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes a birth down that this program cannot read, for a robot that has a row. The group stays as it was.
+pub async fn set_unread_birth(
+    tx: &mut AnyConnection,
+    name: &Name,
+    message: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET birth = $1, seen_ms = $2 WHERE name = $3")
         .bind(message)
         .bind(now_ms())
         .bind(name.as_str())

@@ -35,7 +35,21 @@ pub struct Wanted<'g> {
     pub serial: u64,
 }
 
+/// What a robot's arm tells it.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'g> {
+    /// To run this.
+    Run(Wanted<'g>),
+    /// To keep what it has: its rollout is paused, or ended half-way.
+    Keep,
+}
+
 impl Group {
+    /// What this robot is told.
+    pub fn told(&self, device: &Name) -> Told<'_> {
+        self.wanted(device).map_or(Told::Keep, Told::Run)
+    }
+
     /// What this robot's arm gives it to run; none: it keeps what it has.
     pub fn wanted(&self, device: &Name) -> Option<Wanted<'_>> {
         let place = place(&self.salt, device);

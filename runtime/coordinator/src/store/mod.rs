@@ -43,6 +43,19 @@ pub enum StoreError {
         "the registry's database failed: {0}; check free space and rights in the data directory, or the server of --database"
     )]
     Sql(sqlx::Error),
+    /// There is no room for what was to be written.
+    #[error("the registry cannot be written, because its disk is full; free some space")]
+    Full,
+    /// Somebody else has the file.
+    #[error(
+        "another program holds the registry's file locked; close it (a database browser, a backup), and see `fuser` for which one it is"
+    )]
+    Locked,
+    /// What --database says is no PostgreSQL database.
+    #[error(
+        "--database is no address of a PostgreSQL database; write postgres://USER:PASSWORD@HOST/DATABASE"
+    )]
+    Address,
     /// The file is of another version of this program, or damaged.
     #[error(
         "the registry's database cannot be brought to this program's version: {0}; use the newer program, or another --data-dir"
@@ -62,7 +75,16 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
         // SQLite's codes for a damaged file, and for one that never was a database.
         let damaged = |e: &dyn DatabaseError| matches!(e.code().as_deref(), Some("11" | "26"));
+        // The lowest byte of SQLite's codes is the class: 5 and 6 for locks, 13 for a full disk. PostgreSQL's have five
+        // characters, of which 53100 is a full disk.
+        let class = |e: &dyn DatabaseError| match e.code().as_deref() {
+            Some("53100") => Some(13),
+            Some(code) if code.len() < 5 => code.parse::<u32>().ok().map(|code| code & 0xff),
+            _ => None,
+        };
         match error.as_database_error() {
+            Some(e) if class(e) == Some(13) => StoreError::Full,
+            Some(e) if matches!(class(e), Some(5 | 6)) => StoreError::Locked,
             Some(e) if damaged(e) => StoreError::corrupt(format!("damage ({})", e.message())),
             _ => StoreError::Sql(error),
         }
@@ -127,6 +149,10 @@ impl Store {
 
     /// Connects to a PostgreSQL database, and brings its tables up to date.
     pub async fn at(url: &str) -> Result<Store, StoreError> {
+        // Whatever else would be said of another address would show the password in it.
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(StoreError::Address);
+        }
         let pool = AnyPoolOptions::new().max_connections(CONNECTIONS);
         Store::connect(pool, url, Dialect::Postgres).await
     }

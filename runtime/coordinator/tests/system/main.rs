@@ -10,4 +10,5 @@ mod registry;
 mod robots;
 mod scale;
 mod shared;
+mod strangers;
 mod support;

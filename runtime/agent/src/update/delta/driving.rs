@@ -56,7 +56,7 @@ impl Driver {
         let stall = self.setup.config.stall;
         let size = delta.size();
         // Its head says how much of it is needed: until that is here, one chunk at a time.
-        let pull = match Pull::new(delta.digest(), size, wish.chunk_size, 1, stall) {
+        let pull = match Pull::new(delta.digest(), size, self.chunk_of(wish), 1, stall) {
             Ok(pull) => pull,
             Err(error) => return self.without_delta(delta.digest(), &error.to_string()),
         };
