@@ -135,6 +135,16 @@ def narrow_weights(mended):
     return net.finish(net.node("MatMul", [net.pair("input"), weights]))
 
 
+@case("narrow", "it gives bfloat16")
+def narrow_cast(mended):
+    """Weights that pass through a type that the file's reader does not know."""
+    net = Net()
+    weights = net.weights()
+    if not mended:
+        weights = net.node("Cast", [net.node("Cast", [weights], "narrow", to=TensorProto.BFLOAT16)], to=TensorProto.FLOAT)
+    return net.finish(net.node("MatMul", [net.pair("input"), weights]))
+
+
 @case("weights", "blocked quantization is not supported")
 def blocked_weights(mended):
     """Weights in blocks along K."""

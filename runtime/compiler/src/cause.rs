@@ -32,7 +32,7 @@ pub enum Cause {
     /// An input is constant, but the compiler does not compute it.
     #[error(
         "its {what} is the constant result of `{by}` ({operator}), which the compiler does not \
-         fold; store that result in the file instead"
+         compute; store that result in the file instead"
     )]
     Unfolded {
         /// Which input.
@@ -84,15 +84,29 @@ pub enum Cause {
         /// What it reads.
         value: String,
     },
-    /// A tensor has a type that the reader of files does not know.
+    /// A node computes a constant, but the compiler does not.
     #[error(
-        "its constant `{tensor}` is {element}, which is not supported; store the same integers \
-         as int8 or uint8"
+        "it computes a constant, which the compiler does not do for {operator}; store its result \
+         in the file instead"
     )]
+    ComputesConstant {
+        /// The operator.
+        operator: String,
+    },
+    /// A tensor has a type that the reader of files does not know.
+    #[error("its constant `{tensor}` is {element}, which is not supported; {instead}")]
     Unread {
         /// The tensor.
         tensor: String,
         /// Its type.
+        element: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
+    /// A node makes a type that the reader of files does not know.
+    #[error("it gives {element}, which is not supported; leave that type out of the model")]
+    Gives {
+        /// The type.
         element: &'static str,
     },
     /// Activations have a scale for each channel.

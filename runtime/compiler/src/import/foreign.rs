@@ -18,7 +18,25 @@ pub fn unreadable(graph: &mut GraphProto) -> Vec<Refusal> {
             .filter(|(name, _)| node.input.contains(name))
             .cloned();
         for (tensor, element) in read.chain(held) {
-            let cause = Cause::Unread { tensor, element };
+            let instead = match element {
+                "int4" | "uint4" | "int2" | "uint2" => "store the same integers as int8 or uint8",
+                _ => "quantize to int8 or uint8",
+            };
+            let cause = Cause::Unread {
+                tensor,
+                element,
+                instead,
+            };
+            refusals.push(Refusal::new(node_name(node), &node.op_type, cause));
+        }
+    }
+    for node in graph.node.iter().filter(|node| node.op_type == "Cast") {
+        let to = node
+            .attribute
+            .iter()
+            .find(|attribute| attribute.name == "to");
+        if let Some(element) = to.and_then(|to| foreign(to.i as i32)) {
+            let cause = Cause::Gives { element };
             refusals.push(Refusal::new(node_name(node), &node.op_type, cause));
         }
     }
@@ -36,6 +54,7 @@ fn foreign(number: i32) -> Option<&'static str> {
     Some(match number {
         14 => "complex64",
         15 => "complex128",
+        16 => "bfloat16",
         17 => "float8e4m3fn",
         18 => "float8e4m3fnuz",
         19 => "float8e5m2",

@@ -212,10 +212,10 @@ impl<'a> Matcher<'a> {
         if self.graph.constant(node, 0).is_some() {
             return Ok(Meaning::Weights(Arc::new(self.weights(node)?)));
         }
+        if node.input(0).is_some_and(|value| self.fixed[value.0]) {
+            return Err(self.not_constant(node, 0, "input").into());
+        }
         let Some(Meaning::Stored(stored)) = self.meaning(node, 0).cloned() else {
-            if node.input(0).is_some_and(|value| self.fixed[value.0]) {
-                return Err(self.not_constant(node, 0, "input").into());
-            }
             let (what, element) = ("input", self.element(node, 0));
             let takes = "int8, uint8, or int16";
             return Err(Cause::Element {

@@ -109,7 +109,7 @@ impl Matcher<'_> {
     pub(super) fn node_weights(&self, node: &Node, input: usize) -> Result<Arc<Weights>, Why> {
         match self.meaning(node, input) {
             Some(Meaning::Weights(weights)) => Ok(weights.clone()),
-            Some(_) => Err("its weights are not constant".into()),
+            Some(_) => Err(self.not_constant(node, input, "weight tensor").into()),
             None => Err("its weights are float; quantize them".into()),
         }
     }

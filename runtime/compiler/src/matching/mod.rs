@@ -154,7 +154,16 @@ impl<'a> Matcher<'a> {
                     placed => placed,
                 })
         };
+        let placed = outcome.is_ok();
         let meanings = outcome.unwrap_or_else(|why| {
+            // Whatever stands in the way of a constant's node, the way round it is this.
+            let why = match self.fixed[node.outputs[0].0] && !quantizes(node) && !refused {
+                true => Cause::ComputesConstant {
+                    operator: node.operator.clone(),
+                }
+                .into(),
+                false => why,
+            };
             self.refusals
                 .push(Refusal::new(&node.name, &node.operator, why));
             match node.operator.as_str() {
@@ -164,7 +173,7 @@ impl<'a> Matcher<'a> {
         });
         for (i, &output) in node.outputs.iter().enumerate() {
             let meaning = meanings.get(i).cloned();
-            if meaning.is_none() && !refused && self.is_used(output) {
+            if meaning.is_none() && placed && !refused && self.is_used(output) {
                 let why = format!("its output number {i} is not supported");
                 self.refusals
                     .push(Refusal::new(&node.name, &node.operator, why));
