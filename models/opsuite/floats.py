@@ -70,6 +70,8 @@ def _ends():
         ("float_end_gemm", "Gemm", row, lambda g, x: _end(g, _gemm(g, x)), exact),
         ("float_end_gemm_bias", "Gemm", row, lambda g, x: _end(g, _gemm(g, x, "int32")), exact),
         ("float_end_gemm_float_bias", "Gemm", row, lambda g, x: _end(g, _gemm(g, x, "float")), summed),
+        ("float_end_gemm_long", "Gemm", (144,), lambda g, x: _end(g, _node(g, "Gemm", [_real(g, x), _weights(g, (144, 3)), _values(g, (3,))])), summed),
+        ("float_end_matmul_long", "MatMul", (4, 160), lambda g, x: _end(g, _node(g, "MatMul", [_real(g, x), _weights(g, (160, 5))])), summed),
         ("float_end_matmul", "MatMul", rows, lambda g, x: _end(g, _node(g, "MatMul", [_real(g, x), _weights(g, (16, 7))])), exact),
         ("float_end_matmul_bias", "MatMul", rows, lambda g, x: _end(g, _node(g, "Add", [_node(g, "MatMul", [_real(g, x), _weights(g, (16, 7))]), _values(g, (7,))])), summed),
         ("float_end_conv", "Conv", image, lambda g, x: _end(g, _conv()(g, _real(g, x))), summed),

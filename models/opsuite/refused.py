@@ -135,6 +135,15 @@ def narrow_weights(mended):
     return net.finish(net.node("MatMul", [net.pair("input"), weights]))
 
 
+@case("function", "it computes a constant, which the compiler does not do for Tanh")
+def computed_weights(mended):
+    """Weights that a function makes of stored ones when the model runs."""
+    net = Net()
+    weights = net.weights()
+    weights = weights if mended else net.node("Tanh", [weights], "function")
+    return net.finish(net.node("MatMul", [net.pair("input"), weights]))
+
+
 @case("narrow", "it gives bfloat16")
 def narrow_cast(mended):
     """Weights that pass through a type that the file's reader does not know."""

@@ -31,6 +31,9 @@ DESCRIPTION = "ONNX Runtime 1.32.0, CPU provider, x86-64, 1 thread, all optimiza
 
 INT8 = "session.qdqisint8allowed"
 PRECISION = "session.x64quantprecision"
+# A product with a long constant int8 matrix whose other operand or result is float becomes a MatMulNBits, which by default rounds the
+# activations to 8 bits by blocks, up to a hundredth of the result: 1 has it compute in 32-bit floats.
+NBITS = "session.qdq_matmulnbits_accuracy_level"
 # From the one that is wanted on every processor to those that keep its arithmetic where kernels saturate. The last runs
 # the graph that the first one optimized, with the int8 operands of saturating kernels made uint8 (`kernels.widened`).
 SETTINGS = ("plain", "precision", "widened")
@@ -140,6 +143,7 @@ def _options(optimized_path):
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry(INT8, "1")
+    options.add_session_config_entry(NBITS, "1")
     options.optimized_model_filepath = str(optimized_path)
     return options
 
