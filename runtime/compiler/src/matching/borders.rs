@@ -432,7 +432,7 @@ impl<'a> Matcher<'a> {
             .constant(node, 0)
             .ok_or("its input is not a constant")?;
         let element = self.element(node, 0);
-        let values = constant.integers().ok_or_else(|| Cause::Element {
+        let values = constant.integers().ok_or(Cause::Element {
             what: "input",
             element,
             takes: "int8, uint8, int16, or int32",
