@@ -122,6 +122,30 @@ fn a_bias_of_one_value_for_each_row_is_not_one_for_each_output() {
     }
 }
 
+/// As many values as a row has, but one for each row.
+#[test]
+fn a_column_of_gains_is_not_a_row_of_them() {
+    let file = |gain: &[u64]| {
+        let shape = [Dim::Fixed(2), Dim::Fixed(2)];
+        Graph::default()
+            .input("x", INT8, &shape)
+            .floats("one", &[], &[1.0])
+            .floats("gain", gain, &[1.0, 3.0])
+            .int8s("zero", &[], &[0])
+            .node("DequantizeLinear", "d", &["x", "one", "zero"], &["r"])
+            .node("LayerNormalization", "norm", &["r", "gain"], &["n"])
+            .node("QuantizeLinear", "q", &["n", "one", "zero"], &["y"])
+            .output("y", INT8, &shape)
+            .file_of(17)
+    };
+    let why = refusal(&file(&[2, 1]), Choice::Engine);
+    assert!(why.contains("[2, 1]"), "{why}");
+    for gain in [&[2u64] as &[u64], &[1, 2]] {
+        let answer = run(&mut open(&file(gain), Choice::Engine), &[-50, 50, 7, -7]);
+        assert_eq!(answer, [-1, 3, 1, -3], "{gain:?}");
+    }
+}
+
 /// `q = quantize(x / 1)`, x float, with attributes of QuantizeLinear.
 fn quantized(attributes: &[(&str, Attribute)], element: u64) -> Vec<u8> {
     Graph::default()
