@@ -117,8 +117,10 @@ fn zero_point(node: &NodeProto, dtype: DataType, dims: Vec<i64>) -> TensorProto 
         })
         .filter(|&elements| elements <= 1 << 20)
         .unwrap_or(0);
+    // Nodes may share a name, outputs may not.
+    let output = node.output.first().map_or("", String::as_str);
     TensorProto {
-        name: format!("{}/zero_point", node_name(node)),
+        name: format!("{output}/zero_point"),
         data_type: dtype.into(),
         dims,
         raw_data: vec![0; elements * bytes(dtype).unwrap_or(1)],
