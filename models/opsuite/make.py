@@ -25,7 +25,8 @@ def main():
     parser.add_argument("--operators", default="", help="also write the onnx package's node tests of these operators, separated by commas")
     args = parser.parse_args()
     try:
-        from opsuite import activated, attention, biases, blocks, convolution, dense, elementwise, floats, gathering, movement, nets, patterns, pooling, recurrent
+        from opsuite import activated, attention, biases, blocks, convolution, dense, elementwise, exporters, floats, gathering, movement, nets, pairs
+        from opsuite import patterns, pooling, recurrent
         from opsuite import nodes, reductions, tails, transposed, wide
         from opsuite.graph import check
         from zoo import oracle
@@ -34,7 +35,7 @@ def main():
 
     families = (
         convolution, transposed, dense, biases, elementwise, activated, floats, pooling, reductions, movement, gathering, attention, recurrent, tails, blocks, nets,
-        patterns, wide,
+        patterns, pairs, exporters, wide,
     )
     cases = [case for family in families for case in family.cases() if args.only in case.name]
     if not cases:

@@ -13,19 +13,18 @@
 
 pub mod cause;
 pub mod dead_channels;
-mod double_qdq;
 pub mod emit;
 pub mod error;
 pub mod graph;
 pub mod import;
 pub mod matching;
 pub mod memory;
-mod product_bias;
 pub mod program;
 mod random;
 pub mod reference;
 pub mod regions;
 pub mod report;
+mod simplify;
 pub mod streaming;
 pub mod tables;
 pub mod winograd;
@@ -88,15 +87,9 @@ pub struct Compiled {
 /// cannot run as integers, with the reason.
 pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError> {
     let mut graph = import::import(onnx)?;
-    rewrite(&mut graph);
+    simplify::simplify(&mut graph);
     let program = matching::match_graph(&graph)?;
     compile_program(program, Sha256::digest(onnx).into(), options)
-}
-
-/// What ONNX Runtime makes of a graph before it quantizes.
-fn rewrite(graph: &mut graph::Graph) {
-    double_qdq::merge(graph);
-    product_bias::join(graph);
 }
 
 /// Compiles a part of the ONNX file with the SHA-256 `source`.
@@ -105,7 +98,7 @@ fn compile_part(
     source: [u8; 32],
     options: &Options,
 ) -> Result<Compiled, CompileError> {
-    rewrite(&mut graph);
+    simplify::simplify(&mut graph);
     compile_program(matching::match_part(&graph)?, source, options)
 }
 

@@ -18,6 +18,7 @@ pub const KEPT: &[&str] = &[
     "Atan",
     "AveragePool",
     "BatchNormalization",
+    "Cast",
     "Ceil",
     "Celu",
     "Clip",

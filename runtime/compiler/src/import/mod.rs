@@ -7,7 +7,9 @@
 //! that it stays one node that remembers its ONNX form, and the typed graph is walked
 //! as it is, never decluttered.
 
+mod fold;
 mod foreign;
+mod inline;
 mod keep;
 mod normalize;
 mod types;
@@ -53,12 +55,14 @@ fn prepared(onnx: &[u8]) -> Result<pb::ModelProto, CompileError> {
     let mut proto = tract_onnx::onnx()
         .proto_model_for_read(&mut &*onnx)
         .map_err(|error| CompileError::NotOnnx(chain(&error)))?;
+    inline::functions(&mut proto)?;
     let graph = proto
         .graph
         .as_mut()
         .filter(|graph| !graph.output.is_empty())
         .ok_or_else(|| CompileError::NotOnnx("it has no graph with outputs".into()))?;
     defined_outputs(graph)?;
+    fold::fold(graph);
     normalize::qoperators_to_qdq(graph)?;
     types::explicit(graph)?;
     close_batch(graph)?;

@@ -171,6 +171,7 @@ impl Matcher<'_> {
     pub(super) fn linear_of_product(&mut self, node: &Node) -> Result<Linear, Why> {
         let (x, from) = self.operand(node, 0)?;
         let product = self.product(node, &x, from, false)?;
+        product.has_one_row_of_bias()?;
         if product.alpha != 1.0 {
             return Err("alpha other than 1 before an activation is not supported".into());
         }

@@ -38,6 +38,20 @@ impl Matcher<'_> {
         weights: &SignedWeights,
         in_integers: bool,
     ) -> Result<Vec<i32>, Why> {
+        self.bias_by_row(node, input, input_scale, weights, in_integers, 1)
+    }
+
+    /// As [`Matcher::node_bias`], where the bias may also differ between `rows` rows: then the
+    /// numbers of all outputs of one row follow those of the row before.
+    pub(super) fn bias_by_row(
+        &self,
+        node: &Node,
+        input: usize,
+        input_scale: f32,
+        weights: &SignedWeights,
+        in_integers: bool,
+        rows: usize,
+    ) -> Result<Vec<i32>, Why> {
         let channels = weights.scales.len();
         let Some(id) = node.input(input) else {
             return Ok(vec![0; channels]);
@@ -46,7 +60,8 @@ impl Matcher<'_> {
         // counts is along which axis they lie, not how many there are.
         let shape = &self.graph.value(id).shape;
         let (&along, others) = shape.split_last().unwrap_or((&1, &[]));
-        if others.iter().any(|&extent| extent != 1) {
+        let apart: usize = others.iter().product();
+        if apart != 1 && others != [rows] {
             return Err(format!(
                 "its bias {shape:?} is not the same for every row; only one value for each of \
                  its {channels} outputs is supported"
@@ -57,8 +72,9 @@ impl Matcher<'_> {
                 "its bias {shape:?} does not fit {channels} outputs"
             ));
         }
-        let units = weights.scales.iter().map(|scale| input_scale * scale);
-        let of = |channel: usize| if along == 1 { 0 } else { channel };
+        let scales = weights.scales.iter().cycle().take(apart * channels);
+        let units = scales.map(|scale| input_scale * scale);
+        let of = |at: usize| at / channels * along + if along == 1 { 0 } else { at % channels };
         match (self.meaning(node, input), self.graph.constant(node, input)) {
             (Some(Meaning::Weights(bias)), _) => {
                 let steps = bias.steps();

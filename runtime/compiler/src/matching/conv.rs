@@ -115,6 +115,30 @@ impl Matcher<'_> {
     }
 }
 
+/// Weights and their zero point less `bias`, where they have one zero point.
+fn one_zero_point(weights: &Weights, bias: i32) -> Option<(Vec<i8>, i8)> {
+    let zero_point = weights.zero_points.first().copied().unwrap_or(0);
+    let same = weights.zero_points.iter().all(|&z| z == zero_point);
+    let values = || weights.values.iter().map(|&v| (v - bias) as i8).collect();
+    same.then(|| (values(), (zero_point - bias) as i8))
+}
+
+/// Weights that have several zero points with one for all: each value keeps its distance, so
+/// that they have to lie within 256 of each other.
+fn with_one_zero_point(weights: &Weights) -> Result<(Vec<i8>, i8), Why> {
+    let steps = || weights.steps().into_iter().map(|(step, _)| step);
+    let (least, most) = (steps().min().unwrap_or(0), steps().max().unwrap_or(0));
+    if most - least > 255 {
+        return Err(format!(
+            "its weights reach from {least} to {most} steps about zero points of their own, which \
+             are more than 256; quantize them with one zero point, or symmetrically"
+        ));
+    }
+    let zero_point = 0i64.clamp(-128 - least, 127 - most);
+    let values = steps().map(|step| (step + zero_point) as i8).collect();
+    Ok((values, zero_point as i8))
+}
+
 /// Weights as `i8`, with one scale for each output channel.
 pub struct SignedWeights {
     /// In the order they were given.
@@ -137,10 +161,13 @@ impl SignedWeights {
                 ));
             }
         };
-        let zero_point = weights.zero_points.first().copied().unwrap_or(0);
-        if weights.zero_points.iter().any(|&z| z != zero_point) {
-            return Err("weights with several zero points are not supported".into());
-        }
+        let (values, zero_point) = match one_zero_point(weights, bias) {
+            Some(same) => same,
+            None if weights.zero_points.len() != channels || weights.axis != output_axis => {
+                return Err("its weights' zero points do not lie along its outputs".into());
+            }
+            None => with_one_zero_point(weights)?,
+        };
         let scales = match weights.scales.as_slice() {
             &[scale] => vec![scale; channels],
             many if many.len() == channels && weights.axis == output_axis => many.to_vec(),
@@ -158,9 +185,9 @@ impl SignedWeights {
             return Err("a weight scale is negative or not finite".into());
         }
         Ok(SignedWeights {
-            values: weights.values.iter().map(|&v| (v - bias) as i8).collect(),
+            values,
             scales,
-            zero_point: (zero_point - bias) as i8,
+            zero_point,
         })
     }
 

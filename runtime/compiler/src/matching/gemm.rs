@@ -20,6 +20,20 @@ pub(super) struct Product {
     pub(super) alpha: f32,
 }
 
+impl Product {
+    /// That the bias is the same for every row.
+    pub(super) fn has_one_row_of_bias(&self) -> Result<(), Why> {
+        if self.bias.len() == self.outputs {
+            return Ok(());
+        }
+        Err(
+            "a bias that differs between rows is supported from int8 or uint8 to the same, with \
+             no activation before the quantization"
+                .into(),
+        )
+    }
+}
+
 impl Matcher<'_> {
     pub(super) fn gemm(
         &mut self,
@@ -40,7 +54,7 @@ impl Matcher<'_> {
             alpha,
         } = self.product(node, &x, from, in_integers(from, to, clamp))?;
         let folded = signed.fold(from.zero_point_i8(), &bias, |o| {
-            packed[o * k..][..k].iter().copied()
+            packed[o % outputs * k..][..k].iter().copied()
         });
         let mut multipliers = signed.multipliers(from.scale, to.scale);
         if alpha != 1.0 {
@@ -53,9 +67,47 @@ impl Matcher<'_> {
         let shape = self.output_shape(node);
         let x = self.row_major(node, &x)?;
         let rows: usize = x.shape.iter().product::<usize>() / k;
-        let input = self.program.add_view(x.tensor, vec![rows, k]);
         let order = (0..shape.len()).collect();
         let output = self.new_stored(node, shape, order, to.element, Some(to));
+        let macs = (rows * k * outputs) as u64;
+        if folded.len() > outputs {
+            // The rows are the groups of a convolution of one pixel: each reads its own row, with
+            // the same weights and a bias of its own.
+            let parameters = step::Conv {
+                kernel_h: 1,
+                kernel_w: 1,
+                stride_h: 1,
+                stride_w: 1,
+                dilation_h: 1,
+                dilation_w: 1,
+                pad_top: 0,
+                pad_left: 0,
+                groups: rows as u32,
+                weights: 0,
+                bias: 0,
+                multipliers: 0,
+                input_zero_point: from.zero_point_i8(),
+                zero_point: to.zero_point_i8(),
+                low: clamp.0,
+                high: clamp.1,
+                weight_zero_point: signed.zero_point.into(),
+            };
+            let affine = Affine {
+                weights: packed.repeat(rows),
+                bias: folded,
+                multipliers: multipliers.repeat(rows),
+            };
+            let input = (self.program).add_view(x.tensor, vec![1, 1, 1, rows * k]);
+            let target = (self.program).add_view(output.tensor, vec![1, 1, 1, rows * outputs]);
+            let operation = Operation::Conv {
+                parameters,
+                depthwise: k == 1,
+                affine,
+            };
+            self.step_with(node, operation, vec![input], target, 0, macs);
+            return Ok(output);
+        }
+        let input = self.program.add_view(x.tensor, vec![rows, k]);
         let target = self.program.add_view(output.tensor, vec![rows, outputs]);
         let parameters = step::FullyConnected {
             weights: 0,
@@ -72,14 +124,7 @@ impl Matcher<'_> {
             multipliers,
         };
         let operation = Operation::FullyConnected { parameters, affine };
-        self.step_with(
-            node,
-            operation,
-            vec![input],
-            target,
-            0,
-            (rows * k * outputs) as u64,
-        );
+        self.step_with(node, operation, vec![input], target, 0, macs);
         Ok(output)
     }
 
@@ -89,7 +134,8 @@ impl Matcher<'_> {
             && matches!(self.meaning(node, 0), Some(Meaning::Mapped(_)))
     }
 
-    /// The constant side of a product, packed; `in_integers` as for [`Matcher::node_bias`].
+    /// The constant side of a product, packed; `in_integers` as for [`Matcher::node_bias`]. Only
+    /// Gemm to 8 bits takes a bias that differs between rows.
     pub(super) fn product(
         &self,
         node: &Node,
@@ -128,7 +174,8 @@ impl Matcher<'_> {
             return Err("its weights do not fit the input".into());
         }
         let signed = SignedWeights::of(&weights, outputs, usize::from(!transposed))?;
-        let bias = self.node_bias(node, 2, from.scale, &signed, in_integers)?;
+        let rows = if gemm { shape[0] } else { 1 };
+        let bias = self.bias_by_row(node, 2, from.scale, &signed, in_integers, rows)?;
         let at = |o: usize, i: usize| {
             if transposed {
                 o * k + i

@@ -44,6 +44,7 @@ use crate::cause::Cause;
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Element, Graph, Node, ValueId};
 use crate::program::{Operation, Program, Step, TensorId};
+use crate::simplify::TWICE;
 use meaning::{Mapped, Meaning, Quantization, Stored};
 use reals::Finish;
 use sanderling_plan::Dtype;
@@ -115,6 +116,7 @@ const MOVEMENTS: &[&str] = &[
     "Squeeze",
     "Transpose",
     "Unsqueeze",
+    TWICE,
 ];
 
 /// Bounds that clamp nothing.
@@ -320,6 +322,8 @@ impl<'a> Matcher<'a> {
             "MaxPool" => one(self.max_pool(node)?),
             operator if moves(operator) => self.movement(node),
             "Split" => self.split(node),
+            "Cast" => one(self.cast(node)?),
+            "Clip" | "Relu" if self.clips_stored(node) => one(self.clip_stored(node)?),
             _ => one(self.unary(node)?),
         }
     }

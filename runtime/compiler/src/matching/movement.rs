@@ -6,6 +6,7 @@ use super::meaning::{Mapped, Meaning, Stored, Weights, bias};
 use super::{Matcher, Why, axis};
 use crate::graph::Node;
 use crate::program::Operation;
+use crate::simplify::TWICE;
 use sanderling_plan::Operator;
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ impl<'a> Matcher<'a> {
             "Resize" => self.resize(node, stored),
             "DepthToSpace" => self.depth_to_space(node, stored),
             "SpaceToDepth" => self.space_to_depth(node, stored),
+            TWICE => self.twice(node, stored),
             _ => {
                 let shape = self.output_shape(node);
                 if shape.len() == stored.shape.len() {
@@ -204,6 +206,40 @@ impl<'a> Matcher<'a> {
         let copy = Operation::Plain(Operator::Copy(strided(&axes, from, 0)?));
         self.step(node, copy, vec![stored.tensor], tensor);
         Ok(part)
+    }
+
+    /// Every group of an axis twice in a row.
+    fn twice(&mut self, node: &Node, stored: &Stored) -> Result<Stored, Why> {
+        let rank = stored.shape.len();
+        let along = axis(node.int("axis").unwrap_or(1), rank)?;
+        let groups = node.int("groups").unwrap_or(1).max(1) as usize;
+        let source = self.program.tensor(stored.tensor).clone();
+        let mut output = stored.clone();
+        output.shape[along] *= 2;
+        output.tensor = self.program.add_tensor(
+            &self.graph.value(node.outputs[0]).name,
+            source.dtype,
+            output.stored_shape(),
+            source.scale,
+            source.zero_point,
+        );
+        let (from, to) = (stored.strides(), output.strides());
+        let mut axes: Vec<CopyAxis> = Vec::with_capacity(rank + 2);
+        for &at in &stored.order {
+            let (extent, from, to) = (stored.shape[at], from[at] as isize, to[at] as isize);
+            if at != along {
+                axes.push((extent, from, to));
+                continue;
+            }
+            let each = extent / groups;
+            let run = each as isize;
+            axes.push((groups, run * from, 2 * run * to));
+            axes.push((2, 0, run * to));
+            axes.push((each, from, to));
+        }
+        let copy = Operation::Plain(Operator::Copy(strided(&axes, 0, 0)?));
+        self.step(node, copy, vec![stored.tensor], output.tensor);
+        Ok(output)
     }
 
     pub(super) fn split(&mut self, node: &'a Node) -> Result<Vec<Meaning>, Why> {

@@ -1,10 +1,12 @@
 //! Elementwise functions of one tensor: they become tables of 256 entries.
 
 use super::logistic::{logistic, tanh};
-use super::meaning::{Activation, Mapped, Meaning};
+use super::meaning::{Activation, Mapped, Meaning, bias};
 use super::{Matcher, Why};
 use crate::cause::Cause;
-use crate::graph::Node;
+use crate::graph::{Element, Node};
+use crate::program::Operation;
+use crate::simplify::cast_element;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -39,6 +41,58 @@ impl Matcher<'_> {
         match self.meaning(node, 0) {
             Some(Meaning::Mapped(mapped)) => Ok(Meaning::Mapped(map(mapped, function))),
             _ => self.operand(node, 0).map(|_| Meaning::Refused),
+        }
+    }
+
+    /// Whether a node clips the integers of a quantized tensor, not what they stand for.
+    pub(super) fn clips_stored(&self, node: &Node) -> bool {
+        matches!(self.meaning(node, 0), Some(Meaning::Stored(stored)) if stored.is_bytes())
+    }
+
+    /// Clip or Relu of the integers themselves.
+    pub(super) fn clip_stored(&mut self, node: &Node) -> Result<Meaning, Why> {
+        let Some(Meaning::Stored(from)) = self.meaning(node, 0).cloned() else {
+            return Err("its input is not quantized".into());
+        };
+        let bound = |input: usize, name: &str, open: i64| match node.input(input) {
+            None if node.operator == "Relu" && name == "min" => Ok(0),
+            None => Ok(open),
+            Some(_) => match (self.graph.constant(node, input)).and_then(|c| c.integers()) {
+                Some(bound) if bound.len() == 1 => Ok(bound[0]),
+                _ => Err(format!("its {name} is not a constant integer")),
+            },
+        };
+        let bias = i64::from(bias(from.element));
+        let (low, high) = (bound(1, "min", bias - 128)?, bound(2, "max", bias + 127)?);
+        let table = std::array::from_fn(|byte| {
+            let stored = i64::from(byte as u8 as i8) + bias;
+            // The upper bound wins where the two cross.
+            (stored.max(low).min(high) - bias) as u8
+        });
+        let source = self.program.tensor(from.tensor).clone();
+        let (shape, order) = (from.shape.clone(), from.order.clone());
+        let output = self.new_stored(node, shape, order, from.element, None);
+        let tensor = &mut self.program.tensors[output.tensor.0];
+        (tensor.scale, tensor.zero_point) = (source.scale, source.zero_point);
+        let operation = Operation::Lookup { table };
+        self.step(node, operation, vec![from.tensor], output.tensor);
+        Ok(Meaning::Stored(output))
+    }
+
+    /// A Cast to the type that is there already.
+    pub(super) fn cast(&mut self, node: &Node) -> Result<Meaning, Why> {
+        let id = node.input(0).ok_or("its input is missing")?;
+        let from = self.graph.value(id).element;
+        let Some(to) = cast_element(node).filter(|_| !matches!(from, Element::Other(_))) else {
+            return Err(
+                "only float, int8, uint8, int16, int32, and int64 have a place in a plan: export \
+                 the model without float16, bfloat16, and double"
+                    .into(),
+            );
+        };
+        match self.meaning(node, 0).cloned() {
+            Some(meaning) if from == to => Ok(meaning),
+            _ => Err(format!("a cast from {from} to {to} has no integer form")),
         }
     }
 

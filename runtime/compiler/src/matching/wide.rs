@@ -201,6 +201,7 @@ impl Matcher<'_> {
     ) -> Result<Stored, Why> {
         let (x, from) = self.wide_operand(node, 0)?;
         let product = self.product(node, &x, from, false)?;
+        product.has_one_row_of_bias()?;
         if product.alpha != 1.0 {
             return Err("alpha other than 1 is not supported with int16".into());
         }

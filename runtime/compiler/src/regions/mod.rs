@@ -32,7 +32,8 @@ pub use rest::plan_of;
 use crate::error::{CompileError, Refusal};
 use crate::graph::{Graph, Node, ValueId};
 use crate::report::Port;
-use crate::{Options, compile_part, import, matching, rewrite};
+use crate::simplify::simplify;
+use crate::{Options, compile_part, import, matching};
 use net::Net;
 use part::{Part, Role};
 use serde::Serialize;
@@ -284,7 +285,7 @@ impl<'n> Found<'n> {
             return Err(CompileError::Unplaced(refusals));
         }
         let mut graph: Graph = part.graph.clone();
-        rewrite(&mut graph);
+        simplify(&mut graph);
         matching::match_part(&graph)?.check_limits()
     }
 

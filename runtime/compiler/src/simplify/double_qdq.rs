@@ -5,6 +5,7 @@
 //! scale and zero point over the range that both pairs can represent. The bits that
 //! come out differ from the requantization's by up to two steps, and the oracle's count.
 
+use super::{is_output, readers};
 use crate::graph::{Constant, Data, Element, Graph, Value, ValueId};
 use std::sync::Arc;
 
@@ -16,9 +17,9 @@ pub fn merge(graph: &mut Graph) {
     let mut index = 0;
     while index < graph.nodes.len() {
         match double_pair(graph, index) {
-            Some((q1, q2, dq2, merged)) => {
+            Some((q1, q2, last, merged)) => {
                 let inner = graph.nodes[index].outputs[0];
-                replace(graph, q1, dq2, merged);
+                replace(graph, q1, &last, merged);
                 let middle = graph.nodes[q2].outputs[0];
                 graph.nodes.retain(|node| {
                     !node.outputs.contains(&inner) && !node.outputs.contains(&middle)
@@ -31,8 +32,9 @@ pub fn merge(graph: &mut Graph) {
     }
 }
 
-/// Nodes Q₁, Q₂, DQ₂ around the DequantizeLinear at `dq1`, and their new parameters.
-fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, usize, Pair)> {
+/// Nodes Q₁, Q₂ around the DequantizeLinear at `dq1`, every DQ₂, and their new parameters. Several
+/// may read Q₂, but only DequantizeLinear with its parameters.
+fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, Vec<usize>, Pair)> {
     let self_node = &graph.nodes[dq1];
     if self_node.operator != "DequantizeLinear" {
         return None;
@@ -42,25 +44,26 @@ fn double_pair(graph: &Graph, dq1: usize) -> Option<(usize, usize, usize, Pair)>
         .iter()
         .position(|node| Some(node.outputs[0]) == self_node.input(0))?;
     let q2 = only_reader(graph, self_node.outputs[0])?;
-    let dq2 = only_reader(graph, graph.nodes[q2].outputs[0])?;
+    let middle = graph.nodes[q2].outputs[0];
+    let last = readers(graph, middle);
+    if last.is_empty() || is_output(graph, middle) {
+        return None;
+    }
     only_reader(graph, graph.nodes[q1].outputs[0])?;
-    let kinds = [
-        (q1, "QuantizeLinear"),
-        (q2, "QuantizeLinear"),
-        (dq2, "DequantizeLinear"),
-    ];
-    if kinds
-        .iter()
-        .any(|&(node, kind)| graph.nodes[node].operator != kind)
-    {
+    let is = |node: usize, kind: &str| graph.nodes[node].operator == kind;
+    if !is(q1, "QuantizeLinear") || !is(q2, "QuantizeLinear") {
         return None;
     }
     let (first, second) = (parameters(graph, q1)?, parameters(graph, q2)?);
-    if first != parameters(graph, dq1)? || second != parameters(graph, dq2)? || first.2 != second.2
-    {
+    let ends = |&dq2: &usize| {
+        is(dq2, "DequantizeLinear")
+            && graph.nodes[dq2].input(0) == Some(middle)
+            && parameters(graph, dq2) == Some(second)
+    };
+    if first != parameters(graph, dq1)? || first.2 != second.2 || !last.iter().all(ends) {
         return None;
     }
-    (first != second).then(|| (q1, q2, dq2, common_range(first, second)))
+    (first != second).then(|| (q1, q2, last, common_range(first, second)))
 }
 
 /// The range that both pairs can represent, over all values of the type. `f32` throughout, and
@@ -83,16 +86,10 @@ fn common_range(first: Pair, second: Pair) -> Pair {
 }
 
 fn only_reader(graph: &Graph, value: ValueId) -> Option<usize> {
-    if graph.outputs.iter().any(|(_, output)| *output == value) {
-        return None;
+    match readers(graph, value).as_slice() {
+        &[reader] if !is_output(graph, value) => Some(reader),
+        _ => None,
     }
-    let mut readers = graph
-        .nodes
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| node.inputs.contains(&Some(value)))
-        .map(|(index, _)| index);
-    readers.next().filter(|_| readers.next().is_none())
 }
 
 /// Parameters of a node whose scale and zero point are both there, constant, and single.
@@ -113,7 +110,7 @@ fn parameters(graph: &Graph, node: usize) -> Option<Pair> {
     ))
 }
 
-fn replace(graph: &mut Graph, q1: usize, dq2: usize, (scale, zero_point, element): Pair) {
+fn replace(graph: &mut Graph, q1: usize, last: &[usize], (scale, zero_point, element): Pair) {
     let name = graph.nodes[q1].name.clone();
     let mut constant = |what: &str, element: Element, data: Data| {
         let id = ValueId(graph.values.len());
@@ -136,7 +133,8 @@ fn replace(graph: &mut Graph, q1: usize, dq2: usize, (scale, zero_point, element
     let scale = constant("scale", Element::F32, Data::F32(vec![scale]));
     let zero_point = constant("zero_point", element, point);
     let stored = graph.nodes[q1].outputs[0];
-    for (node, first) in [(q1, graph.nodes[q1].input(0)), (dq2, Some(stored))] {
+    let after = last.iter().map(|&dq2| (dq2, Some(stored)));
+    for (node, first) in after.chain([(q1, graph.nodes[q1].input(0))]) {
         graph.nodes[node].inputs = vec![first, Some(scale), Some(zero_point)];
     }
 }
