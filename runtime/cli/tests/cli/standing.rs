@@ -198,7 +198,8 @@ fn a_wave_that_falls_on_robots_that_are_off_goes_to_one_that_is_there() {
     let Some(mut fleet) = Fleet::start() else {
         return;
     };
-    for version in ["1", "2", "3", "4"] {
+    let versions = ["2", "3", "4", "5", "6", "7", "8", "9"];
+    for version in ["1"].iter().chain(&versions) {
         fleet.register(&plan(&fleet.scratch, version), version);
     }
     let robots = ["a", "b", "c", "d", "e", "f"];
@@ -213,7 +214,7 @@ fn a_wave_that_falls_on_robots_that_are_off_goes_to_one_that_is_there() {
     }
     let mut drawn = 0;
     // The places differ from rollout to rollout: in five of six the wave falls on a robot that is off.
-    for version in ["2", "3", "4"] {
+    for version in versions {
         let start = ["rollout", "start", "m", "--version", version];
         let waves = ["--waves", "1,2", "--soak", "1", "--redraw", "2"];
         fleet.sanderling(&[&start[..], &waves].concat()).json();
@@ -223,10 +224,9 @@ fn a_wave_that_falls_on_robots_that_are_off_goes_to_one_that_is_there() {
         drawn += acts(&status, "drawn");
         fleet.sanderling(&["rollout", "abort", "--revert"]).json();
         fleet.until("it is over", |s| s["summary"]["status"] == "aborted");
+        if drawn > 0 {
+            return;
+        }
     }
-    println!("{drawn} waves were drawn anew");
-    assert!(
-        drawn > 0,
-        "in 1 of 216 runs no wave falls on a robot that is off"
-    );
+    panic!("in 1 of 1.7 million runs no wave falls on a robot that is off");
 }
