@@ -34,7 +34,7 @@ pub struct Belief {
 
 /// The longest note of a belief, in bytes: the memory behind its length, and the chain of roots.
 pub(crate) const MAX_NOTE: usize = 2 + MAX_MEMORY + MAX_SMALL_MESSAGE;
-/// The clock is noted when it moved by so many seconds: flash wears.
+/// The clock is noted when it moved by so many seconds, ahead or back: flash wears.
 const CLOCK_STEP: u64 = 6 * 3600;
 
 /// A model that is wanted here.
@@ -124,8 +124,7 @@ impl Belief {
     /// What is to be noted, where something changed since.
     pub(crate) fn note<'b>(&mut self, into: &'b mut [u8]) -> Option<&'b [u8]> {
         let (now, noted) = (&self.memory.clock, &self.noted.clock);
-        let later =
-            now.epoch != noted.epoch || now.issued_s > noted.issued_s.saturating_add(CLOCK_STEP);
+        let later = now.epoch != noted.epoch || now.issued_s.abs_diff(noted.issued_s) > CLOCK_STEP;
         if !self.changed && !later {
             return None;
         }
@@ -184,8 +183,8 @@ impl Belief {
         };
         let manifest = match &self.trust {
             Some(trust) => {
-                let now_s = memory.clock.now_s(trust.root().epoch, own_s);
-                trust.release(release, &memory.floors, now_s)?
+                let time = memory.clock.time(trust.root().epoch, own_s);
+                trust.release(release, &memory.floors, time)?
             }
             None => unsigned_release(release, &memory.floors, own_s)?,
         };

@@ -16,6 +16,7 @@ use crate::keeper::{self, SharedOutbox};
 use crate::link::{Address, Learned};
 use crate::outbox::Outbox;
 use crate::queue::FrameQueue;
+use crate::runs::Runs;
 use crate::shared::Shared;
 use crate::system::System;
 use crate::update::{self, Driver, Input, Setup};
@@ -61,17 +62,18 @@ pub fn run(config: Config, system: System) -> Result<()> {
         warn!("real time", "{error}");
     }
 
-    let shared = Arc::new(Shared::new(boot));
+    let shared = Arc::new(Shared::new(boot.number));
     let queue = Arc::new(FrameQueue::new(config.queue, config.queue_policy));
     let stage = Arc::new(Stage::default());
     let (outbox, repair) = Outbox::open(&state_dir.join("outbox"), config.outbox)
         .with_context(|| format!("cannot open the outbox in {}", state_dir.display()))?;
     info!(
         "agent",
-        "{} of fleet {} (group {}), start {boot}, state in {}",
+        "{} of fleet {} (group {}), start {}, state in {}",
         config.device,
         config.fleet,
         config.group,
+        boot.number,
         state_dir.display()
     );
     if repair.cut_bytes > 0 {
@@ -87,10 +89,19 @@ pub fn run(config: Config, system: System) -> Result<()> {
         );
     }
     let outbox = SharedOutbox::new(outbox);
+    let (runs, unstored) = Runs::open(&state_dir.join("runs"), boot.number, &repair.boots);
+    if let Some(error) = unstored {
+        warn!(
+            "agent",
+            "the identity of this start cannot be stored in {} ({error}), and it goes by its number alone; free some space",
+            state_dir.display()
+        );
+    }
 
     let (line, inputs) = mpsc::channel();
     let (outgoing, outgoing_out) = async_mpsc::unbounded_channel();
-    let seed = (u64::from(boot) << 32) ^ sanderling_slots::crc32(config.device.as_bytes()) as u64;
+    let seed =
+        (u64::from(boot.number) << 32) ^ sanderling_slots::crc32(config.device.as_bytes()) as u64;
     let driver = Driver::open(Setup {
         config: config.update.clone(),
         device: config.device.clone(),
@@ -195,6 +206,8 @@ pub fn run(config: Config, system: System) -> Result<()> {
             password,
             tls: tls.clone(),
             shared: shared.clone(),
+            boot_before: boot.before,
+            runs,
             outbox,
             queue: queue.clone(),
             updates: line.clone(),

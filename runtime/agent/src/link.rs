@@ -15,14 +15,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rumqttc::v5::mqttbytes::v5::{
-    ConnectReturnCode, Filter, LastWill, Packet, PubAckReason, SubscribeReasonCode,
+    ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, LastWillProperties, Packet,
+    PubAckReason, PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError,
 };
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
-use sanderling_wire::{MAX_CHUNK, MAX_TOPIC, MIN_CHUNK};
+use sanderling_wire::{MAX_CHUNK, MAX_TOPIC, MIN_CHUNK, RUN_PROPERTY, RunId};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -109,6 +110,25 @@ pub struct Post {
     pub retain: bool,
 }
 
+/// Which start of a robot a message is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunOf {
+    /// This one.
+    Start(RunId),
+    /// One that named itself by its boot counter alone.
+    Unnamed,
+}
+
+impl RunOf {
+    /// Whether it speaks of the start with this run.
+    pub fn is(self, run: Option<RunId>) -> bool {
+        match self {
+            RunOf::Start(named) => run == Some(named),
+            RunOf::Unnamed => run.is_none(),
+        }
+    }
+}
+
 /// What a connection brings.
 #[derive(Debug)]
 pub enum LinkEvent<T> {
@@ -120,6 +140,8 @@ pub enum LinkEvent<T> {
         topic: String,
         /// Its bytes.
         payload: Vec<u8>,
+        /// Which start of a robot it is of or for; none: its sender does not tell starts apart.
+        run: Option<RunOf>,
     },
     /// The broker has the message that was posted with this token.
     Acked(T),
@@ -143,18 +165,41 @@ pub struct Link<T> {
     max_packet: usize,
     learned: Learned,
     progress: Instant,
+    subscribed: bool,
+    confirmed: u64,
+    taken_over: bool,
 }
 
 /// What the polling task passes on.
 #[derive(Debug)]
 enum Polled {
     Event(Box<Event>),
-    Over(String),
+    Over { why: String, taken_over: bool },
+}
+
+impl Polled {
+    /// The end, for another reason than another client of the same id.
+    fn over(why: String) -> Polled {
+        Polled::Over {
+            why,
+            taken_over: false,
+        }
+    }
 }
 
 impl<T> Link<T> {
     /// Begins to connect. `will` is published by the broker when the connection ends without [`Link::leave`].
     pub fn connect(address: &Address, will: &Post, subscriptions: &[String]) -> Link<T> {
+        Link::connect_of(address, will, None, subscriptions)
+    }
+
+    /// The same with a will that names the start it is of.
+    pub fn connect_of(
+        address: &Address,
+        will: &Post,
+        run: Option<RunId>,
+        subscriptions: &[String],
+    ) -> Link<T> {
         let mut options = MqttOptions::new(&address.client, &address.host, address.port);
         options.set_clean_start(true);
         options.set_keep_alive(KEEP_ALIVE);
@@ -172,7 +217,15 @@ impl<T> Link<T> {
             will.payload.clone(),
             QoS::AtLeastOnce,
             will.retain,
-            None,
+            run.map(|run| LastWillProperties {
+                delay_interval: None,
+                payload_format_indicator: None,
+                message_expiry_interval: None,
+                content_type: None,
+                response_topic: None,
+                correlation_data: None,
+                user_properties: vec![property(run)],
+            }),
         ));
         let (client, mut poller) = AsyncClient::new(options, REQUESTS);
         let filters = subscriptions
@@ -188,7 +241,7 @@ impl<T> Link<T> {
                 let polled = match poller.poll().await {
                     Ok(event) => Polled::Event(Box::new(event)),
                     Err(error) if is_too_large(&error) => {
-                        Polled::Over(match place.learned.refused(&poller) {
+                        Polled::over(match place.learned.refused(&poller) {
                             Some(bytes) => format!(
                                 "the broker refuses messages of {bytes} bytes; smaller ones are sent from now on \
                                  (Mosquitto: max_packet_size, message_size_limit)"
@@ -196,11 +249,14 @@ impl<T> Link<T> {
                             None => words(&error),
                         })
                     }
-                    Err(error) if !answered => Polled::Over(unanswered(&error, &place).await),
-                    Err(error) => Polled::Over(words(&error)),
+                    Err(error) if !answered => Polled::over(unanswered(&error, &place).await),
+                    Err(error) => Polled::Over {
+                        why: words(&error),
+                        taken_over: is_taken_over(&error),
+                    },
                 };
                 answered = true;
-                let over = matches!(polled, Polled::Over(_));
+                let over = matches!(polled, Polled::Over { .. });
                 if events.send(polled).await.is_err() || over {
                     return;
                 }
@@ -216,7 +272,25 @@ impl<T> Link<T> {
             max_packet: MAX_PACKET as usize,
             learned,
             progress: Instant::now(),
+            subscribed: false,
+            confirmed: 0,
+            taken_over: false,
         }
+    }
+
+    /// True once the broker has granted the subscriptions.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed
+    }
+
+    /// How many messages the broker has confirmed.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// True where the broker ended the connection because another client has the same id.
+    pub fn was_taken_over(&self) -> bool {
+        self.taken_over
     }
 
     /// True when another [`Link::post`] may be called.
@@ -243,6 +317,11 @@ impl<T> Link<T> {
 
     /// Posts a message at QoS 1; `token` comes back when the broker has it. Call only while there is room.
     pub fn post(&mut self, post: Post, token: T) {
+        self.post_of(post, None, token);
+    }
+
+    /// The same for a message that names the start it is of.
+    pub fn post_of(&mut self, post: Post, run: Option<RunId>, token: T) {
         if self.sent.is_empty() && self.requested.is_empty() {
             self.progress = Instant::now();
         }
@@ -253,9 +332,18 @@ impl<T> Link<T> {
         } = post;
         // The channel is longer than what may be in flight. Were it full all the same, the message would count as
         // one that is never acknowledged, and the connection would be given up as stuck.
-        let _ = self
-            .client
-            .try_publish(topic, QoS::AtLeastOnce, retain, payload);
+        let qos = QoS::AtLeastOnce;
+        let _ = match run {
+            None => self.client.try_publish(topic, qos, retain, payload),
+            Some(run) => {
+                let properties = PublishProperties {
+                    user_properties: vec![property(run)],
+                    ..PublishProperties::default()
+                };
+                self.client
+                    .try_publish_with_properties(topic, qos, retain, payload, properties)
+            }
+        };
         self.requested.push_back(token);
     }
 
@@ -288,7 +376,10 @@ impl<T> Link<T> {
         loop {
             let event = match self.events.recv().await {
                 Some(Polled::Event(event)) => *event,
-                Some(Polled::Over(why)) => return LinkEvent::Down(why),
+                Some(Polled::Over { why, taken_over }) => {
+                    self.taken_over = taken_over;
+                    return LinkEvent::Down(why);
+                }
                 None => return LinkEvent::Down("the connection ended".into()),
             };
             match event {
@@ -308,6 +399,7 @@ impl<T> Link<T> {
                 }
                 Event::Incoming(Packet::Publish(publish)) => {
                     return LinkEvent::Message {
+                        run: publish.properties.as_ref().and_then(named),
                         topic: String::from_utf8_lossy(&publish.topic).into_owned(),
                         payload: publish.payload.to_vec(),
                     };
@@ -322,13 +414,17 @@ impl<T> Link<T> {
                             ack.return_codes
                         ));
                     }
+                    self.subscribed = true;
                 }
                 Event::Incoming(Packet::PubAck(ack)) => {
                     self.progress = Instant::now();
                     if let Some(token) = self.acknowledged(ack.pkid) {
                         use PubAckReason::{NoMatchingSubscribers, Success};
                         return match ack.reason {
-                            Success | NoMatchingSubscribers => LinkEvent::Acked(token),
+                            Success | NoMatchingSubscribers => {
+                                self.confirmed += 1;
+                                LinkEvent::Acked(token)
+                            }
                             other => LinkEvent::Refused(token, format!("{other:?}")),
                         };
                     }
@@ -409,6 +505,27 @@ async fn unanswered(error: &ConnectionError, place: &Address) -> String {
         true => "the broker closes the connection before it answers".into(),
         false => words(error),
     }
+}
+
+fn property(run: RunId) -> (String, String) {
+    (RUN_PROPERTY.to_owned(), run.to_string())
+}
+
+/// The start that a message names.
+fn named(properties: &PublishProperties) -> Option<RunOf> {
+    let mut all = properties.user_properties.iter();
+    let (_, value) = all.find(|(name, _)| name == RUN_PROPERTY)?;
+    Some(value.parse().map_or(RunOf::Unnamed, RunOf::Start))
+}
+
+fn is_taken_over(error: &ConnectionError) -> bool {
+    matches!(
+        error,
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::SessionTakenOver,
+            ..
+        })
+    )
 }
 
 /// A connection's end in words that say what to do.

@@ -99,8 +99,17 @@ impl Hush {
 
     /// Says a line of the kind `name` at level warn if it passes.
     pub fn warn(&mut self, area: &str, name: &str, text: fmt::Arguments<'_>) {
+        self.line(Level::Warn, area, name, text);
+    }
+
+    /// Says a line of the kind `name` at level info if it passes.
+    pub fn info(&mut self, area: &str, name: &str, text: fmt::Arguments<'_>) {
+        self.line(Level::Info, area, name, text);
+    }
+
+    fn line(&mut self, level: Level, area: &str, name: &str, text: fmt::Arguments<'_>) {
         if let Some(text) = self.pass(name, &text.to_string(), Instant::now()) {
-            line(Level::Warn, area, format_args!("{text}"));
+            line(level, area, format_args!("{text}"));
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Standings {
     pub waiting: usize,
     /// Frames that the queue dropped.
     pub dropped: u64,
+    /// What to do about another robot of the same name, once one was met.
+    pub clone: Option<String>,
     /// True in the last status of a clean end.
     pub ended: bool,
 }
@@ -66,6 +68,7 @@ pub fn object(shared: &Shared, standings: &Standings, device: &str, started: Ins
         "ended": standings.ended,
         "connected": standings.connected,
         "session": standings.session,
+        "clone": standings.clone,
         "phase": standing.phase.map(phase),
         "serial": standing.serial,
         "root": standing.root.map(|root| json!({ "version": root.version, "epoch": root.epoch })),

@@ -94,7 +94,7 @@ pub async fn compose(
     let signed: Vec<Signed<'_>> = signed.map_err(|error| message(&error))?;
     let desired = Desired {
         group: order.group.clone(),
-        serial: groups::next_serial(tx, &order.group).await?,
+        serial: groups::next_serial(tx, &order.group, signer.epoch()).await?,
         issued_s: 0,
         expires_s: None,
         chunk_size: order.chunk_size,

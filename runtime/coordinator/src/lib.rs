@@ -21,6 +21,7 @@ pub mod config;
 pub mod decide;
 mod deltas;
 mod evaluate;
+mod failures;
 mod files;
 mod fleet;
 mod holdout;

@@ -18,22 +18,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Filter, LastWill, Packet, SubscribeReasonCode,
+    ConnAck, ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, Packet, PublishProperties,
+    SubscribeReasonCode,
 };
 use rumqttc::v5::mqttbytes::{self, QoS};
 use rumqttc::v5::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Request, StateError,
 };
 use rumqttc::{TlsConfiguration, Transport};
-use sanderling_wire::{MAX_MESSAGE, MAX_TOPIC};
+use sanderling_wire::{MAX_MESSAGE, MAX_TOPIC, RUN_PROPERTY, RunId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::BrokerUrl;
 use crate::decide::broker::{self, Limits};
+use crate::failures::Failures;
 use crate::mqtt_version;
 
 /// Publishes that may be on their way without an acknowledgement.
@@ -77,6 +79,8 @@ pub enum Incoming {
         payload: Vec<u8>,
         /// True when the broker had kept it.
         retained: bool,
+        /// The start of the robot that it is of, where it says one.
+        run: Option<RunId>,
     },
 }
 
@@ -106,7 +110,7 @@ pub struct Link {
     client: AsyncClient,
     connected: watch::Receiver<bool>,
     task: JoinHandle<()>,
-    posts: Option<mpsc::UnboundedSender<Outgoing>>,
+    posts: Option<mpsc::UnboundedSender<(Outgoing, Option<String>)>>,
     pump: JoinHandle<()>,
     told: Arc<Mutex<Told>>,
 }
@@ -169,8 +173,8 @@ impl Link {
         let pump = {
             let client = client.clone();
             tokio::spawn(async move {
-                while let Some(message) = waiting.recv().await {
-                    if hand_over(&client, message).await.is_err() {
+                while let Some((message, run)) = waiting.recv().await {
+                    if hand_over(&client, message, run).await.is_err() {
                         return;
                     }
                 }
@@ -192,11 +196,25 @@ impl Link {
     /// Hands a message over without waiting. Messages go in the order in which they were handed over.
     /// One that the broker does not take is said once and left out: it would end the connection.
     pub async fn publish(&self, message: Outgoing) -> Result<(), LinkClosed> {
+        self.post(message, None)
+    }
+
+    /// The same for a message to one start of a robot; none: to one that says its boot counter alone.
+    pub async fn publish_of(
+        &self,
+        message: Outgoing,
+        run: Option<RunId>,
+    ) -> Result<(), LinkClosed> {
+        let run = run.map_or(String::new(), |run| run.to_string());
+        self.post(message, Some(run))
+    }
+
+    fn post(&self, message: Outgoing, run: Option<String>) -> Result<(), LinkClosed> {
         if !self.takes(&message) {
             return Ok(());
         }
         let posts = self.posts.as_ref().ok_or(LinkClosed)?;
-        posts.send(message).map_err(|_| LinkClosed)
+        posts.send((message, run)).map_err(|_| LinkClosed)
     }
 
     /// Hands a message over, waiting while too many are on their way. Not for a task that handles what comes in.
@@ -204,7 +222,7 @@ impl Link {
         if !self.takes(&message) {
             return Ok(());
         }
-        hand_over(&self.client, message).await
+        hand_over(&self.client, message, None).await
     }
 
     fn takes(&self, message: &Outgoing) -> bool {
@@ -266,17 +284,31 @@ impl Drop for Link {
     }
 }
 
-async fn hand_over(client: &AsyncClient, message: Outgoing) -> Result<(), LinkClosed> {
+async fn hand_over(
+    client: &AsyncClient,
+    message: Outgoing,
+    run: Option<String>,
+) -> Result<(), LinkClosed> {
     let Outgoing {
         topic,
         payload,
         at_least_once,
         retain,
     } = message;
-    client
-        .publish(topic, qos(at_least_once), retain, payload)
-        .await
-        .map_err(|_| LinkClosed)
+    let qos = qos(at_least_once);
+    let done = match run {
+        None => client.publish(topic, qos, retain, payload).await,
+        Some(run) => {
+            let properties = PublishProperties {
+                user_properties: vec![(RUN_PROPERTY.to_owned(), run)],
+                ..PublishProperties::default()
+            };
+            client
+                .publish_with_properties(topic, qos, retain, payload, properties)
+                .await
+        }
+    };
+    done.map_err(|_| LinkClosed)
 }
 
 fn qos(at_least_once: bool) -> QoS {
@@ -297,7 +329,7 @@ struct Poll {
 
 impl Poll {
     async fn run(self, mut eventloop: EventLoop) {
-        let mut failures = 0;
+        let mut failures = Failures::default();
         let mut answered = false;
         loop {
             let event = match eventloop.poll().await {
@@ -306,9 +338,10 @@ impl Poll {
                 Ok(Event::Outgoing(_)) => continue,
                 Err(error) => {
                     let learned = is_too_large(&error) && self.learn(&eventloop);
-                    // One line for each outage, not one for each attempt.
-                    if failures == 0 && !learned {
+                    let worth_a_line = failures.another(is_taken_over(&error));
+                    if worth_a_line && !learned {
                         let why = self.why(&error, answered).await;
+                        let why = failures.why(&why, &self.options.client_id);
                         tracing::warn!(
                             "no connection to the broker at {}: {why}; trying again until it is back",
                             self.options.broker
@@ -321,8 +354,7 @@ impl Poll {
                     {
                         return;
                     }
-                    tokio::time::sleep(pause(failures)).await;
-                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(failures.pause()).await;
                     continue;
                 }
             };
@@ -338,15 +370,14 @@ impl Poll {
                             );
                         }
                         lock(&self.told).trouble = Some(lacks.to_owned());
-                        failures = failures.saturating_add(1);
+                        failures.another(false);
                         eventloop.clean();
                         tokio::time::sleep(UNUSABLE).await;
                         continue;
                     }
-                    failures = 0;
                     self.subscribe();
                     if self.options.filters.is_empty() {
-                        self.up().await
+                        self.up(&mut failures).await
                     } else {
                         Ok(())
                     }
@@ -359,10 +390,11 @@ impl Poll {
                             );
                         }
                     }
-                    self.up().await
+                    self.up(&mut failures).await
                 }
                 Packet::Publish(publish) => {
                     let message = Incoming::Message {
+                        run: publish.properties.as_ref().and_then(run_of),
                         topic: String::from_utf8_lossy(&publish.topic).into_owned(),
                         payload: publish.payload.to_vec(),
                         retained: publish.retain,
@@ -459,8 +491,10 @@ impl Poll {
         });
     }
 
-    async fn up(&self) -> Result<(), LinkClosed> {
-        tracing::info!("connected to the broker at {}", self.options.broker);
+    async fn up(&self, failures: &mut Failures) -> Result<(), LinkClosed> {
+        if failures.stands() {
+            tracing::info!("connected to the broker at {}", self.options.broker);
+        }
         lock(&self.told).trouble = None;
         self.tell.send_replace(true);
         self.tx
@@ -470,14 +504,22 @@ impl Poll {
     }
 }
 
-/// How long to wait after that many failures in a row: from 0.1 s doubling to 5 s, less up to half,
-/// so that clients of a broker that restarted do not all come at once.
-fn pause(failures: u32) -> Duration {
-    let full = Duration::from_millis(100 << failures.min(6)).min(Duration::from_secs(5));
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos());
-    full - full.mul_f64(f64::from(nanos % 1000) / 2000.0)
+/// The start of a robot that a message says it is of.
+fn run_of(properties: &PublishProperties) -> Option<RunId> {
+    let mut all = properties.user_properties.iter();
+    let (_, value) = all.find(|(name, _)| name == RUN_PROPERTY)?;
+    value.parse().ok()
+}
+
+/// Whether the broker ended the connection because another client has the same id.
+fn is_taken_over(error: &ConnectionError) -> bool {
+    matches!(
+        error,
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::SessionTakenOver,
+            ..
+        })
+    )
 }
 
 fn is_too_large(error: &ConnectionError) -> bool {

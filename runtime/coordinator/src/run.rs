@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 use crate::access::{Access, AccessError};
 use crate::begin::{begin, is_not_lost};
 use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
-use crate::clock::now_ms;
 use crate::config::{Broker, BrokerUrl, Config};
 use crate::decide::bucket::Bucket;
 use crate::deltas::Deltas;
@@ -25,6 +24,7 @@ use crate::fleet::{Fleet, Memory};
 use crate::http::{App, router};
 use crate::link::{Link, LinkOptions};
 use crate::rollouts::Rollouts;
+use crate::say::random;
 use crate::signer::{KeysError, Signer};
 use crate::storage;
 use crate::store::{Store, StoreError};
@@ -260,7 +260,7 @@ impl Coordinator {
         let mut client_id = format!("sanderling-coordinator-{}", config.fleet);
         if store.is_shared() {
             // Two clients with one id throw each other out.
-            client_id.push_str(&format!("-{:x}-{:x}", std::process::id(), now_ms()));
+            client_id.push_str(&format!("-{:016x}", random()));
         }
         let (link, incoming) = Link::start(LinkOptions {
             broker: broker_url.clone(),

@@ -1,8 +1,7 @@
 //! What the fleet says to robots, as messages on their topics.
 
-use sanderling_wire::{Cmd, Kind, MAX_SMALL_MESSAGE, Name, Order, Topic, encode};
+use sanderling_wire::{Cmd, Kind, MAX_SMALL_MESSAGE, Name, Order, RunId, Topic, encode};
 
-use crate::clock::now_ms;
 use crate::link::{Link, LinkClosed, Outgoing};
 use crate::signer::Signer;
 
@@ -49,28 +48,57 @@ pub async fn send_order(
     device: &Name,
     cmd: &Cmd,
 ) -> Result<(), LinkClosed> {
-    let mut buffer = [0; MAX_SMALL_MESSAGE];
-    let payload = match encode(cmd, &mut buffer) {
-        Ok(bytes) => bytes.to_vec(),
-        Err(error) => {
-            tracing::error!("an order to {device}: {error}");
-            return Ok(());
-        }
-    };
-    let topic = Topic::device(fleet, device, Kind::Cmd).to_string();
-    link.publish(Outgoing {
-        topic,
-        payload,
-        at_least_once: true,
-        retain: false,
-    })
-    .await
+    match order(fleet, device, cmd) {
+        Some(message) => link.publish(message).await,
+        None => Ok(()),
+    }
 }
 
-/// A number for an order: from the clock, so that it grows over restarts without being stored.
+/// Publishes a receipt for results of one start of a robot; none: of a start that says its boot counter alone.
+pub async fn send_receipt(
+    link: &Link,
+    fleet: &Name,
+    device: &Name,
+    cmd: &Cmd,
+    run: Option<RunId>,
+) -> Result<(), LinkClosed> {
+    match order(fleet, device, cmd) {
+        Some(message) => link.publish_of(message, run).await,
+        None => Ok(()),
+    }
+}
+
+fn order(fleet: &Name, device: &Name, cmd: &Cmd) -> Option<Outgoing> {
+    let mut buffer = [0; MAX_SMALL_MESSAGE];
+    match encode(cmd, &mut buffer) {
+        Ok(bytes) => Some(Outgoing {
+            topic: Topic::device(fleet, device, Kind::Cmd).to_string(),
+            payload: bytes.to_vec(),
+            at_least_once: true,
+            retain: false,
+        }),
+        Err(error) => {
+            tracing::error!("an order to {device}: {error}");
+            None
+        }
+    }
+}
+
+/// A number for an order, which a robot carries out once: random, because two orders may be given at one moment, and
+/// no clock is sure to go forward.
 pub fn order_id(order: &Order) -> u64 {
     match order {
         Order::Receipt(_) | Order::Refused(..) => 0,
-        _ => u64::try_from(now_ms()).unwrap_or(1).max(1),
+        // JSON's numbers are exact up to here.
+        _ => random() >> 11 | 1,
     }
+}
+
+/// 64 random bits of the system's.
+pub(crate) fn random() -> u64 {
+    // The system's source fails on no Linux that runs this; a hasher's keys come from the same place.
+    getrandom::u64().unwrap_or_else(|_| {
+        use std::hash::{BuildHasher, RandomState};
+        RandomState::new().hash_one(std::time::Instant::now())
+    })
 }

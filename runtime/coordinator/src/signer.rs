@@ -180,6 +180,16 @@ impl Signer {
         self.message(&desired).ok()
     }
 
+    /// Whether a desired state was signed by a clock that was ahead. A robot without a clock of its own goes by that time
+    /// until it hears a higher serial.
+    pub fn was_ahead(&self, message: &[u8]) -> bool {
+        let issued_s = decode::<Signed<'_>>(message)
+            .and_then(|signed| signed.read::<Desired<'_>>().map(|desired| desired.issued_s));
+        let now_s = u64::try_from(now_ms() / 1000).unwrap_or(0);
+        let ahead = |issued_s| issued_s > now_s.saturating_add(sanderling_trust::MAX_AHEAD_S);
+        self.epoch().is_some() && issued_s.is_ok_and(ahead)
+    }
+
     /// The same desired state signed anew, where that is due: half of its life is over, or its
     /// signature is none that the root names. None where nothing is due.
     pub fn renewed(&self, message: &[u8]) -> Option<Result<Vec<u8>, Refusal>> {

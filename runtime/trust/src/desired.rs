@@ -2,7 +2,7 @@
 
 use sanderling_wire::{Arm, Desired, Name, Signed, decode};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Time};
 use crate::place::place;
 use crate::refusal::{Refusal, Statement};
 use crate::role::{Role, check};
@@ -29,7 +29,8 @@ impl Accepted<'_> {
 impl Trust {
     /// Checks what stands on a group's `desired` topic. `held` is the effective serial of the newest
     /// one that was accepted, `own_s` the robot's clock in seconds since 1970. The clock is moved by
-    /// everything that the fleet key signed for this group and that is not older than what is held.
+    /// everything that the fleet key signed for this group and that is not older than what is held, as far as the robot's
+    /// own clock allows ([`crate::MAX_AHEAD_S`]).
     pub fn desired<'a>(
         &self,
         bytes: &'a [u8],
@@ -51,10 +52,18 @@ impl Trust {
                 held,
             });
         }
-        clock.note(root.epoch, desired.issued_s);
-        let now_s = clock.now_s(root.epoch, own_s);
-        not_expired(Statement::Root, root.expires_s, now_s)?;
-        not_expired(Statement::Desired, desired.expires_s, now_s)?;
+        // Serials are counted, so of two statements of one epoch and group the one with the higher serial is the later one.
+        let later = serial::plain(held) > 0
+            && serial::epoch(held) == u64::from(root.epoch)
+            && accepted.serial > held;
+        if later {
+            clock.follow(root.epoch, desired.issued_s, own_s);
+        } else {
+            clock.note(root.epoch, desired.issued_s, own_s);
+        }
+        let time = clock.time(root.epoch, own_s);
+        not_expired(Statement::Root, root.expires_s, time)?;
+        not_expired(Statement::Desired, desired.expires_s, time)?;
         Ok(accepted)
     }
 }
@@ -76,7 +85,7 @@ impl<'a> Accepted<'a> {
             let serial = accepted.serial;
             return Err(Refusal::Stale { serial, held });
         }
-        not_expired(Statement::Desired, accepted.desired.expires_s, own_s)?;
+        not_expired(Statement::Desired, accepted.desired.expires_s, own_s.into())?;
         Ok(accepted)
     }
 }
@@ -101,13 +110,14 @@ fn addressed(desired: &Desired<'_>, group: &Name) -> Result<(), Refusal> {
 pub(crate) fn not_expired(
     what: Statement,
     expires_s: Option<u64>,
-    now_s: u64,
+    Time { now_s, own_s }: Time,
 ) -> Result<(), Refusal> {
     match expires_s {
         Some(expired_s) if expired_s < now_s => Err(Refusal::Expired {
             what,
             expired_s,
             now_s,
+            own_s,
         }),
         _ => Ok(()),
     }

@@ -13,7 +13,7 @@
 //! | arbitrary install | a manifest needs the threshold of release keys, a desired state the fleet key |
 //! | rollback | the effective serial only grows ([`serial`]); a version below the [`Floors`] is refused |
 //! | fast-forward | a new root with a higher epoch stands above every serial of the old one |
-//! | freeze | statements expire, and the [`Clock`] is never behind the newest signed one |
+//! | freeze | statements expire, and the [`Clock`] is never behind the newest signed one, within [`MAX_AHEAD_S`] of a clock that is set |
 //! | endless data | a signed size bounds what is pulled |
 //! | mix-and-match | the group is signed, each kind of statement has a domain of its own |
 //! | wrong board | the artifact is chosen by packing target, arena and flash ([`fit`]) |
@@ -41,7 +41,7 @@ pub mod serial;
 #[cfg(feature = "sign")]
 mod sign;
 
-pub use clock::Clock;
+pub use clock::{Clock, MAX_AHEAD_S, NEVER_SET_S, Time, is_too_far};
 pub use desired::Accepted;
 pub use fit::{Limits, Misfit, fit};
 pub use floor::{Floors, MAX_FLOORS};

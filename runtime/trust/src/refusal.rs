@@ -56,6 +56,8 @@ pub enum Refusal {
         expired_s: u64,
         /// The time that the robot goes by.
         now_s: u64,
+        /// The robot's own clock; 0 where it has none.
+        own_s: u64,
     },
     /// It is older than one that was accepted.
     Stale {
@@ -117,13 +119,23 @@ impl fmt::Display for Refusal {
                 what,
                 expired_s,
                 now_s,
+                own_s,
+            } if now_s > own_s => write!(
+                f,
+                "{what} expired at {expired_s}, before the time {now_s} that the fleet signed; was its clock ahead? Then `sanderling push` again"
+            ),
+            Refusal::Expired {
+                what,
+                expired_s,
+                now_s,
+                ..
             } => write!(
                 f,
-                "{what} expired at {expired_s}, and it is {now_s} (seconds since 1970); sign it anew, or set this robot's clock"
+                "{what} expired at {expired_s}, and this robot's clock shows {now_s}; set the clock that is wrong, then `sanderling push` again"
             ),
             Refusal::Stale { serial, held } => write!(
                 f,
-                "serial {serial} is older than {held}, which was accepted before; publish with a newer serial, or a root with a new epoch"
+                "serial {serial} is older than {held}, accepted before; the coordinator goes above it when it hears this robot, or `sanderling keys rotate fleet`"
             ),
             Refusal::Floor { version, floor } => write!(
                 f,

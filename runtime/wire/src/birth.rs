@@ -16,7 +16,7 @@ use crate::text::Text;
 /// The most packing targets that a robot can list.
 pub const MAX_TARGETS: usize = 8;
 
-/// The number of one connection of one robot; it only grows.
+/// The number of one connection of one robot; it grows, unless the robot's storage is replaced.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

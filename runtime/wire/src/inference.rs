@@ -66,8 +66,9 @@ pub fn sendable(dims: &[usize], bytes: usize) -> Result<(), Unsendable> {
 /// The number of a frame, unique for its robot across restarts.
 ///
 /// `seq` is given where the frame enters the robot, so a gap in it is a frame that was dropped.
-/// `boot` is stored and raised at each start; where the store was lost it begins at the seconds
-/// since 1970, because a number that was used before would make new results look like old ones.
+/// `boot` is stored and raised at each start; where the store was lost it begins at a random number, because one that
+/// was used before would make new results look like old ones. What tells starts apart for certain is the
+/// [`crate::RunId`] beside the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FrameId {
     /// The robot's boot counter.

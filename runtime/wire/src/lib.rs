@@ -51,6 +51,7 @@ mod manifest;
 mod name;
 mod need;
 mod root;
+mod run;
 pub mod serial;
 mod signed;
 mod state;
@@ -79,6 +80,7 @@ pub use need::{MAX_NEED_RANGES, Need};
 pub use root::{
     MAX_EPOCH, MAX_KEYS, MAX_ROLE_KEYS, MAX_ROOT, MAX_ROOT_SIGNATURES, RoleKeys, Root, Roots,
 };
+pub use run::{RUN_PROPERTY, RunId, RunIdError};
 pub use signed::{KeyId, MAX_SIGNATURES, Signature, Signed};
 pub use state::{Anchor, Failure, FailureCode, Phase, Progress, Running, State};
 pub use text::Text;

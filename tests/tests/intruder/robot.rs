@@ -85,7 +85,9 @@ impl Robot {
                     println!("down: {why}");
                     return Seen::Down;
                 }
-                LinkEvent::Message { topic, payload } => self.messages.push_back((topic, payload)),
+                LinkEvent::Message { topic, payload, .. } => {
+                    self.messages.push_back((topic, payload))
+                }
             }
         }
     }
@@ -127,7 +129,7 @@ impl Robot {
     pub async fn messages(&mut self, count: usize, limit: Duration) -> Vec<(String, Vec<u8>)> {
         while self.messages.len() < count {
             match tokio::time::timeout(limit, self.link.next()).await {
-                Ok(LinkEvent::Message { topic, payload }) => {
+                Ok(LinkEvent::Message { topic, payload, .. }) => {
                     self.messages.push_back((topic, payload));
                 }
                 Ok(LinkEvent::Down(why)) => panic!("the connection broke: {why}"),

@@ -15,11 +15,13 @@ use super::port::{self, PortError, Speed};
 use super::{Gateway, Out};
 use crate::link::{Address, Link, LinkEvent, Post};
 use crate::say::Hush;
+use crate::steady::Steady;
+use crate::update::backoff::Dice;
 use crate::{info, warn};
 
 const AREA: &str = "gateway";
 const BEAT: Duration = Duration::from_millis(200);
-/// The wait before a connection that ended is made again.
+/// The wait before a line that ended is opened again.
 const RECONNECT: Duration = Duration::from_secs(2);
 /// A connection on which nothing is acknowledged for so long is given up.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
@@ -49,6 +51,9 @@ struct Edge {
     /// A connection to make, and when.
     connect: Option<(Instant, Out)>,
     began: Instant,
+    steady: Steady,
+    dice: Dice,
+    hush: Hush,
 }
 
 /// Speaks for what is at the other end of the line until `stopping` says so. A line that ends, or that is not there
@@ -92,6 +97,9 @@ async fn carry(
         waiting: VecDeque::new(),
         connect: None,
         began: Instant::now(),
+        steady: Steady::default(),
+        dice: Dice::new(now_s()),
+        hush: Hush::default(),
     };
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -181,7 +189,7 @@ impl Edge {
     fn event(&mut self, event: LinkEvent<()>) {
         let out = match event {
             LinkEvent::Up => self.gateway.up(now_s()),
-            LinkEvent::Message { topic, payload } => {
+            LinkEvent::Message { topic, payload, .. } => {
                 self.gateway.fleet(&topic, &payload, self.now_ms(), now_s())
             }
             LinkEvent::Acked(()) => VecDeque::new(),
@@ -193,7 +201,11 @@ impl Edge {
                 VecDeque::new()
             }
             LinkEvent::Down(why) => {
-                info!(AREA, "the microcontroller's connection ended: {why}");
+                self.hush.warn(
+                    AREA,
+                    &why,
+                    format_args!("the microcontroller's connection ended: {why}"),
+                );
                 return self.lost();
             }
         };
@@ -201,15 +213,38 @@ impl Edge {
     }
 
     fn lost(&mut self) {
+        let now = Instant::now();
+        self.look_at_link(now);
+        if self.link.as_ref().is_some_and(Link::was_taken_over) {
+            self.steady.meets_rival();
+        }
+        let wait = self.steady.ended(now, self.dice.roll());
         let out = self.gateway.down();
         self.act(out);
         if let Some((at, _)) = &mut self.connect {
-            *at = Instant::now() + RECONNECT;
+            *at = now + wait;
+        }
+    }
+
+    /// Notices the moments at which the connection has proved itself and is steady.
+    fn look_at_link(&mut self, now: Instant) {
+        let Some(link) = &self.link else { return };
+        let (subscribed, confirmed) = (link.is_subscribed(), link.confirmed());
+        if self.steady.look(subscribed, confirmed, now) {
+            self.hush.info(
+                AREA,
+                "connected",
+                format_args!("the microcontroller is connected"),
+            );
+        }
+        if self.steady.became_steady(now) {
+            self.hush.clear();
         }
     }
 
     fn beat(&mut self) {
         let now = Instant::now();
+        self.look_at_link(now);
         if self
             .link
             .as_ref()
@@ -231,7 +266,9 @@ impl Edge {
                 user: device.as_str().to_owned(),
                 ..self.setup.address.clone()
             };
-            info!(AREA, "speaking for {device}");
+            self.hush
+                .info(AREA, "speaking", format_args!("speaking for {device}"));
+            self.steady.begins();
             self.link = Some(Link::connect(&address, &will, &topics));
         }
         let out = self.gateway.beat(self.now_ms());

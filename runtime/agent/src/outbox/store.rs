@@ -1,6 +1,6 @@
 //! The segment files of an outbox: appending, reading in order, deleting what is confirmed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -27,10 +27,12 @@ pub struct Position {
 }
 
 /// What had to be mended when an outbox was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repair {
     /// Results that wait from earlier runs.
     pub waiting: u64,
+    /// The starts that they are of.
+    pub boots: BTreeSet<u32>,
     /// Bytes of torn records that were cut off.
     pub cut_bytes: u64,
 }
@@ -118,13 +120,15 @@ impl Store {
                 .open(&path)?
                 .set_len(whole as u64)?;
         }
-        let unread = segment::records(&bytes)
-            .filter(|record| record.end as u64 > skip)
-            .count();
+        let mut unread = 0;
+        for record in segment::records(&bytes).filter(|record| record.end as u64 > skip) {
+            repair.boots.insert(record.frame.boot);
+            unread += 1;
+        }
         Ok(Segment {
             number,
             bytes: whole as u64,
-            unread: unread as u64,
+            unread,
         })
     }
 

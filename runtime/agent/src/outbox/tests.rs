@@ -252,3 +252,33 @@ proptest! {
         prop_assert!(seqs.iter().all(|&seq| seq < written));
     }
 }
+
+/// Bytes that a program of format 1 left: three results of two starts, the first of them confirmed.
+#[test]
+fn what_an_older_program_stored_is_sent() {
+    const SEGMENT: &str = "534f425801000000\
+         0f000000fd8aa51c9dd6036b00000000000000006f6e65\
+         0f000000aa598db69dd6036b010000000000000074776f\
+         110000009fe65cb09ed6036b00000000000000007468726565";
+    const CURSOR: &str = "01000000000000001f0000000000000043f948e7";
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len() / 2)
+            .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex"))
+            .collect()
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, hex| {
+        std::fs::write(folder.path().join(name), bytes(hex)).expect("writable");
+    };
+    write("0000000000000001.seg", SEGMENT);
+    write("cursor", CURSOR);
+    let (mut outbox, repair) = Outbox::open(folder.path(), PLENTY).expect("it is readable");
+    assert_eq!((repair.waiting, repair.cut_bytes), (2, 0));
+    let starts = [1_795_413_661, 1_795_413_662];
+    assert_eq!(repair.boots, BTreeSet::from(starts));
+    let mut sent = || outbox.next_to_send(Instant::now(), LATER);
+    let id = |boot, seq| FrameId { boot, seq };
+    assert_eq!(sent(), Some((id(starts[0], 1), b"two".to_vec())));
+    assert_eq!(sent(), Some((id(starts[1], 0), b"three".to_vec())));
+    assert_eq!(sent(), None);
+}

@@ -11,6 +11,7 @@ use crate::status;
 
 impl Session {
     pub(super) fn beat(&mut self, now: Instant) {
+        self.look_at_link(now);
         if self.link.is_none() && now >= self.reconnect_at && !*self.parts.stopping.borrow() {
             self.connect();
         }

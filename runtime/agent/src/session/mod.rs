@@ -2,25 +2,28 @@
 //! on what comes.
 
 mod beat;
+mod rival;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{
-    self as wire, Birth, Cmd, FrameId, Kind, Message, Name, Order, Presence, Text, Topic,
+    self as wire, Birth, Cmd, FrameId, Kind, Message, Name, Order, Presence, RunId, Text, Topic,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::keeper::SharedOutbox;
-use crate::link::{Address, Learned, Link, LinkEvent, Post};
+use crate::link::{Address, Learned, Link, LinkEvent, Post, RunOf};
 use crate::queue::FrameQueue;
+use crate::runs::Runs;
 use crate::say::Hush;
 use crate::shared::Shared;
 use crate::status::Standings;
-use crate::update::backoff::{self, Dice};
+use crate::steady::Steady;
+use crate::update::backoff::Dice;
 use crate::update::{Input, Line, Outgoing};
 use crate::{info, local, warn};
 
@@ -29,8 +32,6 @@ const AREA: &str = "fleet";
 const BEAT: Duration = Duration::from_millis(100);
 /// A connection on which nothing is acknowledged for so long is given up.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
-const RECONNECT: Duration = Duration::from_millis(500);
-const RECONNECT_MAX: Duration = Duration::from_secs(30);
 /// How long the end of the agent may wait for the fleet to confirm results, and for the farewell.
 const GRACE: Duration = Duration::from_secs(3);
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -48,6 +49,10 @@ pub struct Parts {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// What the threads share.
     pub shared: Arc<Shared>,
+    /// The start before this one, where it is known.
+    pub boot_before: Option<u32>,
+    /// Which runs the starts of this robot were.
+    pub runs: Runs,
     /// Results that wait.
     pub outbox: SharedOutbox,
     /// The queue, for its counts.
@@ -81,7 +86,10 @@ struct Session {
     up: bool,
     connections: u32,
     session: wire::Session,
-    attempt: u32,
+    run: Option<RunId>,
+    steady: Steady,
+    /// A birth of this process was confirmed: what others said under its name before was said before it began.
+    born: bool,
     reconnect_at: Instant,
     dice: Dice,
     control: VecDeque<Post>,
@@ -154,12 +162,14 @@ pub async fn run(parts: Parts, seed: u64) {
             tls: parts.tls.clone(),
             learned: Learned::default(),
         },
+        run: parts.runs.of(parts.shared.boot),
         parts,
         link: None,
         up: false,
         connections: 0,
         session: wire::Session::default(),
-        attempt: 0,
+        steady: Steady::default(),
+        born: false,
         reconnect_at: now,
         dice: Dice::new(seed),
         control: VecDeque::new(),
@@ -213,12 +223,13 @@ impl Session {
         if let Some(mut link) = self.link.take().filter(|_| self.up) {
             let gone = Presence::Gone(self.session);
             if let Some(payload) = encoded(&gone) {
-                link.post(
+                link.post_of(
                     Post {
                         topic: self.topics.birth.clone(),
                         payload,
                         retain: true,
                     },
+                    self.run,
                     Token::Control,
                 );
             }
@@ -242,14 +253,7 @@ impl Session {
     fn event(&mut self, event: LinkEvent<Token>) {
         match event {
             LinkEvent::Up => {
-                self.hush.clear();
-                let Address { host, port, .. } = &self.address;
-                info!(
-                    AREA,
-                    "connected to {host}:{port} as {}", self.parts.config.device
-                );
                 self.up = true;
-                self.attempt = 0;
                 self.control.clear();
                 self.parts.outbox.lock().connection_lost();
                 self.say_birth();
@@ -258,7 +262,11 @@ impl Session {
                 }
                 self.tell_update(Input::Up(self.session));
             }
-            LinkEvent::Message { topic, payload } => self.message(&topic, payload),
+            LinkEvent::Message {
+                topic,
+                payload,
+                run,
+            } => self.message(&topic, payload, run),
             LinkEvent::Acked(Token::Result {
                 frame,
                 final_here: true,
@@ -289,8 +297,12 @@ impl Session {
     }
 
     fn down(&mut self, why: &str) {
-        let wait = backoff::wait(self.attempt, RECONNECT, RECONNECT_MAX, self.dice.roll());
-        self.attempt = self.attempt.saturating_add(1);
+        let now = Instant::now();
+        if self.link.as_ref().is_some_and(Link::was_taken_over) {
+            self.meets_rival(None);
+        }
+        self.look_at_link(now);
+        let wait = self.steady.ended(now, self.dice.roll());
         let Address { host, port, .. } = &self.address;
         self.hush.warn(
             AREA,
@@ -299,7 +311,7 @@ impl Session {
                 "{host}:{port}: {why}; inference goes on, results wait, and the agent tries again"
             ),
         );
-        self.reconnect_at = Instant::now() + wait;
+        self.reconnect_at = now + wait;
         self.link = None;
         if std::mem::take(&mut self.up) {
             self.tell_update(Input::Down);
@@ -307,6 +319,7 @@ impl Session {
     }
 
     fn connect(&mut self) {
+        self.steady.begins();
         self.connections += 1;
         self.session = wire::Session::new(self.parts.shared.boot, self.connections);
         self.standings.session = self.session.0;
@@ -329,7 +342,12 @@ impl Session {
         } = &self.topics;
         // The root first: what a new fleet key signed is believed only after it.
         let subscriptions = [root, desired, chunk, cmd, birth, condition].map(String::clone);
-        self.link = Some(Link::connect(&self.address, &will, &subscriptions));
+        self.link = Some(Link::connect_of(
+            &self.address,
+            &will,
+            self.run,
+            &subscriptions,
+        ));
     }
 
     fn say_birth(&mut self) {
@@ -388,7 +406,7 @@ impl Session {
         };
         while link.has_room() {
             if let Some(post) = self.control.pop_front() {
-                link.post(post, Token::Control);
+                link.post_of(post, self.run, Token::Control);
                 continue;
             }
             let next = self
@@ -427,11 +445,11 @@ impl Session {
                 frame,
                 final_here: json,
             };
-            link.post(post, token);
+            link.post_of(post, self.parts.runs.of(frame.boot), token);
         }
     }
 
-    fn message(&mut self, topic: &str, payload: Vec<u8>) {
+    fn message(&mut self, topic: &str, payload: Vec<u8>, run: Option<RunOf>) {
         if topic == self.topics.desired {
             self.tell_update(Input::Desired(payload));
         } else if topic == self.topics.root {
@@ -446,7 +464,7 @@ impl Session {
             self.tell_update(Input::Chunk(payload));
         } else if topic == self.topics.cmd {
             match wire::decode::<Cmd>(&payload) {
-                Ok(cmd) => self.cmd(cmd),
+                Ok(cmd) => self.cmd(cmd, run),
                 Err(error) => self.hush.warn(
                     AREA,
                     "order",
@@ -454,15 +472,13 @@ impl Session {
                 ),
             }
         } else if topic == self.topics.birth
-            && let Ok(Presence::Gone(gone)) = wire::decode::<Presence>(&payload)
-            && gone <= self.session
+            && let Ok(presence) = wire::decode::<Presence>(&payload)
         {
-            // An old connection's will came late; this robot lives.
-            self.say_birth();
+            self.presence(&presence, run);
         }
     }
 
-    fn cmd(&mut self, cmd: Cmd) {
+    fn cmd(&mut self, cmd: Cmd, run: Option<RunOf>) {
         if cmd.id != 0 {
             if self.orders.contains(&cmd.id) {
                 return;
@@ -495,6 +511,12 @@ impl Session {
             Order::Receipt(ranges) => {
                 let mut outbox = self.parts.outbox.lock();
                 for range in &ranges {
+                    // Another robot of this name may have numbered its results alike. A fleet that does not name the
+                    // start knows it by its boot counter alone.
+                    let own = self.parts.runs.of(range.boot);
+                    if run.is_some_and(|run| !run.is(own)) {
+                        continue;
+                    }
                     self.standings.confirmed +=
                         outbox.confirm(range.boot, range.first, range.last) as u64;
                 }

@@ -3,6 +3,7 @@
 //! ```text
 //! trust/roots    SHA-256 of the configured root file (32 bytes), then the newest chain that was followed
 //! trust/memory   the newest signed time, and the lowest version of each model
+//! trust/group    the group whose serials the slots hold
 //! ```
 //!
 //! The digest tells whether the owner has given the robot another root since: then that one counts.
@@ -29,6 +30,8 @@ pub struct Task {
     pub run: Option<Manifest>,
     /// The release to compute beside it.
     pub shadow: Option<Manifest>,
+    /// By how many seconds the fleet's clock is ahead of this robot's, where that is more than it may be.
+    pub ahead_s: Option<u64>,
 }
 
 /// Checks whatever would change what this robot runs.
@@ -116,6 +119,29 @@ impl Guard {
         serial::epoch(effective) > u64::from(epoch)
     }
 
+    /// Whether the serial that the slots hold was counted for another group. Serials of two groups say nothing about
+    /// each other.
+    pub fn is_of_another_group(&self) -> bool {
+        match std::fs::read_to_string(self.folder.join("group")) {
+            Ok(group) => group != self.group.as_str(),
+            // Older programs kept no name. What they hold is taken to be of this group; where it is not, the fleet goes
+            // above it.
+            Err(_) => false,
+        }
+    }
+
+    /// From now on the serial that the slots hold is this group's.
+    pub fn note_group(&self) {
+        let path = self.folder.join("group");
+        let known = std::fs::read_to_string(&path);
+        if known.is_ok_and(|group| group == self.group.as_str()) {
+            return;
+        }
+        if let Err(error) = durable::replace(&path, self.group.as_bytes()) {
+            warn!(AREA, "the group cannot be stored ({error}); check the disk");
+        }
+    }
+
     /// Follows the chain of roots that the fleet publishes. True where a newer root is held and stored.
     pub fn follow(&mut self, chain: &[u8]) -> Result<bool, String> {
         let Some(trust) = &self.trust else {
@@ -158,7 +184,10 @@ impl Guard {
             let signed = index.and_then(|index| accepted.desired.release(index));
             signed.map(|signed| self.release(signed, own_s)).transpose()
         };
+        let issued_s = accepted.desired.issued_s;
+        let ahead = self.trust.is_some() && sanderling_trust::is_too_far(issued_s, own_s);
         Ok(Task {
+            ahead_s: ahead.then(|| issued_s.saturating_sub(own_s)),
             serial: accepted.serial,
             chunk_size: accepted.desired.chunk_size,
             run: release(arm.and_then(|arm| arm.run))?,
@@ -170,8 +199,8 @@ impl Guard {
         let Memory { clock, floors } = &self.memory;
         match &self.trust {
             Some(trust) => {
-                let now_s = clock.now_s(trust.root().epoch, own_s);
-                trust.release(signed, floors, now_s)
+                let time = clock.time(trust.root().epoch, own_s);
+                trust.release(signed, floors, time)
             }
             None => sanderling_trust::unsigned_release(signed, floors, own_s),
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sanderling_slots::{Event, Limits, Overdue, Phase, Seen, Stretch};
+use sanderling_trust::NEVER_SET_S;
 use sanderling_wire::FailureCode;
 
 use super::driver::{AREA, Driver};
@@ -13,8 +14,6 @@ use crate::policy;
 
 /// How often conditions are looked at: a window of time opens without anybody saying so.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A clock that shows less was never set: seconds since 1970 at the beginning of 2020.
-const NEVER_SET: u64 = 1_577_836_800;
 
 impl Driver {
     /// Ends a state of an update that has lasted too long. The table of limits is in `sanderling_slots`.
@@ -88,7 +87,7 @@ impl Driver {
     }
 
     fn why_held(&self) -> Option<String> {
-        let now_s = Some(self.now_s()).filter(|&now_s| now_s > NEVER_SET);
+        let now_s = Some(self.now_s()).filter(|&now_s| now_s > NEVER_SET_S);
         let conditions = &self.setup.config.conditions;
         policy::held(conditions, &self.setup.shared.facts(), now_s)
     }

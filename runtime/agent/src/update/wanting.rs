@@ -1,6 +1,6 @@
 //! From a group's desired state to what this robot wants: believed, of its arm, and fit for it.
 
-use sanderling_slots::{self as slots, Event, Note};
+use sanderling_slots::{self as slots, Event};
 use sanderling_trust::Refusal;
 use sanderling_wire::FailureCode;
 
@@ -13,18 +13,27 @@ use crate::{error, warn};
 impl Driver {
     /// A serial that no desired state can reach is no serial: the next one counts.
     pub(super) fn forget_foreign_serial(&mut self) -> std::io::Result<()> {
-        if !self.guard.is_foreign(self.stored.state.serial) {
+        let foreign = self.guard.is_foreign(self.stored.state.serial);
+        if !foreign && !self.guard.is_of_another_group() {
+            self.guard.note_group();
             return Ok(());
         }
         warn!(
             AREA,
-            "the serial that was accepted last is of another root, or of an older program; the next one counts"
+            "the serial that was accepted last is of another {}; the next one counts",
+            if foreign {
+                "root, or of an older program"
+            } else {
+                "group"
+            }
         );
         let state = slots::State {
             serial: 0,
             ..self.stored.state
         };
-        slots::save(&mut self.folder, &mut self.stored, &state)
+        slots::save(&mut self.folder, &mut self.stored, &state)?;
+        self.guard.note_group();
+        Ok(())
     }
 
     /// The fleet's roots, as they stand on the group's topic.
@@ -65,7 +74,9 @@ impl Driver {
         }
         match self.ask(&bytes) {
             Ok(task) => self.take(&task),
-            Err(Refusal::Stale { .. }) => self.note(Note::Stale, &self.stored.state.clone()),
+            Err(refusal @ Refusal::Stale { .. }) => {
+                self.hush.warn(AREA, "stale", format_args!("{refusal}"));
+            }
             Err(refusal) => self.disbelieve(refusal.to_string()),
         }
         self.heard = Some(bytes);
@@ -77,6 +88,17 @@ impl Driver {
     }
 
     fn take(&mut self, task: &Task) {
+        if let Some(ahead_s) = task.ahead_s {
+            self.hush.warn(
+                AREA,
+                "ahead",
+                format_args!(
+                    "the fleet signs with a clock that is {} h ahead of this robot's; what it signs counts, its time does \
+                     not: set the clock that is wrong",
+                    ahead_s / 3600
+                ),
+            );
+        }
         let fits = |manifest| fit(manifest, task, &self.setup.config);
         let shadow = task.shadow.as_ref().map(fits).transpose();
         let run = task.run.as_ref().map(fits).transpose();

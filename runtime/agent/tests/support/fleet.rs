@@ -147,6 +147,25 @@ impl Fleet {
         self.post("desired", encoded(&Signed::<4>::unsigned(&statement)));
     }
 
+    /// Wants a model in some group, with this serial.
+    pub fn want_in(&mut self, group: &str, model: &Model, version: u32, serial: u64) {
+        self.have(model);
+        let manifest = encoded(&release(model, version));
+        let desired = Desired {
+            group: name(group),
+            ..everybody(serial, Signed::unsigned(&manifest))
+        };
+        let statement = encoded(&desired);
+        self.order(Do::Post(Post {
+            topic: Topic::desired(&name("test"), &name(group))
+                .text()
+                .as_str()
+                .to_owned(),
+            payload: encoded(&Signed::<4>::unsigned(&statement)),
+            retain: true,
+        }));
+    }
+
     /// Keeps a model's bytes to serve them.
     pub fn have(&self, model: &Model) {
         self.order(Do::Have(model.clone()));
@@ -260,7 +279,7 @@ impl Speaker {
                         up = true;
                         self.note(|heard| heard.connections += 1);
                     }
-                    LinkEvent::Message { topic, payload } => self.hear(&topic, &payload),
+                    LinkEvent::Message { topic, payload, .. } => self.hear(&topic, &payload),
                     LinkEvent::Acked(()) | LinkEvent::Refused((), _) => {}
                     LinkEvent::Down(_) => {
                         up = false;

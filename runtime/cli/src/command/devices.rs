@@ -175,6 +175,9 @@ pub fn standing(device: &Device) -> String {
 }
 
 fn ago(seen_ms: i64) -> String {
+    if seen_ms == 0 {
+        return "never".into();
+    }
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -175,7 +175,8 @@ fn what_is_missing_is_named_with_what_to_do() {
     let absent = scratch.path("absent.onnx");
     sanderling(&["compare", &absent, "-i", &input]).fails(1, &["cannot open", "absent.onnx"]);
     let wrong = floats(&scratch, "wrong.npz", "input", &[1, 4], &[0.0; 4]);
-    sanderling(&["compare", &model, "-i", &wrong]).fails(1, &["takes i8", "quantize the frames first"]);
+    sanderling(&["compare", &model, "-i", &wrong])
+        .fails(1, &["takes i8", "quantize the frames first"]);
     let float = scratch.put("f.onnx", &onnx_file::float_model());
     let frames = floats(&scratch, "f.npz", "input", &[1, 3], &[0.0; 3]);
     sanderling(&["compare", &float, "-i", &frames]).fails(1, &["float"]);

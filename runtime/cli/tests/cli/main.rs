@@ -3,6 +3,7 @@
 
 mod bench;
 mod brokers;
+mod clocks;
 mod compare;
 mod compile;
 mod coordinator;

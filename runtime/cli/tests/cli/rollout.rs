@@ -14,6 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// What shifts a program's clock.
+pub const FAKETIME: &str = "/usr/bin/faketime";
+
 /// Longest that anything here may take on a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(110);
 
@@ -46,9 +49,27 @@ pub fn program(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Starts a coordinator on that directory; where it listens.
-fn coordinator(program: &Path, data: &str, more: &[String]) -> (Process, String, String) {
-    let mut command = Command::new(program);
+/// A program, with the clock that `faketime` makes of `time`.
+fn command(program: &Path, time: Option<&str>) -> Command {
+    let Some(time) = time else {
+        return Command::new(program);
+    };
+    let mut command = Command::new(FAKETIME);
+    command
+        .args(["-f", time])
+        .arg(program)
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command
+}
+
+/// Starts a coordinator on that directory, where `time` says so with another clock; where it listens.
+fn coordinator(
+    program: &Path,
+    data: &str,
+    more: &[String],
+    time: Option<&str>,
+) -> (Process, String, String) {
+    let mut command = command(program, time);
     command.args(["--http", "127.0.0.1:0", "--data-dir", data]);
     if !more.iter().any(|word| word == "--broker-url") {
         command.args(["--mqtt", "127.0.0.1:0"]);
@@ -91,10 +112,15 @@ impl Fleet {
 
     /// With more arguments for the coordinator.
     pub fn start_with(scratch: Scratch, more: &[&str]) -> Option<Fleet> {
+        Fleet::start_at(scratch, more, None)
+    }
+
+    /// With another clock for the coordinator.
+    pub fn start_at(scratch: Scratch, more: &[&str], time: Option<&str>) -> Option<Fleet> {
         program("sanderling-agent")?;
         let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
         let program = program("sanderling-coordinator")?;
-        let (coordinator, http, mqtt) = coordinator(&program, &scratch.path("data"), &more);
+        let (coordinator, http, mqtt) = coordinator(&program, &scratch.path("data"), &more, time);
         Some(Fleet {
             scratch,
             coordinator,
@@ -197,7 +223,8 @@ impl Fleet {
         self.coordinator.0.kill().expect("is killed");
         self.coordinator.0.wait().expect("ends");
         let program = program("sanderling-coordinator").expect("is there");
-        let (process, http, mqtt) = coordinator(&program, &self.scratch.path("data"), &self.more);
+        let data = self.scratch.path("data");
+        let (process, http, mqtt) = coordinator(&program, &data, &self.more, None);
         assert_eq!(
             (&http, &mqtt),
             (&self.http, &self.mqtt),

@@ -3,11 +3,14 @@
 //! | known | said | then |
 //! |---|---|---|
 //! | any | `Born(s)`, fresh from a connection | online in `s`, even if `s` is lower: its storage was replaced |
-//! | `k` | `Born(s)`, retained, `s >= k` | online in `s` |
-//! | `k` | `Born(s)`, retained, `s < k` | nothing changes |
-//! | `k` | `Gone(s)`, `s >= k` | offline |
+//! | `k` | `Born(s)`, retained, `s > k` | of session `s`, as online as before, and asked: it was born once, and may be dead |
+//! | `k` | `Born(s)`, retained, `s <= k` | nothing changes; asked where it counts as gone |
+//! | `k` | `Gone(s)`, `s >= k` | offline; asked where `s > k`, for its storage may have been replaced |
 //! | `k` | `Gone(s)`, `s < k` | nothing changes: a late will of an older connection |
-//! | `k` | sign of life in `s > k` | online in `s` (its birth was missed) |
+//! | `k` | sign of life in `s > k` | online in `s` (its birth was missed), and asked |
+//! | `k` | another sign of life of one that counts as gone, or in `s < k` | asked |
+//!
+//! Who is asked says its birth again, fresh, where it lives.
 
 use sanderling_wire::Session;
 
@@ -56,10 +59,10 @@ pub fn after(known: Option<Known>, said: Said) -> Option<Known> {
             },
             known,
         ) => match known {
-            Some(k) if session < k.session => return None,
-            _ => Known {
+            Some(k) if session <= k.session => return None,
+            known => Known {
                 session,
-                online: true,
+                online: known.is_some_and(|k| k.online),
             },
         },
         (Said::Gone(session), known) => match known {
@@ -76,6 +79,30 @@ pub fn after(known: Option<Known>, said: Said) -> Option<Known> {
         },
     };
     (known != Some(next)).then_some(next)
+}
+
+/// Whether the robot is to be asked who it is, so that its answer proves that it lives.
+pub fn is_to_be_asked(known: Option<Known>, said: Said) -> bool {
+    let Some(known) = known else {
+        return !matches!(
+            said,
+            Said::Gone(_)
+                | Said::Born {
+                    retained: false,
+                    ..
+                }
+        );
+    };
+    match said {
+        Said::Born {
+            retained: false, ..
+        } => false,
+        Said::Born { session, .. } => {
+            session > known.session || (session == known.session && !known.online)
+        }
+        Said::Gone(session) => session > known.session,
+        Said::Alive(session) => session != known.session || !known.online,
+    }
 }
 
 #[cfg(test)]
@@ -111,10 +138,34 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_coordinator_believes_what_the_broker_kept() {
-        assert_eq!(after(known(7, false), born(7, true)), known(7, true));
-        assert_eq!(after(None, born(7, true)), known(7, true));
+    fn what_the_broker_kept_is_no_sign_of_life() {
+        let said = born(7, true);
+        for (before, then) in [
+            (known(7, false), None),
+            (known(6, false), known(7, false)),
+            (None, known(7, false)),
+        ] {
+            assert_eq!(after(before, said), then);
+            assert!(is_to_be_asked(before, said), "{before:?}");
+        }
+        // One that counts as there is heard of soon, or called.
+        assert_eq!(after(known(7, true), said), None);
+        assert!(!is_to_be_asked(known(7, true), said));
+        assert_eq!(after(known(6, true), said), known(7, true));
+        assert!(is_to_be_asked(known(6, true), said));
         assert_eq!(after(None, Said::Gone(Session(7))), known(7, false));
+    }
+
+    #[test]
+    fn a_late_will_of_a_life_before_the_storage_was_replaced_is_contradicted() {
+        let now = after(known(700, true), born(5, false));
+        assert_eq!(now, known(5, true));
+        let will = Said::Gone(Session(700));
+        assert!(is_to_be_asked(now, will));
+        let gone = after(now, will);
+        assert_eq!(after(gone, born(5, false)), known(5, true));
+        // Where the answer is lost, the next sign of life asks again.
+        assert!(is_to_be_asked(gone, Said::Alive(Session(5))));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use sanderling_wire::Name;
 
 use super::{Fleet, PATIENCE};
 use crate::decide::fit::Limits;
-use crate::decide::presence::Known;
 use crate::decide::standing::{Standing, standing};
 use crate::link::LinkClosed;
 use crate::store::{StoreError, devices, events, groups};
@@ -15,16 +14,7 @@ impl Fleet {
     /// Looks for robots that stay behind, and publishes their group's desired state again: a message
     /// that a broker lost is the one thing that only the fleet can repair.
     pub(super) async fn compare(&mut self) -> Result<(), LinkClosed> {
-        if self
-            .memory
-            .roll_call
-            .is_some_and(|when| Instant::now() >= when)
-        {
-            match self.call_roll().await {
-                Ok(()) => self.memory.roll_call = None,
-                Err(error) => self.complain(&error),
-            }
-        }
+        self.call_roll().await?;
         if let Err(error) = self.news().await {
             self.complain(&error);
         }
@@ -66,30 +56,6 @@ impl Fleet {
             tracing::error!("{text}");
             self.memory.complaint = Some(text);
         }
-    }
-
-    /// While there was no connection, a robot may have gone without its will being heard. Those that
-    /// nothing was heard of since the connection came back, not even a birth that the broker kept,
-    /// are gone.
-    async fn call_roll(&mut self) -> Result<(), StoreError> {
-        let mut tx = self.store.write().await?;
-        if self.store.is_shared() {
-            self.memory.known.clear();
-        }
-        for device in devices::silent_since(&mut tx, self.memory.lost_ms).await? {
-            let known = Known {
-                online: false,
-                ..device.known
-            };
-            self.change(&mut tx, &device.name, known).await?;
-        }
-        let newest = events::newest(&mut tx).await?;
-        if let Err(error) = tx.commit().await {
-            self.memory.known.clear();
-            return Err(error.into());
-        }
-        self.tell(newest);
-        Ok(())
     }
 
     /// Wakes those who wait for events.

@@ -6,7 +6,10 @@
 //!                                      └──fails──▶ nothing is answered; robots send again
 //! ```
 
+mod alive;
 mod compare;
+mod count;
+mod raise;
 mod renew;
 mod roll;
 mod stranger;
@@ -16,19 +19,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{
-    Birth, Cmd, DecodeError, Digest, FrameId, FrameRange, Health, Inference, Kind,
-    MAX_RECEIPT_RANGES, Name, Need, Order, Output, Presence, State, Topic, decode,
+    Cmd, DecodeError, Digest, FrameRange, Health, Inference, Kind, MAX_RECEIPT_RANGES, Name, Need,
+    Order, Output, Presence, RunId, State, Topic, decode,
 };
 use sqlx::AnyConnection;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{day, now_ms};
 use crate::decide::frames::Frames;
-use crate::decide::news::news;
-use crate::decide::presence::{Known, Said, after};
+use crate::decide::presence::{Known, Said};
 use crate::link::{Incoming, Link, LinkClosed};
 use crate::rollouts::{Command, Rollouts};
-use crate::say::{order_id, send_desired, send_order, send_roots};
+use crate::say::{order_id, send_desired, send_order, send_receipt, send_roots};
 use crate::signer::Signer;
 use crate::store::events::{Note, add as note};
 use crate::store::{Store, StoreError, devices, events, groups, results};
@@ -72,7 +74,11 @@ pub struct Fleet {
 #[derive(Debug, Default)]
 pub struct Memory {
     known: HashMap<Name, Option<Known>>,
-    frames: HashMap<(Name, u32), Frames>,
+    /// Under which number the frames of a start are kept, and those that were counted.
+    numbers: HashMap<(Name, Option<RunId>, u32), i64>,
+    frames: HashMap<(Name, i64), Frames>,
+    /// The starts of each robot that connected, the newest last.
+    starts: HashMap<Name, Vec<RunId>>,
     /// When a robot was last asked to introduce itself, and a group last told again.
     asked: HashMap<Name, Instant>,
     behind: HashMap<Name, Instant>,
@@ -81,8 +87,12 @@ pub struct Memory {
     refused: BTreeSet<Name>,
     /// Since when there was no connection: what was heard later was heard over the one that stands.
     lost_ms: i64,
-    /// When those that were not heard since are taken for gone.
-    roll_call: Option<Instant>,
+    /// Since when there is one.
+    connected: Option<Instant>,
+    /// Robots that went without a word and were asked whether they are there.
+    called: HashMap<Name, Instant>,
+    /// Robots that hold a serial that nobody follows.
+    beyond: BTreeSet<Name>,
     store_failures: u64,
     /// What was said last of the registry's trouble.
     complaint: Option<String>,
@@ -93,8 +103,11 @@ impl Memory {
     /// Keeps it from growing with every robot and boot that was ever heard. Only after a commit: by
     /// then everything in it can be read again.
     fn bound(&mut self) {
-        if self.frames.len() > REMEMBERED {
-            self.frames.clear();
+        if self.frames.len() > REMEMBERED || self.numbers.len() > REMEMBERED {
+            self.forget_frames();
+        }
+        if self.starts.len() > REMEMBERED {
+            self.starts.clear();
         }
         if self.known.len() > REMEMBERED {
             self.known.clear();
@@ -104,15 +117,30 @@ impl Memory {
         }
         self.asked.retain(|_, asked| asked.elapsed() <= PATIENCE);
     }
+
+    fn forget_frames(&mut self) {
+        self.frames.clear();
+        self.numbers.clear();
+    }
 }
 
 /// What is to be done after the commit.
 #[derive(Debug, Default)]
 struct After {
-    receipts: BTreeMap<Name, Vec<FrameRange>>,
-    counted: BTreeSet<(Name, u32)>,
+    receipts: BTreeMap<(Name, Option<RunId>), Vec<FrameRange>>,
+    counted: BTreeSet<(Name, i64)>,
     needs: Vec<(Name, Need)>,
     introduce: Vec<Name>,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug)]
+struct Heard<'m> {
+    payload: &'m [u8],
+    /// Kept by the broker from an unknown time before.
+    retained: bool,
+    /// The start of the robot that it is of, where it says one.
+    run: Option<RunId>,
 }
 
 /// Results of one batch, by robot and model.
@@ -144,10 +172,7 @@ impl Fleet {
                 }
                 _ = roll.tick() => self.roll().await,
                 Some(command) = commands.recv() => self.command(command).await,
-                _ = compare.tick() => match self.renew().await {
-                    Ok(()) => self.compare().await,
-                    closed => closed,
-                },
+                _ = compare.tick() => self.look_around().await,
             };
             if done.is_err() {
                 return;
@@ -155,9 +180,15 @@ impl Fleet {
         }
     }
 
+    /// What is looked at again and again, because only time shows it.
+    async fn look_around(&mut self) -> Result<(), LinkClosed> {
+        self.raise().await?;
+        self.renew().await?;
+        self.compare().await
+    }
+
     async fn handle(&mut self, batch: Vec<Incoming>) -> Result<(), LinkClosed> {
         if batch.contains(&Incoming::Connected) {
-            self.memory.roll_call = Some(Instant::now() + PATIENCE);
             self.publish_roots().await?;
             self.publish_desired(None).await?;
         }
@@ -165,6 +196,11 @@ impl Fleet {
         if batch.contains(&Incoming::Disconnected) {
             // Later than anything that was heard before the connection broke.
             self.memory.lost_ms = now_ms() + 1;
+        }
+        let news = |message: &&Incoming| !matches!(message, Incoming::Message { .. });
+        if let Some(last) = batch.iter().rev().find(news) {
+            self.memory.connected = (*last == Incoming::Connected).then(Instant::now);
+            self.memory.called.clear();
         }
         match written {
             Ok(mut after) => {
@@ -178,7 +214,7 @@ impl Fleet {
             }
             Err(error) => {
                 self.memory.known.clear();
-                self.memory.frames.clear();
+                self.memory.forget_frames();
                 self.memory.store_failures += 1;
                 self.trouble.send_replace(Some(error.to_string()));
                 if self.memory.store_failures.is_power_of_two() {
@@ -213,7 +249,7 @@ impl Fleet {
         if self.store.is_shared() {
             // Another coordinator may have written since.
             self.memory.known.clear();
-            self.memory.frames.clear();
+            self.memory.forget_frames();
         }
         let mut after = After::default();
         let mut tallies = Tallies::new();
@@ -223,6 +259,7 @@ impl Fleet {
                 topic,
                 payload,
                 retained,
+                run,
             } = message
             else {
                 continue;
@@ -242,7 +279,12 @@ impl Fleet {
             let read = match kind {
                 Kind::Birth => match decode::<Presence>(payload) {
                     Ok(presence) => {
-                        self.presence(&mut tx, &device, &presence, payload, *retained)
+                        let heard = Heard {
+                            payload,
+                            retained: *retained,
+                            run: *run,
+                        };
+                        self.presence(&mut tx, &mut after, &device, &presence, heard)
                             .await?;
                         Ok(())
                     }
@@ -271,11 +313,17 @@ impl Fleet {
                 }
                 Kind::Result => match decode::<Inference>(payload) {
                     Ok(result) => {
-                        if self.known(&mut tx, &device).await?.is_none() {
+                        let known = self.known(&mut tx, &device).await?;
+                        if known.is_none_or(|known| !known.online) {
                             after.introduce.push(device.clone());
                         }
+                        let heard = Heard {
+                            payload,
+                            retained: *retained,
+                            run: *run,
+                        };
                         let new = self
-                            .count(&mut tx, &mut after, &device, result.frame)
+                            .count(&mut tx, &mut after, &device, result.frame, heard)
                             .await?;
                         if new {
                             tallies
@@ -315,9 +363,9 @@ impl Fleet {
         for (device, json) in &last {
             devices::set_last_result(&mut tx, device, json).await?;
         }
-        for (device, boot) in &after.counted {
-            if let Some(frames) = self.memory.frames.get_mut(&(device.clone(), *boot)) {
-                results::set_frames(&mut tx, device, *boot, &frames.take_changes()).await?;
+        for (device, number) in &after.counted {
+            if let Some(frames) = self.memory.frames.get_mut(&(device.clone(), *number)) {
+                results::set_frames(&mut tx, device, *number, &frames.take_changes()).await?;
             }
         }
         let newest = events::newest(&mut tx).await?;
@@ -339,27 +387,15 @@ impl Fleet {
         Ok(known)
     }
 
-    async fn heard(
-        &mut self,
-        tx: &mut AnyConnection,
-        device: &Name,
-        said: Said,
-    ) -> Result<(), StoreError> {
-        let known = self.known(tx, device).await?;
-        let Some(next) = after(known, said) else {
-            return Ok(());
-        };
-        self.change(tx, device, next).await
-    }
-
     async fn change(
         &mut self,
         tx: &mut AnyConnection,
         device: &Name,
         next: Known,
+        live: bool,
     ) -> Result<(), StoreError> {
         let before = self.known(tx, device).await?;
-        devices::set_known(tx, device, next).await?;
+        devices::set_known(tx, device, next, live).await?;
         self.memory.known.insert(device.clone(), Some(next));
         if before.is_some_and(|k| k.online) != next.online {
             let (kind, text) = if next.online {
@@ -373,119 +409,15 @@ impl Fleet {
         Ok(())
     }
 
-    async fn presence(
-        &mut self,
-        tx: &mut AnyConnection,
-        device: &Name,
-        presence: &Presence,
-        payload: &[u8],
-        retained: bool,
-    ) -> Result<(), StoreError> {
-        match presence {
-            Presence::Born(Birth { session, group, .. }) => {
-                let said = Said::Born {
-                    session: *session,
-                    retained,
-                };
-                self.heard(tx, device, said).await?;
-                // An older birth that the broker had kept says nothing new.
-                if self
-                    .known(tx, device)
-                    .await?
-                    .is_some_and(|k| k.session == *session)
-                {
-                    devices::set_birth(tx, device, group, payload).await?;
-                }
-                Ok(())
-            }
-            Presence::Gone(session) => self.heard(tx, device, Said::Gone(*session)).await,
-        }
-    }
-
-    /// A message that names its connection: a robot that is not known is asked who it is.
-    async fn alive(
-        &mut self,
-        tx: &mut AnyConnection,
-        after: &mut After,
-        device: &Name,
-        said: Said,
-        retained: bool,
-    ) -> Result<(), StoreError> {
-        let Said::Alive(session) = said else {
-            return Ok(());
-        };
-        let known = self.known(tx, device).await?;
-        if known.is_none_or(|k| session > k.session) {
-            after.introduce.push(device.clone());
-            if !retained {
-                self.heard(tx, device, said).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn state(
-        &mut self,
-        tx: &mut AnyConnection,
-        after: &mut After,
-        device: &Name,
-        state: &State,
-        payload: &[u8],
-        retained: bool,
-    ) -> Result<(), StoreError> {
-        self.alive(tx, after, device, Said::Alive(state.session), retained)
-            .await?;
-        if self
-            .known(tx, device)
-            .await?
-            .is_some_and(|k| state.session < k.session)
-        {
-            return Ok(());
-        }
-        let before = devices::get(tx, device).await?.and_then(|d| d.state);
-        devices::set_state(tx, device, payload).await?;
-        if let Some((kind, text)) = news(before.as_ref(), state) {
-            tracing::info!("{device} {text}");
-            note(tx, about(kind, device, &text)).await?;
-        }
-        Ok(())
-    }
-
-    /// Counts a frame; true when it was not counted before. Either way the robot gets a receipt.
-    async fn count(
-        &mut self,
-        tx: &mut AnyConnection,
-        after: &mut After,
-        device: &Name,
-        frame: FrameId,
-    ) -> Result<bool, StoreError> {
-        let key = (device.clone(), frame.boot);
-        let frames = match self.memory.frames.entry(key) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(results::frames(tx, device, frame.boot).await?)
-            }
-        };
-        let new = frames.insert(frame.seq);
-        after.counted.insert((device.clone(), frame.boot));
-        if let Some((first, last)) = frames.covering(frame.seq) {
-            let receipts = after.receipts.entry(device.clone()).or_default();
-            // Within a batch a range only grows, so the newest one replaces those inside it.
-            receipts.retain(|r| r.boot != frame.boot || r.first < first || r.last > last);
-            receipts.push(FrameRange {
-                boot: frame.boot,
-                first,
-                last,
-            });
-        }
-        Ok(new)
-    }
-
     async fn answer(&mut self, after: After) -> Result<(), LinkClosed> {
-        for (device, ranges) in after.receipts {
+        for ((device, run), ranges) in after.receipts {
             for ranges in ranges.chunks(MAX_RECEIPT_RANGES) {
                 let order = Order::Receipt(ranges.iter().copied().collect());
-                self.order(&device, order).await?;
+                let cmd = Cmd {
+                    id: order_id(&order),
+                    order,
+                };
+                send_receipt(&self.link, &self.fleet, &device, &cmd, run).await?;
             }
         }
         for need in after.needs {

@@ -25,11 +25,12 @@ impl Fleet {
             online: false,
         });
         let online = known.online || !retained;
-        self.change(tx, device, Known { online, ..known }).await?;
+        self.change(tx, device, Known { online, ..known }, !retained)
+            .await?;
         let before = devices::get(tx, device).await?;
         match kind {
-            Kind::Birth => devices::set_unread_birth(tx, device, message).await?,
-            _ => devices::set_state(tx, device, message).await?,
+            Kind::Birth => devices::set_unread_birth(tx, device, message, !retained).await?,
+            _ => devices::set_state(tx, device, message, !retained).await?,
         }
         if before.is_none_or(|before| before.unreadable != Some(version)) {
             let text = format!("speaks version {version} of the messages, which is not read here");

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::asker::Asker;
 use super::error::{ApiError, ErrorBody};
+use crate::clock::now_ms;
 use crate::decide::fit::{Limits, fit};
 use crate::decide::standing::{Standing, Verdict, standing};
 use crate::files::Files;
@@ -22,6 +23,9 @@ use crate::say::{order_id, send_order};
 use crate::store::events::{self, Note};
 use crate::store::groups::{Group, Told};
 use crate::store::{devices, groups, results};
+
+/// Two robots of one name take turns of minutes; so long after they were seen last, one of them is thought to be gone.
+const CLONE_MS: u64 = 15 * 60 * 1000;
 
 /// A model that runs.
 #[derive(Debug, Serialize, ToSchema)]
@@ -152,13 +156,15 @@ pub struct Device {
     pub standing: Standing,
     /// One line about that, where there is something to say.
     pub standing_text: Option<String>,
+    /// What to do about two robots that connect under this name, while they do.
+    pub clone: Option<String>,
     /// Its counters.
     pub health: Option<Health>,
     /// Its newest result.
     pub last_result: Option<LastResult>,
     /// How many of its results were counted.
     pub results: u64,
-    /// When it was heard last, in ms since 1970.
+    /// When it was heard last, in ms since 1970; 0: never, but for what the broker had kept.
     pub seen_ms: i64,
 }
 
@@ -407,6 +413,13 @@ fn view(device: devices::Device, verdict: Verdict, results: u64) -> Device {
         Some(state) => state.running.as_ref(),
         None => birth.and_then(|b| b.running.as_ref()),
     };
+    let clone = (now_ms().abs_diff(device.clone_ms) < CLONE_MS).then(|| {
+        format!(
+            "two robots connect as {}: a copied card or state folder? Give one of them another name and an empty state \
+             folder; until then they take turns, and the results of both are counted",
+            device.name
+        )
+    });
     Device {
         name: device.name.to_string(),
         group: birth.map(|b| b.group.to_string()),
@@ -441,7 +454,8 @@ fn view(device: devices::Device, verdict: Verdict, results: u64) -> Device {
             text: f.text.to_string(),
         }),
         standing: verdict.standing,
-        standing_text: verdict.text,
+        standing_text: verdict.text.or_else(|| clone.clone()),
+        clone,
         health: device.health.map(|h| Health {
             uptime_s: h.uptime_s,
             frames_in: h.frames_in,

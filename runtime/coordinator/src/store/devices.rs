@@ -25,8 +25,10 @@ pub struct Device {
     pub health: Option<Health>,
     /// Its newest result, a JSON object.
     pub last_result: Option<serde_json::Value>,
-    /// When it was heard last, in ms since 1970.
+    /// When it was heard last, in ms since 1970; 0: nothing was heard but what the broker had kept.
     pub seen_ms: i64,
+    /// When two robots were last seen under this name, in ms since 1970; 0: never.
+    pub clone_ms: i64,
 }
 
 fn device(row: &AnyRow) -> Result<Device, StoreError> {
@@ -52,6 +54,7 @@ fn device(row: &AnyRow) -> Result<Device, StoreError> {
         health: health.and_then(|b| decode(b).ok()),
         last_result: last_result.and_then(|text| serde_json::from_str(text).ok()),
         seen_ms: row.try_get(7)?,
+        clone_ms: row.try_get(8)?,
     })
 }
 
@@ -66,7 +69,7 @@ fn version_of<T>(decoded: Result<T, DecodeError>) -> Option<u8> {
 /// Every robot, or those of one group.
 pub async fn list(tx: &mut AnyConnection, group: Option<&Name>) -> Result<Vec<Device>, StoreError> {
     let rows = sqlx::query(
-        "SELECT name, session, online, birth, state, health, last_result, seen_ms
+        "SELECT name, session, online, birth, state, health, last_result, seen_ms, clone_ms
          FROM devices WHERE $1 IS NULL OR grp = $1 ORDER BY name",
     )
     .bind(group.map(Name::as_str))
@@ -86,7 +89,7 @@ pub async fn groups(tx: &mut AnyConnection) -> Result<Vec<Name>, StoreError> {
 /// One robot.
 pub async fn get(tx: &mut AnyConnection, name: &Name) -> Result<Option<Device>, StoreError> {
     let row = sqlx::query(
-        "SELECT name, session, online, birth, state, health, last_result, seen_ms
+        "SELECT name, session, online, birth, state, health, last_result, seen_ms, clone_ms
          FROM devices WHERE name = $1",
     )
     .bind(name.as_str())
@@ -95,21 +98,23 @@ pub async fn get(tx: &mut AnyConnection, name: &Name) -> Result<Option<Device>, 
     row.as_ref().map(device).transpose()
 }
 
-/// Writes down whether a robot is there, and makes its row. That it is gone is not a sign of life.
+/// Writes down whether a robot is there, and makes its row. `live`: it said so itself just now; what the broker had
+/// kept, and that a robot is gone, are no signs of life.
 pub async fn set_known(
     tx: &mut AnyConnection,
     name: &Name,
     known: Known,
+    live: bool,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO devices (name, session, online, seen_ms) VALUES ($1, $2, $3, $4)
          ON CONFLICT (name) DO UPDATE SET
-             session = $2, online = $3, seen_ms = CASE WHEN $3 = 1 THEN $4 ELSE devices.seen_ms END",
+             session = $2, online = $3, seen_ms = CASE WHEN $4 = 0 THEN devices.seen_ms ELSE $4 END",
     )
     .bind(name.as_str())
     .bind(known.session.0 as i64)
     .bind(i64::from(known.online))
-    .bind(now_ms())
+    .bind(heard_ms(live))
     .execute(tx)
     .await?;
     Ok(())
@@ -121,11 +126,14 @@ pub async fn set_birth(
     name: &Name,
     group: &Name,
     message: &[u8],
+    live: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET grp = $1, birth = $2, seen_ms = $3 WHERE name = $4")
+    let query = "UPDATE devices SET grp = $1, birth = $2,
+             seen_ms = CASE WHEN $3 = 0 THEN seen_ms ELSE $3 END WHERE name = $4";
+    sqlx::query(query)
         .bind(group.as_str())
         .bind(message)
-        .bind(now_ms())
+        .bind(heard_ms(live))
         .bind(name.as_str())
         .execute(tx)
         .await?;
@@ -137,10 +145,13 @@ pub async fn set_unread_birth(
     tx: &mut AnyConnection,
     name: &Name,
     message: &[u8],
+    live: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET birth = $1, seen_ms = $2 WHERE name = $3")
+    let query = "UPDATE devices SET birth = $1,
+             seen_ms = CASE WHEN $2 = 0 THEN seen_ms ELSE $2 END WHERE name = $3";
+    sqlx::query(query)
         .bind(message)
-        .bind(now_ms())
+        .bind(heard_ms(live))
         .bind(name.as_str())
         .execute(tx)
         .await?;
@@ -152,10 +163,13 @@ pub async fn set_state(
     tx: &mut AnyConnection,
     name: &Name,
     message: &[u8],
+    live: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE devices SET state = $1, seen_ms = $2 WHERE name = $3")
+    let query = "UPDATE devices SET state = $1,
+             seen_ms = CASE WHEN $2 = 0 THEN seen_ms ELSE $2 END WHERE name = $3";
+    sqlx::query(query)
         .bind(message)
-        .bind(now_ms())
+        .bind(heard_ms(live))
         .bind(name.as_str())
         .execute(tx)
         .await?;
@@ -192,16 +206,37 @@ pub async fn set_last_result(
     Ok(())
 }
 
-/// The robots that count as there though nothing was heard of them since `ms`.
-pub async fn silent_since(tx: &mut AnyConnection, ms: i64) -> Result<Vec<Device>, StoreError> {
+/// The robots that count as there though nothing was heard of them since `since_ms`, or though they were heard after
+/// `until_ms`, when the clock was ahead.
+pub async fn silent(
+    tx: &mut AnyConnection,
+    since_ms: i64,
+    until_ms: i64,
+) -> Result<Vec<Device>, StoreError> {
     let rows = sqlx::query(
-        "SELECT name, session, online, birth, state, health, last_result, seen_ms
-         FROM devices WHERE online = 1 AND seen_ms < $1 ORDER BY name",
+        "SELECT name, session, online, birth, state, health, last_result, seen_ms, clone_ms
+         FROM devices WHERE online = 1 AND (seen_ms < $1 OR seen_ms > $2) ORDER BY name",
     )
-    .bind(ms)
+    .bind(since_ms)
+    .bind(until_ms)
     .fetch_all(tx)
     .await?;
     rows.iter().map(device).collect()
+}
+
+/// Two robots connect under this name.
+pub async fn set_clone(tx: &mut AnyConnection, name: &Name) -> Result<(), StoreError> {
+    sqlx::query("UPDATE devices SET clone_ms = $1 WHERE name = $2")
+        .bind(now_ms())
+        .bind(name.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// When a message was heard, or 0 where nobody says that its sender still lives.
+fn heard_ms(live: bool) -> i64 {
+    if live { now_ms().max(1) } else { 0 }
 }
 
 /// Forgets a robot; its counted results stay. True when there was one.

@@ -1,11 +1,11 @@
 //! The desired state of each group, with the exact bytes that are published for it.
 
-use sanderling_trust::place;
+use sanderling_trust::{place, serial};
 use sanderling_wire::{Arm, Desired, Manifest, Name, SERIAL_LIMIT, Signed, decode};
 use sqlx::{AnyConnection, Row};
 
 use super::StoreError;
-use crate::clock::now_ms;
+use super::devices::{self, Device};
 
 /// A group's desired state.
 #[derive(Clone, Debug)]
@@ -118,18 +118,35 @@ pub async fn outdated(tx: &mut AnyConnection) -> Result<Vec<(String, String, u32
         .collect()
 }
 
-/// The serial for a group's next desired state. It is taken from the clock, in hundredths of a second,
-/// so that a coordinator that lost its data does not publish a serial that robots have seen already;
-/// and it grows even when the clock does not.
-pub async fn next_serial(tx: &mut AnyConnection, name: &Name) -> Result<u64, StoreError> {
+/// Serials up to here are followed when robots report them. Any robot can claim one, so as many again are kept for
+/// counting. The clock reaches it in hundredths of a second, as older programs counted, in the year 2144.
+pub const FOLLOWED: u64 = SERIAL_LIMIT / 2;
+
+/// The highest serial that one of these robots says it has accepted under this epoch, of those that are followed.
+pub fn held(robots: &[Device], epoch: Option<u32>) -> u64 {
+    let epoch = u64::from(epoch.unwrap_or(0));
+    let serials = robots.iter().filter_map(|robot| {
+        let held = robot.state.as_ref()?.serial;
+        (serial::epoch(held) == epoch).then_some(serial::plain(held))
+    });
+    let followed = serials.filter(|&serial| serial < FOLLOWED);
+    followed.max().unwrap_or(0)
+}
+
+/// The serial for a group's next desired state: one more than the last one, and than any that its robots have accepted,
+/// so that a registry that began anew does not say what they would ignore.
+pub async fn next_serial(
+    tx: &mut AnyConnection,
+    name: &Name,
+    epoch: Option<u32>,
+) -> Result<u64, StoreError> {
     let last: Option<i64> = sqlx::query_scalar("SELECT serial FROM groups WHERE name = $1")
         .bind(name.as_str())
-        .fetch_optional(tx)
+        .fetch_optional(&mut *tx)
         .await?;
-    let next = (now_ms() / 10)
-        .max(last.unwrap_or(0).saturating_add(1))
-        .max(1);
-    Ok((next as u64).min(SERIAL_LIMIT - 1))
+    let last = last.map_or(0, |last| u64::try_from(last).unwrap_or(0));
+    let held = held(&devices::list(tx, Some(name)).await?, epoch);
+    Ok((last.max(held) + 1).min(SERIAL_LIMIT - 1))
 }
 
 /// Sets a group's desired state.

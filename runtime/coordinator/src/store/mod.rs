@@ -18,6 +18,7 @@ pub mod models;
 pub mod policies;
 pub mod results;
 pub mod rollouts;
+pub mod runs;
 
 use std::path::Path;
 

@@ -9,16 +9,16 @@ use super::StoreError;
 use crate::decide::frames::{Changes, Frames};
 use crate::decide::latency::bucket;
 
-/// The frames of one boot of one robot that were counted.
+/// The frames of one start of one robot that were counted; `number` is what [`super::runs`] gives the start.
 pub async fn frames(
     tx: &mut AnyConnection,
     device: &Name,
-    boot: u32,
+    number: i64,
 ) -> Result<Frames, StoreError> {
     let rows: Vec<(i64, i64)> =
         sqlx::query_as("SELECT first, last FROM result_frames WHERE device = $1 AND boot = $2")
             .bind(device.as_str())
-            .bind(i64::from(boot))
+            .bind(number)
             .fetch_all(tx)
             .await?;
     Ok(Frames::from_ranges(
@@ -31,13 +31,13 @@ pub async fn frames(
 pub async fn set_frames(
     tx: &mut AnyConnection,
     device: &Name,
-    boot: u32,
+    number: i64,
     changes: &Changes,
 ) -> Result<(), StoreError> {
     for first in &changes.removed {
         sqlx::query("DELETE FROM result_frames WHERE device = $1 AND boot = $2 AND first = $3")
             .bind(device.as_str())
-            .bind(i64::from(boot))
+            .bind(number)
             .bind(*first as i64)
             .execute(&mut *tx)
             .await?;
@@ -48,7 +48,7 @@ pub async fn set_frames(
              ON CONFLICT (device, boot, first) DO UPDATE SET last = $4",
         )
         .bind(device.as_str())
-        .bind(i64::from(boot))
+        .bind(number)
         .bind(*first as i64)
         .bind(*last as i64)
         .execute(&mut *tx)

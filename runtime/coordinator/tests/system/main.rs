@@ -5,6 +5,7 @@
 mod api;
 mod deltas;
 mod kill;
+mod lives;
 mod main_job;
 mod registry;
 mod robots;

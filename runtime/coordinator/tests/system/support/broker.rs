@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use super::within;
 
-/// A running Mosquitto that keeps nothing on disk.
+/// A running Mosquitto that keeps nothing on disk, unless it is told to.
 pub struct Mosquitto {
     pub port: u16,
     program: PathBuf,
@@ -21,6 +21,20 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts one, or prints why not.
     pub async fn start(dir: &Path) -> Option<Mosquitto> {
+        Mosquitto::start_with(dir, "persistence false\n").await
+    }
+
+    /// One that keeps retained messages in `dir`.
+    pub async fn start_with_memory(dir: &Path) -> Option<Mosquitto> {
+        let more = format!(
+            "user root\npersistence true\npersistence_location {}/\n",
+            dir.display()
+        );
+        Mosquitto::start_with(dir, &more).await
+    }
+
+    /// With more lines of its configuration.
+    pub async fn start_with(dir: &Path, more: &str) -> Option<Mosquitto> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let program = std::env::split_paths(&path)
             .chain([PathBuf::from("/usr/sbin")])
@@ -36,7 +50,7 @@ impl Mosquitto {
             .unwrap()
             .port();
         let config = dir.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\n{more}");
         std::fs::write(&config, text).unwrap();
         let child = spawn(&program, &config);
         let mosquitto = Mosquitto {
@@ -58,7 +72,33 @@ impl Mosquitto {
         within("mosquitto dies", self.child.kill()).await.unwrap();
     }
 
-    /// Starts it again on the same port; it remembers nothing.
+    /// Has it write to disk what it keeps, and waits until it has.
+    pub async fn save(&self) {
+        let saved = self.config.with_file_name("mosquitto.db");
+        let before = std::fs::metadata(&saved)
+            .and_then(|file| file.modified())
+            .ok();
+        self.signal("-USR1").await;
+        within("mosquitto writes down what it keeps", async {
+            let now = || {
+                std::fs::metadata(&saved)
+                    .and_then(|file| file.modified())
+                    .ok()
+            };
+            while now() == before {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await;
+        assert!(sent.expect("kill is everywhere").success());
+    }
+
+    /// Starts it again on the same port.
     pub async fn restart(&mut self) {
         self.child = spawn(&self.program, &self.config);
         self.reachable().await;

@@ -1,6 +1,7 @@
 //! What the tests share: real coordinator processes, real brokers, robots that keep the rules, and a
 //! small HTTP client. Every wait has a deadline.
 
+pub mod agent;
 pub mod broker;
 pub mod frames;
 pub mod http;
