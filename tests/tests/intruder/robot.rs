@@ -56,6 +56,7 @@ impl Robot {
             user: user.into(),
             password: password.into(),
             tls: tls.cloned(),
+            learned: Default::default(),
         };
         let will = Post {
             topic: will.into(),

@@ -3,6 +3,7 @@
 //! One program, because each test program of this crate takes its time to link.
 
 mod api;
+mod before;
 mod deltas;
 mod kill;
 mod lives;

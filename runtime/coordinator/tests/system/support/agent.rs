@@ -60,6 +60,8 @@ impl Start {
             "2",
             "--trial-inferences",
             "5",
+            "--trial-seconds",
+            "0.3",
             "--model",
             model.to_str().unwrap(),
         ];

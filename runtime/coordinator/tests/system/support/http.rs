@@ -21,7 +21,13 @@ pub async fn get(base: &str, path: &str) -> Value {
 async fn send(base: &str, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
     let host = base.strip_prefix("http://").expect("a base URL");
     let mut stream = TcpStream::connect(host).await.expect("the API listens");
-    let is_json = ["/orders", "/stage", "/evaluations", "/rollouts"];
+    let is_json = [
+        "/orders",
+        "/stage",
+        "/evaluations",
+        "/rollouts",
+        "/credentials",
+    ];
     let kind = if method == "PUT" || is_json.iter().any(|end| path.ends_with(end)) {
         "application/json"
     } else {
