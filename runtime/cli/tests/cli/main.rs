@@ -3,7 +3,6 @@
 
 mod bench;
 mod brokers;
-mod clocks;
 mod compare;
 mod compile;
 mod coordinator;
