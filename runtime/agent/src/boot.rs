@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(starts.len(), 32, "each life has numbers of its own");
         // Two copies may draw the same step once, and not ten times in a row.
         std::fs::copy(path("0"), path("copy")).expect("room");
-        let mut of = |name: &str| -> Vec<u32> {
+        let of = |name: &str| -> Vec<u32> {
             let boots = (0..10).map(|_| next(&path(name)).expect("room").number);
             boots.collect()
         };

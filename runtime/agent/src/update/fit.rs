@@ -143,6 +143,7 @@ mod tests {
             chunk_size: 65536,
             run: None,
             shadow: None,
+            ahead_s: None,
         };
         fit(manifest, &task, &config).map_err(|unfit| unfit.code)
     }
