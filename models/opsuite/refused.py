@@ -154,7 +154,7 @@ def narrow_cast(mended):
     return net.finish(net.node("MatMul", [net.pair("input"), weights]))
 
 
-@case("weights", "blocked quantization is not supported")
+@case("weights", "attribute `block_size` is 4; only 0 is supported")
 def blocked_weights(mended):
     """Weights in blocks along K."""
     net = Net()

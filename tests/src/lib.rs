@@ -1,6 +1,8 @@
 //! System tests that start real processes, operator suites, and the rules of the repository.
 #![forbid(unsafe_code)]
 
+pub mod graph_shape;
+
 use std::path::{Path, PathBuf};
 
 /// The checkout.

@@ -42,6 +42,37 @@ pub enum CompileError {
     /// The bytes are no ONNX model.
     #[error("not an ONNX model: {0}")]
     NotOnnx(String),
+    /// The model's graph does not hold together.
+    #[error("the model's graph does not hold together: {0}; export the model again")]
+    Graph(String),
+    /// The model is of an operator set whose operators are not known here.
+    #[error(
+        "the model is of operator set {version}, and {oldest} to {newest} are supported; export \
+         it with one of them"
+    )]
+    OperatorSet {
+        /// The model's.
+        version: i64,
+        /// The oldest that is supported.
+        oldest: i64,
+        /// The newest.
+        newest: i64,
+    },
+    /// The model asks for more than its size lets it.
+    #[error(
+        "the model asks for too much: {what} is more than the {limit} {unit} that a file of \
+         {file} bytes may ask for"
+    )]
+    Oversized {
+        /// What takes so much.
+        what: String,
+        /// How much it may be.
+        limit: u64,
+        /// Of what.
+        unit: &'static str,
+        /// Bytes of the file.
+        file: u64,
+    },
     /// The model contradicts itself, or tract cannot work out its shapes.
     #[error("the model's shapes cannot be worked out: {0}")]
     Shapes(String),

@@ -193,6 +193,8 @@ pub struct Graph {
     pub inputs: Vec<ValueId>,
     /// The model's outputs and their names.
     pub outputs: Vec<(String, ValueId)>,
+    /// Names of the file's inputs that no output depends on; they are not among the inputs.
+    pub unread: Vec<String>,
 }
 
 impl Graph {

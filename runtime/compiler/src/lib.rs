@@ -16,6 +16,7 @@ pub mod dead_channels;
 pub mod emit;
 pub mod error;
 pub mod graph;
+pub mod guard;
 pub mod import;
 pub mod matching;
 pub mod memory;
@@ -89,7 +90,9 @@ pub fn compile(onnx: &[u8], options: &Options) -> Result<Compiled, CompileError>
     let mut graph = import::import(onnx)?;
     simplify::simplify(&mut graph);
     let program = matching::match_graph(&graph)?;
-    compile_program(program, Sha256::digest(onnx).into(), options)
+    let mut compiled = compile_program(program, Sha256::digest(onnx).into(), options)?;
+    compiled.report.unread_inputs = graph.unread;
+    Ok(compiled)
 }
 
 /// Compiles a part of the ONNX file with the SHA-256 `source`.

@@ -32,6 +32,8 @@ pub struct Report {
     pub inputs: Vec<Port>,
     /// The model's outputs.
     pub outputs: Vec<Port>,
+    /// Names of the ONNX file's inputs that no output depends on; the plan has none for them.
+    pub unread_inputs: Vec<String>,
     /// Every step in the order they run.
     pub steps: Vec<StepReport>,
 }
@@ -131,6 +133,7 @@ pub fn report(
             .iter()
             .map(|&id| port(program.tensor(id)))
             .collect(),
+        unread_inputs: Vec::new(),
         steps,
     }
 }

@@ -17,6 +17,10 @@ pub enum ModelError {
         /// What the system said.
         source: io::Error,
     },
+    /// Data of an ONNX model that lie in files beside it.
+    #[cfg(feature = "tract")]
+    #[error(transparent)]
+    ExternalData(Box<sanderling_compiler::import::ReadError>),
     /// Neither a plan nor ONNX.
     #[error(
         "{name} is neither a plan nor an ONNX model; give the .onnx file, or what `sanderling compile` made of it"

@@ -1,7 +1,6 @@
 //! Keeps a panic in tract from ending the process.
 
 use crate::ModelError;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Makes an error of a panic in tract, which some damaged files and some huge values cause.
 /// What `work` had half done is not used again: a model that is loading is dropped, and one
@@ -11,16 +10,11 @@ pub(crate) fn without_panic<T>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, ModelError>,
 ) -> Result<T, ModelError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let why = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no reason given");
+    sanderling_compiler::guard::without_panic(work).unwrap_or_else(|why| {
         Err(ModelError::Tract {
             name: name.to_owned(),
             what,
-            why: format!("it panicked: {why}"),
+            why: format!("it gave up: {why}"),
         })
     })
 }

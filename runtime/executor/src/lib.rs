@@ -45,7 +45,7 @@ pub use choice::{Choice, Kind};
 pub use error::ModelError;
 pub use finite::{NotFinite, check_finite};
 pub use info::TensorInfo;
-pub use model::{Model, is_plan};
+pub use model::{Model, is_plan, read_model};
 #[cfg(feature = "tract")]
 pub use sanderling_compiler::regions::{CutReport, RegionReport, RestNode};
 #[cfg(feature = "frames")]

@@ -14,6 +14,7 @@ pub struct Model {
     runner: Runner,
     reason: String,
     digest: [u8; 32],
+    unread: Vec<String>,
 }
 
 // The engine's state is a few words beside buffers; boxing it would save nothing.
@@ -34,11 +35,7 @@ impl Model {
     ///
     /// See [`ModelError`].
     pub fn open(path: &Path, choice: Choice) -> Result<Self, ModelError> {
-        let bytes = std::fs::read(path).map_err(|source| ModelError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Model::from_bytes(&path.display().to_string(), bytes, choice)
+        Model::from_bytes(&path.display().to_string(), read_model(path)?, choice)
     }
 
     /// The same from memory; `name` is for messages.
@@ -65,12 +62,17 @@ impl Model {
         target: Target,
     ) -> Result<Self, ModelError> {
         let digest = Sha256::digest(&bytes).into();
-        let (runner, reason) = load(name, &bytes, choice, target)?;
+        let Loaded {
+            runner,
+            reason,
+            unread,
+        } = load(name, &bytes, choice, target)?;
         Ok(Model {
             name: name.to_owned(),
             runner,
             reason,
             digest,
+            unread,
         })
     }
 
@@ -95,12 +97,17 @@ impl Model {
         &self.name
     }
 
-    /// SHA-256 of the file's bytes.
+    /// Names of the ONNX file's inputs that nothing reads. They are not among the inputs.
+    pub fn unread_inputs(&self) -> &[String] {
+        &self.unread
+    }
+
+    /// SHA-256 of the file's bytes, where it has external data with these in it.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// The inputs, in the order of the ONNX file.
+    /// The inputs that something reads, in the order of the ONNX file.
     pub fn inputs(&self) -> &[TensorInfo] {
         match &self.runner {
             Runner::Engine(model) => &model.inputs,
@@ -250,12 +257,34 @@ pub fn is_plan(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-fn load(
-    name: &str,
-    bytes: &[u8],
-    choice: Choice,
-    target: Target,
-) -> Result<(Runner, String), ModelError> {
+/// The bytes of the file at `path`, with an ONNX file's external data in them.
+///
+/// # Errors
+///
+/// [`ModelError::Read`], or with the feature `tract` [`ModelError::ExternalData`].
+pub fn read_model(path: &Path) -> Result<Vec<u8>, ModelError> {
+    #[cfg(feature = "tract")]
+    return sanderling_compiler::import::read_model(path).map_err(|error| match error {
+        sanderling_compiler::import::ReadError::Model { path, source } => {
+            ModelError::Read { path, source }
+        }
+        other => ModelError::ExternalData(Box::new(other)),
+    });
+    #[cfg(not(feature = "tract"))]
+    std::fs::read(path).map_err(|source| ModelError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A model that was loaded.
+struct Loaded {
+    runner: Runner,
+    reason: String,
+    unread: Vec<String>,
+}
+
+fn load(name: &str, bytes: &[u8], choice: Choice, target: Target) -> Result<Loaded, ModelError> {
     if !is_plan(bytes) {
         return load_onnx(name, bytes, choice, target);
     }
@@ -266,7 +295,11 @@ fn load(
     }
     let model = EngineModel::load(name, bytes)?;
     let reason = format!("it is a plan, packed for {}", model.engine.plan().target());
-    Ok((Runner::Engine(model), reason))
+    Ok(Loaded {
+        runner: Runner::Engine(model),
+        reason,
+        unread: Vec::new(),
+    })
 }
 
 #[cfg(feature = "tract")]
@@ -275,7 +308,7 @@ fn load_onnx(
     bytes: &[u8],
     choice: Choice,
     target: Target,
-) -> Result<(Runner, String), ModelError> {
+) -> Result<Loaded, ModelError> {
     let onnx = Onnx::parse(name, bytes)?;
     let quantized = onnx.quantized_node();
     let (kind, reason) = match (choice, quantized) {
@@ -298,7 +331,9 @@ fn load_onnx(
     let runner = match kind {
         Kind::Engine => Runner::Engine(EngineModel::load(name, &onnx.compile(target)?)?),
         Kind::Tract => {
-            let loaded = TractModel::load(name, &onnx, tract_onnx::onnx());
+            onnx.known_to_tract()?;
+            let loaded =
+                TractModel::load(name, &onnx, sanderling_compiler::import::guarded_tract());
             Runner::Tract(loaded.map_err(|error| match error {
                 // tract knows QDQ models only, the engine QOperator ones too.
                 ModelError::Tract { name, what, why } if onnx.quantized_node().is_some() => {
@@ -311,19 +346,22 @@ fn load_onnx(
         Kind::Mixed => {
             let model = MixedModel::load(name, &onnx, target)?;
             let reason = model.reason();
-            return Ok((Runner::Mixed(model), reason));
+            return Ok(Loaded {
+                runner: Runner::Mixed(model),
+                reason,
+                unread: onnx.unread,
+            });
         }
     };
-    Ok((runner, reason))
+    Ok(Loaded {
+        runner,
+        reason,
+        unread: onnx.unread,
+    })
 }
 
 #[cfg(not(feature = "tract"))]
-fn load_onnx(
-    name: &str,
-    bytes: &[u8],
-    _: Choice,
-    _: Target,
-) -> Result<(Runner, String), ModelError> {
+fn load_onnx(name: &str, bytes: &[u8], _: Choice, _: Target) -> Result<Loaded, ModelError> {
     let name = name.to_owned();
     // An ONNX file starts with the field `ir_version`.
     if bytes.first() == Some(&0x08) {

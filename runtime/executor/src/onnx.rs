@@ -3,8 +3,8 @@
 
 use crate::ModelError;
 use crate::guard::without_panic;
-use sanderling_compiler::Options;
 use sanderling_compiler::import::explicit_types;
+use sanderling_compiler::{CompileError, Options, import};
 use sanderling_plan::{Dtype, Target};
 use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
@@ -18,6 +18,8 @@ pub(crate) struct Onnx<'a> {
     pub(crate) name: &'a str,
     pub(crate) bytes: &'a [u8],
     pub(crate) model: pb::ModelProto,
+    /// Inputs that nothing reads, which are not in the model.
+    pub(crate) unread: Vec<String>,
 }
 
 /// An input that a frame is written to.
@@ -56,14 +58,31 @@ impl<'a> Onnx<'a> {
                 why: "is an output that no node computes; export the model again".to_owned(),
             });
         }
+        let unread = import::prepare(&mut model, bytes.len()).map_err(refused(name))?;
         // What tract does not read, it would compute otherwise.
         if let Some(graph) = &mut model.graph {
-            explicit_types(graph).map_err(|error| ModelError::Refused {
-                name: name.to_owned(),
-                source: Box::new(error),
-            })?;
+            explicit_types(graph).map_err(refused(name))?;
         }
-        Ok(Onnx { name, bytes, model })
+        Ok(Onnx {
+            name,
+            bytes,
+            model,
+            unread,
+        })
+    }
+
+    /// That tract has all of the operators, or which it has not.
+    pub(crate) fn known_to_tract(&self) -> Result<(), ModelError> {
+        let unknown = import::unknown_operators(&self.model);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let unknown: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+        Err(ModelError::Tract {
+            name: self.name.to_owned(),
+            what: "cannot read it",
+            why: unknown.join("; "),
+        })
     }
 
     /// The graph.
@@ -122,10 +141,7 @@ impl<'a> Onnx<'a> {
         without_panic(self.name, "cannot read it", || {
             sanderling_compiler::compile(self.bytes, &options)
                 .map(|compiled| compiled.plan)
-                .map_err(|error| ModelError::Refused {
-                    name: self.name.to_owned(),
-                    source: Box::new(error),
-                })
+                .map_err(refused(self.name))
         })
     }
 
@@ -186,6 +202,14 @@ impl<'a> Onnx<'a> {
             shape: dims,
             is_wide: elem == pb::tensor_proto::DataType::Int64,
         })
+    }
+}
+
+/// The compiler's error about the file `name`.
+pub(crate) fn refused(name: &str) -> impl Fn(CompileError) -> ModelError {
+    move |error| ModelError::Refused {
+        name: name.to_owned(),
+        source: Box::new(error),
     }
 }
 

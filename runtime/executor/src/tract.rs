@@ -6,13 +6,15 @@
 //! elementwise.
 
 use crate::guard::without_panic;
-use crate::onnx::{Onnx, datum_type, not_a_dtype};
+use crate::onnx::{Onnx, datum_type, not_a_dtype, refused};
 use crate::{AlignedBytes, ModelError, TensorInfo};
+use sanderling_compiler::CompileError;
+use sanderling_compiler::guard::Budget;
 use sanderling_plan::Dtype;
 use std::sync::Arc;
 use tract_onnx::prelude::{
     DatumType, Framework, InferenceFact, InferenceModelExt, IntoRunnable, TVec, Tensor, TractError,
-    TypedRunnableModel,
+    TypedModel, TypedRunnableModel,
 };
 use tract_onnx::tract_core::internal::Op;
 
@@ -51,9 +53,12 @@ impl TractModel {
         let sources = onnx.inputs()?;
         // Shapes that the file states for values inside may name the open batch, which is
         // fixed here; all of them follow from the inputs.
-        let mut graph = framework
-            .with_ignore_value_info(true)
-            .model_for_proto_model(&onnx.model)
+        let budget = Budget {
+            file: onnx.bytes.len() as u64,
+        };
+        let framework = framework.with_ignore_value_info(true);
+        let mut graph = budget
+            .apply(|| framework.model_for_proto_model(&onnx.model))
             .map_err(fault("cannot read it"))?;
         for (index, source) in sources.iter().enumerate() {
             let datum = match source.is_wide {
@@ -65,7 +70,9 @@ impl TractModel {
                 .set_input_fact(index, fact)
                 .map_err(fault("cannot set its inputs"))?;
         }
-        let typed = graph.into_typed().map_err(fault("cannot type its graph"))?;
+        let typed = budget.apply(|| graph.into_typed());
+        let typed = typed.map_err(fault("cannot type its graph"))?;
+        within(name, &typed, budget)?;
         let typed = match onnx.quantized_node() {
             None => typed
                 .into_optimized()
@@ -173,6 +180,29 @@ impl TractModel {
         }
         Ok(())
     }
+}
+
+/// No tensor of the graph takes more than a file of this size may ask for.
+fn within(name: &str, graph: &TypedModel, budget: Budget) -> Result<(), ModelError> {
+    for node in graph.nodes() {
+        for output in &node.outputs {
+            let bytes = output.fact.mem_size().to_i64().unwrap_or(0);
+            if !(0..=budget.tensor() as i64).contains(&bytes) {
+                let shape = output.fact.shape.iter().map(|dim| dim.to_string());
+                return Err(refused(name)(CompileError::Oversized {
+                    what: format!(
+                        "`{}` of [{}]",
+                        node.name,
+                        shape.collect::<Vec<_>>().join(", ")
+                    ),
+                    limit: budget.tensor(),
+                    unit: "bytes",
+                    file: budget.file,
+                }));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn float_info(name: String, dtype: Dtype, shape: Vec<usize>) -> TensorInfo {

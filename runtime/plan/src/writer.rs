@@ -4,6 +4,7 @@ use crate::header::{self, MAGIC, Section, Target, VERSION};
 use crate::step::{self, MAX_INPUTS, Operator};
 use crate::tensor::{self, Dtype, Place, Shape, TensorId};
 use crate::{ALIGNMENT, golden};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// A tensor to be written.
@@ -42,6 +43,54 @@ pub struct StepRecord<'a> {
     pub scratch_bytes: u32,
 }
 
+/// Where the constants hold some first bytes, at every place where a block may start.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// The first and the last place, in units of [`ALIGNMENT`], by those bytes.
+    places: BTreeMap<u128, (usize, usize)>,
+    /// By place: the next one with the same bytes; itself where there is none.
+    next: Vec<usize>,
+}
+
+impl Known {
+    /// Takes in the places that are new, by their first `prefix` bytes.
+    fn extend(&mut self, constants: &[u8], prefix: usize) {
+        for place in self.next.len()..constants.len() / ALIGNMENT {
+            let at = place * ALIGNMENT;
+            let key = key(constants.get(at..at + prefix).unwrap_or_default());
+            self.next.push(place);
+            let (_, last) = self.places.entry(key).or_insert((place, place));
+            if let Some(next) = self.next.get_mut(*last) {
+                *next = place;
+            }
+            *last = place;
+        }
+    }
+
+    /// The first place that holds `bytes`.
+    fn find(&self, constants: &[u8], bytes: &[u8]) -> Option<usize> {
+        let first = bytes.get(..bytes.len().min(ALIGNMENT)).unwrap_or_default();
+        let (mut place, last) = *self.places.get(&key(first))?;
+        loop {
+            let at = place * ALIGNMENT;
+            if constants.get(at..at + bytes.len()) == Some(bytes) {
+                return Some(at);
+            }
+            if place == last {
+                return None;
+            }
+            place = *self.next.get(place)?;
+        }
+    }
+}
+
+/// At most 16 bytes as one number.
+fn key(bytes: &[u8]) -> u128 {
+    bytes
+        .iter()
+        .fold(0, |key, &byte| key << 8 | u128::from(byte))
+}
+
 /// Collects the parts of a plan and lays them out.
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -50,6 +99,7 @@ pub struct Writer {
     tensors: Vec<u8>,
     steps: Vec<u8>,
     constants: Vec<u8>,
+    known: BTreeMap<usize, Known>,
     golden: Vec<u8>,
     golden_count: u32,
     names: Vec<u8>,
@@ -64,6 +114,7 @@ impl Writer {
             tensors: Vec::new(),
             steps: Vec::new(),
             constants: Vec::new(),
+            known: BTreeMap::new(),
             golden: Vec::new(),
             golden_count: 0,
             names: Vec::new(),
@@ -72,10 +123,10 @@ impl Writer {
 
     /// Appends a constant block and returns its offset. Equal blocks are stored once.
     pub fn constant(&mut self, bytes: &[u8]) -> u32 {
-        let known = (0..self.constants.len())
-            .step_by(ALIGNMENT)
-            .find(|&at| self.constants.get(at..at + bytes.len()) == Some(bytes));
-        if let Some(at) = known {
+        let prefix = bytes.len().min(ALIGNMENT);
+        let known = self.known.entry(prefix).or_default();
+        known.extend(&self.constants, prefix);
+        if let Some(at) = known.find(&self.constants, bytes) {
             return at as u32;
         }
         let at = self.constants.len();

@@ -6,11 +6,12 @@ use crate::{text, write};
 use anyhow::Context;
 use clap::Args;
 use sanderling_compiler::Options;
+use sanderling_compiler::guard::without_panic;
 use sanderling_compiler::report::{Port, Report, StepReport};
+use sanderling_executor::read_model;
 use sanderling_plan::{Dtype, Target};
 use sanderling_wire::sendable;
 use serde_json::{Value, json};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -123,20 +124,20 @@ fn warnings(report: &Report) -> Vec<String> {
 
 /// Compiles the file `model`.
 pub fn compile(model: &Path, options: &Options) -> anyhow::Result<(Vec<u8>, Report)> {
-    let onnx = fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
+    let onnx = read_model(model)?;
     if sanderling_executor::is_plan(&onnx) {
         anyhow::bail!("{} is a plan already; give the ONNX model", model.display());
     }
-    // The compiler reads the file by way of tract, which some damaged files make panic.
-    let compiled = std::panic::catch_unwind(|| sanderling_compiler::compile(&onnx, options))
-        .map_err(|_| {
+    let compiled = without_panic(|| sanderling_compiler::compile(&onnx, options))
+        .map_err(|why| {
             anyhow::anyhow!(
-                "reading it failed unexpectedly: the file is damaged, or the compiler has a defect; \
-                 where `--executor tract` runs it, please report it with the model"
+                "reading it failed unexpectedly ({why}): the file is damaged, or the compiler has a \
+                 defect; where `--executor tract` runs it, please report it with the model"
             )
         })
         .and_then(|compiled| Ok(compiled?))
         .with_context(|| model.display().to_string())?;
+    super::say_unread(&compiled.report.unread_inputs);
     Ok((compiled.plan, compiled.report))
 }
 

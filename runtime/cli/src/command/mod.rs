@@ -23,7 +23,7 @@ pub mod watch;
 pub mod who;
 
 use clap::ValueEnum;
-use sanderling_executor::{Choice, Kind, Model, ModelError};
+use sanderling_executor::{Choice, Kind, Model, ModelError, read_model};
 use sanderling_plan::Target;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -66,16 +66,22 @@ fn open(path: &Path, executor: Executor, target: Option<Target>) -> Result<Model
     let Some(target) = target else {
         return Model::open(path, executor.into());
     };
-    let bytes = std::fs::read(path).map_err(|source| ModelError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = read_model(path)?;
     Model::for_target(&path.display().to_string(), bytes, executor.into(), target)
 }
 
 /// Says on standard error what runs the model, and why.
 fn say_executor(model: &Model) {
     eprintln!("executor: {}, because {}", model.executor(), model.reason());
+    say_unread(model.unread_inputs());
+}
+
+/// Says on standard error which inputs of an ONNX file are none.
+fn say_unread(inputs: &[String]) {
+    for input in inputs {
+        let input = input.escape_debug();
+        eprintln!("note: nothing reads the input `{input}`; it is left out and not fed");
+    }
 }
 
 /// `the engine`, `tract`, or both.

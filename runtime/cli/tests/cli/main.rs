@@ -7,6 +7,7 @@ mod compare;
 mod compile;
 mod coordinator;
 mod deltas;
+mod external;
 mod fleet;
 mod help;
 #[path = "../../../coordinator/tests/system/support/frames.rs"]

@@ -19,7 +19,8 @@ pub(super) fn find(program: &Program, channels: &Channels, constants: &Constants
     // through steps that keep channels apart, along it; so until nothing changes.
     loop {
         let before = needed.clone();
-        for step in program.steps.iter().rev() {
+        // Both ways, so that a long row of steps does not take as many rounds.
+        for step in program.steps.iter().rev().chain(&program.steps) {
             mark(program, constants, step, &mut needed);
         }
         if needed == before {

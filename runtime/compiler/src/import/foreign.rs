@@ -50,7 +50,7 @@ pub fn unreadable(graph: &mut GraphProto) -> Vec<Refusal> {
 }
 
 /// ONNX's name of an element type that tract does not know.
-fn foreign(number: i32) -> Option<&'static str> {
+pub(super) fn foreign(number: i32) -> Option<&'static str> {
     Some(match number {
         14 => "complex64",
         15 => "complex128",

@@ -1,6 +1,9 @@
 //! Operators that stay as ONNX states them: tract infers their shapes with its own
-//! rules, but they become one typed node each instead of tract's translation.
+//! rules and computes what does not depend on an input, and nothing else of it is used.
 
+use super::attributes::{has_known_domain, title};
+use super::guarded::{Guarded, window_fits};
+use super::normalize::QOPERATORS;
 use crate::error::Refusal;
 use std::sync::LazyLock;
 use tract_onnx::model::{Onnx, ParsingContext};
@@ -90,41 +93,53 @@ pub const KEPT: &[&str] = &[
 ];
 
 /// tract as it comes.
-static STOCK: LazyLock<Onnx> = LazyLock::new(tract_onnx::onnx);
-
-/// tract with the kept operators registered anew.
-pub fn framework() -> Onnx {
-    let mut framework = tract_onnx::onnx().with_ignore_output_types(true);
-    for &operator in KEPT {
-        framework.op_register.insert(operator, keep);
-    }
-    framework
-}
+pub(super) static STOCK: LazyLock<Onnx> = LazyLock::new(tract_onnx::onnx);
 
 /// tract with all of its operators registered anew.
-pub fn framework_of_every_operator() -> Onnx {
-    let mut framework = framework();
-    for builder in framework.op_register.0.values_mut() {
-        *builder = keep;
+pub fn framework() -> Onnx {
+    let mut framework = tract_onnx::onnx().with_ignore_output_types(true);
+    for (operator, builder) in &mut framework.op_register.0 {
+        // A constant is what it is.
+        if operator.as_str() != "Constant" {
+            *builder = keep;
+        }
     }
+    // Those that tract does not know have no shapes either.
+    framework.op_register.insert("QuantizeLinear", keep);
+    framework.op_register.insert("DequantizeLinear", keep);
     framework
 }
 
-/// Operators that are neither kept nor tract's.
+/// Operators that are neither kept nor tract's, in the graph and in its inner graphs.
 pub fn unknown_operators(graph: &pb::GraphProto) -> Vec<Refusal> {
-    graph
-        .node
-        .iter()
-        .filter(|node| !KEPT.contains(&node.op_type.as_str()))
-        .filter(|node| !STOCK.op_register.0.contains_key(&node.op_type))
-        .map(|node| {
-            Refusal::new(
-                node_name(node),
-                &node.op_type,
-                "neither the engine nor tract knows this operator",
-            )
-        })
-        .collect()
+    let mut refusals = Vec::new();
+    let mut graphs = vec![graph];
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.node {
+            if let Some(why) = unknown(node) {
+                refusals.push(Refusal::new(node_name(node), title(node), why));
+            }
+            let attributes = node.attribute.iter();
+            graphs.extend(attributes.flat_map(|a| a.g.iter().chain(&a.graphs)));
+        }
+    }
+    refusals
+}
+
+fn unknown(node: &pb::NodeProto) -> Option<String> {
+    let operator = node.op_type.as_str();
+    let known = KEPT.contains(&operator)
+        || QOPERATORS.contains(&operator)
+        || STOCK.op_register.0.contains_key(operator);
+    if has_known_domain(node) {
+        return (!known).then(|| "neither the engine nor tract knows this operator".to_owned());
+    }
+    Some(match node.domain.as_str() {
+        "" | "ai.onnx" => {
+            "ONNX has no such operator; it is one of com.microsoft, and the node must say so".into()
+        }
+        domain => format!("neither the engine nor tract knows this operator of `{domain}`"),
+    })
 }
 
 /// A node's name, or that of its first output where it has none.
@@ -140,6 +155,7 @@ fn keep(
     context: &ParsingContext<'_>,
     node: &pb::NodeProto,
 ) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    window_fits(node)?;
     let (inner, closures) = match node.op_type.as_str() {
         // tract refuses dtypes and blocks it cannot run; the engine's own checks come later.
         "QuantizeLinear" | "DequantizeLinear" => (
@@ -155,18 +171,50 @@ fn keep(
     };
     Ok((
         Box::new(Kept {
-            inner,
+            inner: Guarded::new(inner, node),
             proto: Arc::new(node.clone()),
         }),
         closures,
     ))
 }
 
-/// Inference stage: shapes by tract's rules, the node as it was.
+/// A node as ONNX states it, with tract's rules for its shapes.
 #[derive(Clone, Debug)]
-struct Kept {
-    inner: Box<dyn InferenceOp>,
+pub struct Kept {
+    inner: Guarded,
     proto: Arc<pb::NodeProto>,
+}
+
+impl Kept {
+    /// Its operator.
+    pub fn operator(&self) -> &str {
+        &self.proto.op_type
+    }
+
+    /// Its attributes.
+    pub fn attributes(&self) -> &[pb::AttributeProto] {
+        &self.proto.attribute
+    }
+
+    /// The ONNX name of output `slot`.
+    pub fn output_name(&self, slot: usize) -> Option<&str> {
+        self.proto
+            .output
+            .iter()
+            .filter(|name| !name.is_empty())
+            .nth(slot)
+            .map(String::as_str)
+    }
+
+    /// Puts the inputs, of which tract keeps only those that are there, in ONNX's places.
+    pub fn place_inputs<T>(&self, given: impl Iterator<Item = T>) -> Vec<Option<T>> {
+        let mut given = given;
+        self.proto
+            .input
+            .iter()
+            .map(|name| if name.is_empty() { None } else { given.next() })
+            .collect()
+    }
 }
 
 impl PartialEq for Kept {
@@ -209,6 +257,30 @@ impl InferenceOp for Kept {
         self.inner.infer_facts(inputs, outputs, observed)
     }
 
+    fn infer(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+        TVec<InferenceFact>,
+    )> {
+        match self.proto.op_type.as_str() {
+            "QuantizeLinear" | "DequantizeLinear" => self.infer_facts(inputs, outputs, observed),
+            _ => self.inner.infer(inputs, outputs, observed),
+        }
+    }
+
+    fn observe_outlets(
+        &self,
+        model: &InferenceModel,
+        node: &InferenceNode,
+    ) -> TractResult<Vec<OutletId>> {
+        self.inner.observe_outlets(model, node)
+    }
+
     fn nboutputs(&self) -> TractResult<usize> {
         self.inner.nboutputs()
     }
@@ -220,96 +292,6 @@ impl InferenceOp for Kept {
     fn as_op_mut(&mut self) -> &mut dyn Op {
         self
     }
-
-    fn to_typed(
-        &self,
-        _source: &InferenceModel,
-        node: &InferenceNode,
-        target: &mut TypedModel,
-        mapping: &HashMap<OutletId, OutletId>,
-    ) -> TractResult<TVec<OutletId>> {
-        let facts = node
-            .outputs
-            .iter()
-            .map(|output| TypedFact::try_from(&output.fact))
-            .collect::<TractResult<TVec<TypedFact>>>()?;
-        let inputs: TVec<OutletId> = node.inputs.iter().map(|outlet| mapping[outlet]).collect();
-        target.wire_node(
-            &node.name,
-            KeptNode {
-                proto: self.proto.clone(),
-                facts,
-            },
-            &inputs,
-        )
-    }
-}
-
-/// Typed stage: the node as ONNX states it, with the facts of its outputs.
-#[derive(Clone, Debug)]
-pub struct KeptNode {
-    proto: Arc<pb::NodeProto>,
-    facts: TVec<TypedFact>,
-}
-
-impl KeptNode {
-    /// Its operator.
-    pub fn operator(&self) -> &str {
-        &self.proto.op_type
-    }
-
-    /// Its attributes.
-    pub fn attributes(&self) -> &[pb::AttributeProto] {
-        &self.proto.attribute
-    }
-
-    /// The ONNX name of output `slot`.
-    pub fn output_name(&self, slot: usize) -> Option<&str> {
-        self.proto
-            .output
-            .iter()
-            .filter(|name| !name.is_empty())
-            .nth(slot)
-            .map(String::as_str)
-    }
-
-    /// Puts the inputs, of which tract keeps only those that are there, in ONNX's places.
-    pub fn place_inputs<T>(&self, given: impl Iterator<Item = T>) -> Vec<Option<T>> {
-        let mut given = given;
-        self.proto
-            .input
-            .iter()
-            .map(|name| if name.is_empty() { None } else { given.next() })
-            .collect()
-    }
-}
-
-impl PartialEq for KeptNode {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.proto, &other.proto)
-    }
-}
-
-impl Eq for KeptNode {}
-
-impl Op for KeptNode {
-    fn name(&self) -> StaticName {
-        self.proto.op_type.clone().into()
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for KeptNode {
-    not_out_of_plan!();
-}
-
-impl TypedOp for KeptNode {
-    fn output_facts(&self, _inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(self.facts.clone())
-    }
-
-    as_op!();
 }
 
 /// Shape rules of QuantizeLinear and DequantizeLinear for every dtype that ONNX allows.

@@ -6,7 +6,8 @@
 
 use super::keep::node_name;
 use crate::error::{CompileError, Refusal};
-use std::collections::HashMap;
+use crate::graph::{Attribute, Node};
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, type_proto};
 
@@ -26,13 +27,37 @@ pub const QOPERATORS: &[&str] = &[
     "QLinearSoftmax",
 ];
 
+/// Turns a node of an old operator set into what the newer ones write for the same.
+pub fn to_newer_form(node: &mut Node, opset: i64) {
+    if node.operator == "Resize" && opset < 11 {
+        // Resize-10 has its scales where the region of interest came to be, no modes for
+        // coordinates, and ONNX Runtime rounds for it in a way that no newer mode has.
+        node.inputs.insert(1, None);
+        for (name, mode) in [
+            ("coordinate_transformation_mode", "asymmetric"),
+            ("nearest_mode", SIMPLE),
+        ] {
+            let mode = Attribute::Text(mode.to_owned());
+            node.attributes.push((name.to_owned(), mode));
+        }
+    }
+}
+
+/// How Resize-10 rounds: up where it makes the tensor smaller, else down.
+pub const SIMPLE: &str = "simple";
+
 /// Rewrites every QLinear node of the graph.
 pub fn qoperators_to_qdq(graph: &mut GraphProto) -> Result<(), CompileError> {
     let mut refusals = Vec::new();
     let mut types = Types::of(graph);
     let mut nodes = Vec::with_capacity(graph.node.len());
+    let mut taken: HashSet<String> = (graph.node.iter().flat_map(|node| &node.output))
+        .chain(graph.input.iter().map(|input| &input.name))
+        .chain(graph.initializer.iter().map(|tensor| &tensor.name))
+        .cloned()
+        .collect();
     for node in std::mem::take(&mut graph.node) {
-        let rewritten = rewrite(&node, &types);
+        let rewritten = rewrite(&node, &types, &mut taken);
         types.note(&node);
         match rewritten {
             Ok(Some(rewritten)) => nodes.extend(rewritten),
@@ -123,8 +148,13 @@ fn operand_of(node: &NodeProto) -> impl Iterator<Item = &String> {
     inputs.filter_map(|place| node.input.get(place))
 }
 
-fn rewrite(node: &NodeProto, types: &Types) -> Result<Option<Vec<NodeProto>>, String> {
-    let mut form = QdqForm::new(node, types);
+/// The nodes that stand for `node`, whose new values have names that are not `taken`.
+fn rewrite(
+    node: &NodeProto,
+    types: &Types,
+    taken: &mut HashSet<String>,
+) -> Result<Option<Vec<NodeProto>>, String> {
+    let mut form = QdqForm::new(node, types, taken);
     match node.op_type.as_str() {
         "QLinearConv" => {
             form.operand(0, 1, 2, None)?;
@@ -186,17 +216,28 @@ struct QdqForm<'a> {
     name: String,
     nodes: Vec<NodeProto>,
     operands: Vec<String>,
+    taken: &'a mut HashSet<String>,
 }
 
 impl<'a> QdqForm<'a> {
-    fn new(node: &'a NodeProto, types: &'a Types) -> Self {
+    fn new(node: &'a NodeProto, types: &'a Types, taken: &'a mut HashSet<String>) -> Self {
         QdqForm {
             node,
             types,
+            taken,
             name: node_name(node),
             nodes: Vec::new(),
             operands: Vec::new(),
         }
+    }
+
+    /// A name for a new value.
+    fn fresh(&mut self, what: &str) -> String {
+        let mut name = format!("{}/{what}", self.name);
+        while !self.taken.insert(name.clone()) {
+            name.push('\'');
+        }
+        name
     }
 
     fn has(&self, input: usize) -> bool {
@@ -241,7 +282,7 @@ impl<'a> QdqForm<'a> {
     /// scales, input 1 being that of the first.
     fn bias(&mut self, value: usize, weight_scale: usize) -> Result<(), String> {
         if self.has(value) {
-            let scale = format!("{}/bias_scale", self.name);
+            let scale = self.fresh("bias_scale");
             self.nodes.push(NodeProto {
                 name: scale.clone(),
                 op_type: "Mul".into(),
@@ -256,7 +297,7 @@ impl<'a> QdqForm<'a> {
     }
 
     fn dequantize(&mut self, inputs: Vec<String>, axis: Option<i64>) {
-        let output = format!("{}/operand{}", self.name, self.operands.len());
+        let output = self.fresh(&format!("operand{}", self.operands.len()));
         self.nodes.push(NodeProto {
             name: output.clone(),
             op_type: "DequantizeLinear".into(),
@@ -276,7 +317,7 @@ impl<'a> QdqForm<'a> {
         let output = self.node.output.first().cloned().unwrap_or_default();
         let places = result_of(&self.node.op_type).filter(|&(scale, _)| self.has(scale));
         let float = match places {
-            Some(_) => format!("{}/float", self.name),
+            Some(_) => self.fresh("float"),
             None => output.clone(),
         };
         self.nodes.push(NodeProto {

@@ -132,12 +132,17 @@ impl Matcher<'_> {
         let axes = match node.ints("axes") {
             Some(axes) => axes.to_vec(),
             None => match self.graph.constant(node, 1) {
-                Some(axes) => axes.integers().ok_or("its axes are not integers")?,
-                None if node.input(1).is_some() => return Err("its axes are not constant".into()),
-                None if node.int("noop_with_empty_axes").unwrap_or(0) != 0 => {
-                    return Err("it reduces nothing".into());
+                Some(axes) if !axes.shape.contains(&0) => {
+                    axes.integers().ok_or("its axes are not integers")?
                 }
-                None => (0..rank as i64).collect(),
+                // No axes are all of them, or with `noop_with_empty_axes` none.
+                None if node.input(1).is_some() => return Err("its axes are not constant".into()),
+                _ if node.int("noop_with_empty_axes").unwrap_or(0) != 0 => {
+                    return Err(
+                        "it reduces nothing, as `noop_with_empty_axes` says; leave it out".into(),
+                    );
+                }
+                _ => (0..rank as i64).collect(),
             },
         };
         let mut axes: Vec<usize> = axes

@@ -5,6 +5,7 @@ use super::arrange::{image_order, nhwc};
 use super::meaning::Stored;
 use super::{Matcher, Why};
 use crate::graph::{Graph, Node};
+use crate::import::SIMPLE;
 use crate::program::Operation;
 
 impl Matcher<'_> {
@@ -65,6 +66,8 @@ fn sources(node: &Node, input: usize, output: usize, scale: f32) -> Result<Vec<u
             let rounded = match rounding {
                 "round_prefer_floor" => (original - 0.5).ceil(),
                 "round_prefer_ceil" => (original + 0.5).floor(),
+                SIMPLE if scale < 1.0 => original.ceil(),
+                SIMPLE => original.trunc(),
                 "floor" => original.floor(),
                 "ceil" => original.ceil(),
                 other => return Err(format!("nearest_mode {other} is not supported")),

@@ -3,29 +3,41 @@
 use super::lifetime::Block;
 use super::overlap::Overlap;
 
-/// Bytes in use at `point`.
-pub(super) fn live_at(blocks: &[Block], overlaps: &[Overlap], point: usize) -> usize {
-    let all: usize = blocks
-        .iter()
-        .filter(|block| (block.lifetime.first..=block.lifetime.last).contains(&point))
-        .map(|block| block.bytes)
-        .sum();
-    let saved: usize = overlaps
-        .iter()
-        .filter(|overlap| overlap.step + 1 == point)
-        .map(|overlap| overlap.saves(blocks))
-        .sum();
-    all.saturating_sub(saved)
-}
+/// Bytes in use, by point.
+#[derive(Clone, Debug)]
+pub(super) struct Live(Vec<usize>);
 
-/// The most bytes in use at one point.
-pub(super) fn lower_bound(blocks: &[Block], overlaps: &[Overlap]) -> usize {
-    // The sum can only grow where a block begins, or after an overlap.
-    let begins = blocks.iter().map(|block| block.lifetime.first);
-    let after = overlaps.iter().map(|overlap| overlap.step + 2);
-    begins
-        .chain(after)
-        .map(|point| live_at(blocks, overlaps, point))
-        .max()
-        .unwrap_or(0)
+impl Live {
+    /// Those of `blocks`, of which `overlaps` share some.
+    pub(super) fn of(blocks: &[Block], overlaps: &[Overlap]) -> Self {
+        let last = blocks.iter().map(|block| block.lifetime.last).max();
+        let mut changes = vec![0i128; last.map_or(0, |last| last + 2)];
+        for block in blocks {
+            changes[block.lifetime.first] += block.bytes as i128;
+            changes[block.lifetime.last + 1] -= block.bytes as i128;
+        }
+        let mut sum = 0;
+        let mut live: Vec<usize> = (changes.iter())
+            .map(|change| {
+                sum += change;
+                usize::try_from(sum).unwrap_or(usize::MAX)
+            })
+            .collect();
+        for overlap in overlaps {
+            if let Some(bytes) = live.get_mut(overlap.step + 1) {
+                *bytes = bytes.saturating_sub(overlap.saves(blocks));
+            }
+        }
+        Live(live)
+    }
+
+    /// Those at `point`.
+    pub(super) fn at(&self, point: usize) -> usize {
+        self.0.get(point).copied().unwrap_or(0)
+    }
+
+    /// The most at one point: no placement needs fewer.
+    pub(super) fn most(&self) -> usize {
+        self.0.iter().copied().max().unwrap_or(0)
+    }
 }

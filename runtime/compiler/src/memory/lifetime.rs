@@ -3,6 +3,7 @@
 use super::Lifetime;
 use crate::program::{BufferId, Program, Step};
 use sanderling_plan::align_up;
+use std::collections::HashSet;
 
 /// Bytes that need a place of their own while they are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,12 @@ impl Blocks {
         let lifetimes = lifetimes(program);
         let writers = writers(program);
         let mut all = Vec::new();
+        let mut members = Vec::new();
         let mut of_buffer = vec![None; program.buffers.len()];
         for (buffer, lifetime) in lifetimes.iter().enumerate() {
             if let Some(lifetime) = *lifetime {
                 of_buffer[buffer] = Some(all.len());
+                members.push(vec![buffer]);
                 all.push(Block {
                     bytes: aligned(program.buffers[buffer].bytes),
                     lifetime,
@@ -53,13 +56,13 @@ impl Blocks {
             }
         }
         let mut in_place = vec![None; program.steps.len()];
+        let inputs: HashSet<BufferId> = (program.inputs.iter())
+            .map(|&id| program.tensor(id).buffer)
+            .collect();
         for (index, step) in program.steps.iter().enumerate() {
             // Inputs were written before the first step, so their block is taken already.
             let output = program.tensor(step.output).buffer;
-            let is_input = program
-                .inputs
-                .iter()
-                .any(|&id| program.tensor(id).buffer == output);
+            let is_input = inputs.contains(&output);
             if !step.operation.works_in_place() || writers[output.0] != 1 || is_input {
                 continue;
             }
@@ -78,7 +81,7 @@ impl Blocks {
             if let Some(number) = chosen {
                 in_place[index] = Some(number);
                 let input = program.tensor(step.inputs[number]).buffer;
-                merge(&mut all, &mut of_buffer, input, output);
+                merge(&mut all, &mut members, &mut of_buffer, input, output);
             }
         }
         Blocks {
@@ -163,20 +166,28 @@ fn writers(program: &Program) -> Vec<usize> {
 }
 
 /// Lets `output` live on in the block of `input`. The output's own block is removed.
-fn merge(all: &mut Vec<Block>, of_buffer: &mut [Option<usize>], input: BufferId, output: BufferId) {
+/// `members` holds the buffers of each block.
+fn merge(
+    all: &mut Vec<Block>,
+    members: &mut Vec<Vec<usize>>,
+    of_buffer: &mut [Option<usize>],
+    input: BufferId,
+    output: BufferId,
+) {
     let (Some(kept), Some(gone)) = (of_buffer[input.0], of_buffer[output.0]) else {
         return;
     };
     all[kept].lifetime.last = all[kept].lifetime.last.max(all[gone].lifetime.last);
+    let mut moved = std::mem::take(&mut members[gone]);
+    moved
+        .iter()
+        .for_each(|&buffer| of_buffer[buffer] = Some(kept));
+    members[kept].append(&mut moved);
+    // The last block takes the place of the one that is gone.
     all.swap_remove(gone);
-    let moved = all.len();
-    for block in of_buffer.iter_mut().flatten() {
-        if *block == gone {
-            *block = kept;
-        }
-        if *block == moved {
-            *block = gone;
-        }
+    members.swap_remove(gone);
+    for &buffer in members.get(gone).into_iter().flatten() {
+        of_buffer[buffer] = Some(gone);
     }
 }
 

@@ -25,6 +25,7 @@ mod overlap;
 mod place;
 
 use crate::program::{BufferId, Program, TensorId};
+use bound::Live;
 use lifetime::{Blocks, Preference};
 use overlap::Overlap;
 use sanderling_plan::Target;
@@ -93,7 +94,7 @@ pub fn plan_memory(program: &Program, target: Target) -> MemoryPlan {
     let best = packed(program, target, Preference::FirstInput);
     // Which of two dying inputs an output takes does not change how many bytes are in
     // use at any point, only how well the blocks pack.
-    let best = match best.placement.bytes > best.lower_bound() {
+    let best = match best.placement.bytes > best.live.most() {
         true => {
             let other = packed(program, target, Preference::LastInput);
             match other.placement.bytes < best.placement.bytes {
@@ -111,6 +112,7 @@ struct Packed {
     blocks: Blocks,
     overlaps: Vec<Overlap>,
     placement: place::Placement,
+    live: Live,
 }
 
 impl Packed {
@@ -119,20 +121,14 @@ impl Packed {
             let overlaps = overlaps.iter().any(|overlap| overlap.step == index);
             program.scratch_bytes(&program.steps[index], target, overlaps)
         });
-        let placement = place::place(&blocks.all, &overlaps);
+        let live = Live::of(&blocks.all, &overlaps);
+        let placement = place::place(&blocks.all, &overlaps, live.most());
         Packed {
             blocks,
             overlaps,
             placement,
+            live,
         }
-    }
-
-    fn lower_bound(&self) -> usize {
-        bound::lower_bound(&self.blocks.all, &self.overlaps)
-    }
-
-    fn live_at(&self, point: usize) -> usize {
-        bound::live_at(&self.blocks.all, &self.overlaps, point)
     }
 }
 
@@ -145,7 +141,7 @@ fn packed(program: &Program, target: Target, preference: Preference) -> Packed {
     let limit = with_all.placement.bytes;
     let needed = |overlap: &&Overlap| {
         let saved = overlap.saves(&with_all.blocks.all);
-        with_all.live_at(overlap.step + 1).saturating_add(saved) > limit
+        with_all.live.at(overlap.step + 1).saturating_add(saved) > limit
     };
     let few: Vec<Overlap> = with_all.overlaps.iter().filter(needed).copied().collect();
     let with_few = Packed::of(program, target, blocks, few);
@@ -161,7 +157,7 @@ fn assemble(program: &Program, packed: &Packed) -> MemoryPlan {
     } = packed;
     let steps = program.steps.len();
     let offset_of = |block: usize| placement.offsets[block];
-    let live_bytes: Vec<usize> = (0..steps).map(|step| packed.live_at(step + 1)).collect();
+    let live_bytes: Vec<usize> = (0..steps).map(|step| packed.live.at(step + 1)).collect();
     let mut in_place = blocks.in_place.clone();
     for overlap in &packed.overlaps {
         let (input, output) = (offset_of(overlap.input), offset_of(overlap.output));
@@ -178,7 +174,7 @@ fn assemble(program: &Program, packed: &Packed) -> MemoryPlan {
         .unwrap_or(0);
     MemoryPlan {
         arena_bytes: placement.bytes,
-        lower_bound: packed.lower_bound(),
+        lower_bound: packed.live.most(),
         offsets: blocks
             .of_buffer
             .iter()

@@ -7,10 +7,10 @@
 //! ones. It ends as soon as the lower bound is reached, which on feed-forward
 //! networks the first orders do.
 
-use super::bound::lower_bound;
 use super::lifetime::Block;
 use super::overlap::Overlap;
 use crate::random::SplitMix64;
+use std::collections::HashMap;
 
 /// Where each block lies.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +31,8 @@ const SEARCH_STARTS: usize = 4;
 const SEED: u64 = 0x5a_4d_45_52_4c_49_4e_47;
 
 /// Places `blocks` so that those in use at one point never overlap, but for `overlaps`.
-pub(super) fn place(blocks: &[Block], overlaps: &[Overlap]) -> Placement {
-    let bound = lower_bound(blocks, overlaps);
+/// No placement needs fewer bytes than `bound`, so that one of them ends the search.
+pub(super) fn place(blocks: &[Block], overlaps: &[Overlap], bound: usize) -> Placement {
     let packer = Packer::new(blocks, overlaps);
     let mut results: Vec<(Placement, Vec<usize>)> = Vec::new();
     for order in orders(blocks) {
@@ -94,25 +94,34 @@ struct Packer<'a> {
 
 impl<'a> Packer<'a> {
     fn new(blocks: &'a [Block], overlaps: &[Overlap]) -> Self {
-        let meets = |a: usize, b: usize| a != b && blocks[a].lifetime.meets(&blocks[b].lifetime);
+        let mut distances: HashMap<(usize, usize), usize> = HashMap::new();
+        for overlap in overlaps {
+            let pair = (overlap.output, overlap.input);
+            distances.entry(pair).or_insert(overlap.distance);
+        }
         let neighbour = |a: usize, b: usize| {
             let (size, other) = (blocks[a].bytes, blocks[b].bytes);
-            let over = overlaps.iter().find(|o| (o.output, o.input) == (a, b));
-            let under = overlaps.iter().find(|o| (o.output, o.input) == (b, a));
+            let distance =
+                |a, b, size: usize| distances.get(&(a, b)).map_or(size, |&d| size.min(d));
             Neighbour {
                 block: b,
-                below: over.map_or(size, |o| o.distance.min(size)),
-                above: under.map_or(other, |o| o.distance.min(other)),
+                below: distance(a, b, size),
+                above: distance(b, a, other),
             }
         };
-        let neighbours = (0..blocks.len())
-            .map(|a| {
-                (0..blocks.len())
-                    .filter(|&b| meets(a, b))
-                    .map(|b| neighbour(a, b))
-                    .collect()
-            })
-            .collect();
+        // Along the steps: whatever is in use when a block begins meets it.
+        let mut order: Vec<usize> = (0..blocks.len()).collect();
+        order.sort_by_key(|&block| blocks[block].lifetime.first);
+        let mut in_use: Vec<usize> = Vec::new();
+        let mut neighbours: Vec<Vec<Neighbour>> = blocks.iter().map(|_| Vec::new()).collect();
+        for a in order {
+            in_use.retain(|&b| blocks[b].lifetime.last >= blocks[a].lifetime.first);
+            for &b in &in_use {
+                neighbours[a].push(neighbour(a, b));
+                neighbours[b].push(neighbour(b, a));
+            }
+            in_use.push(a);
+        }
         Packer { blocks, neighbours }
     }
 

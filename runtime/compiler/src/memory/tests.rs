@@ -1,8 +1,8 @@
 //! What the packer and the merging of lifetimes promise, on blocks and small programs.
 
-use super::bound::{live_at, lower_bound};
+use super::bound::Live;
 use super::lifetime::Block;
-use super::place::{Placement, place};
+use super::place::{self, Placement};
 use super::{Lifetime, MemoryPlan, plan_memory};
 use crate::program::{Operation, Program, Step, TensorId};
 use crate::random::SplitMix64;
@@ -14,6 +14,14 @@ fn block(bytes: usize, first: usize, last: usize) -> Block {
         bytes,
         lifetime: Lifetime { first, last },
     }
+}
+
+fn bound(blocks: &[Block]) -> usize {
+    Live::of(blocks, &[]).most()
+}
+
+fn place(blocks: &[Block]) -> Placement {
+    place::place(blocks, &[], bound(blocks))
 }
 
 fn random_blocks(random: &mut SplitMix64, count: usize, points: usize, units: usize) -> Vec<Block> {
@@ -89,9 +97,9 @@ fn blocks_in_use_together_never_overlap() {
         let mut random = SplitMix64::new(seed);
         let count = random.below(40);
         let blocks = random_blocks(&mut random, count, 20, 50);
-        let placement = place(&blocks, &[]);
+        let placement = place(&blocks);
         assert_no_overlap(&blocks, &placement, seed);
-        assert!(placement.bytes >= lower_bound(&blocks, &[]), "seed {seed}");
+        assert!(placement.bytes >= bound(&blocks), "seed {seed}");
     }
 }
 
@@ -101,7 +109,7 @@ fn small_sets_of_blocks_are_packed_optimally() {
         let mut random = SplitMix64::new(seed);
         let blocks = random_blocks(&mut random, 7, 7, 9);
         assert_eq!(
-            place(&blocks, &[]).bytes,
+            place(&blocks).bytes,
             optimum(&blocks),
             "seed {seed}: {blocks:?}"
         );
@@ -111,7 +119,7 @@ fn small_sets_of_blocks_are_packed_optimally() {
 #[test]
 fn the_same_blocks_are_always_placed_the_same_way() {
     let blocks = random_blocks(&mut SplitMix64::new(11), 60, 25, 40);
-    assert_eq!(place(&blocks, &[]).offsets, place(&blocks, &[]).offsets);
+    assert_eq!(place(&blocks).offsets, place(&blocks).offsets);
 }
 
 #[test]
@@ -121,9 +129,9 @@ fn large_random_sets_come_close_to_the_bound() {
     let mut worst = 0.0f64;
     for seed in 0..10 {
         let blocks = random_blocks(&mut SplitMix64::new(seed), 120, 60, 64);
-        let placement = place(&blocks, &[]);
+        let placement = place(&blocks);
         assert_no_overlap(&blocks, &placement, seed);
-        let ratio = placement.bytes as f64 / lower_bound(&blocks, &[]) as f64;
+        let ratio = placement.bytes as f64 / bound(&blocks) as f64;
         println!("seed {seed}: {ratio:.4} of the bound");
         worst = worst.max(ratio);
     }
@@ -134,11 +142,11 @@ fn large_random_sets_come_close_to_the_bound() {
 fn the_bound_is_the_most_bytes_in_use_at_one_point() {
     let blocks = [block(32, 0, 2), block(16, 2, 2), block(64, 3, 4)];
     assert_eq!(
-        [0, 2, 3, 5].map(|point| live_at(&blocks, &[], point)),
+        [0, 2, 3, 5].map(|point| Live::of(&blocks, &[]).at(point)),
         [32, 48, 64, 0]
     );
-    assert_eq!(lower_bound(&blocks, &[]), 64);
-    assert_eq!(lower_bound(&[], &[]), 0);
+    assert_eq!(bound(&blocks), 64);
+    assert_eq!(bound(&[]), 0);
 }
 
 /// A program in the making, with operations that stand for their class only.

@@ -20,7 +20,7 @@
 //! plans with nothing between them ([`Cut::borders`]).
 
 mod groups;
-mod macs;
+pub(crate) mod macs;
 mod net;
 mod part;
 mod rest;
@@ -38,7 +38,7 @@ use net::Net;
 use part::{Part, Role};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb;
 
 /// The operator of the nodes that stand for regions, in the domain `sanderling`.
@@ -132,12 +132,17 @@ pub struct RestNode {
 /// [`CompileError::NoRegion`] where no part of the model runs as integers; other errors as
 /// those of [`crate::compile`] about files that cannot be read.
 pub fn cut(onnx: &[u8], options: &Options) -> Result<Cut, CompileError> {
-    let (mut model, graph) = import::import_every_node(onnx)?;
+    let import::EveryNode {
+        mut model,
+        graph,
+        undeclared,
+    } = import::import_every_node(onnx)?;
     let Some(file) = model.graph.as_mut() else {
         return Err(CompileError::NotOnnx("it has no graph".into()));
     };
     let net = Net::new(&graph, file);
     let mut found = Found::new(&net);
+    found.leave_out(&undeclared);
     found.search();
     let source: [u8; 32] = Sha256::digest(onnx).into();
     let (mut nodes, mut taken, mut regions) = (Vec::new(), HashSet::new(), Vec::new());
@@ -224,6 +229,24 @@ impl<'n> Found<'n> {
             refused: vec![None; net.graph.nodes.len()],
             first: Vec::new(),
             groups: Vec::new(),
+        }
+    }
+
+    /// Takes from the candidates what says something that the engine does not understand.
+    fn leave_out(&mut self, undeclared: &[import::Undeclared]) {
+        let graph = self.net.graph;
+        let by_output: HashMap<&str, &Refusal> = (undeclared.iter())
+            .map(|node| (node.output.as_str(), &node.refusal))
+            .collect();
+        for (node, refused) in graph.nodes.iter().zip(&mut self.refused) {
+            let output = node
+                .outputs
+                .first()
+                .map(|&id| graph.value(id).name.as_str());
+            if let Some(refusal) = output.and_then(|name| by_output.get(name)) {
+                *refused = Some(refusal.why.clone());
+                self.first.push((*refusal).clone());
+            }
         }
     }
 

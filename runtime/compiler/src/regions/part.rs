@@ -69,6 +69,7 @@ pub fn part(net: &Net<'_>, group: &[usize], role: &dyn Fn(usize) -> Role) -> Par
         outputs: (outputs.into_iter())
             .map(|value| (graph.value(value).name.clone(), value))
             .collect(),
+        unread: Vec::new(),
     };
     Part { nodes, graph }
 }

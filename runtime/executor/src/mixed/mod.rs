@@ -10,11 +10,12 @@ mod division;
 mod region;
 
 use crate::guard::without_panic;
-use crate::onnx::Onnx;
+use crate::onnx::{Onnx, refused};
 use crate::tract::TractModel;
 use crate::{ModelError, TensorInfo};
 use region::{Region, RegionOp};
 use sanderling_compiler::Options;
+use sanderling_compiler::import::guarded_tract;
 use sanderling_compiler::regions::{self, CutReport};
 use sanderling_plan::Target;
 use std::sync::Arc;
@@ -35,17 +36,15 @@ impl MixedModel {
             ..Options::default()
         };
         let cut = without_panic(name, "cannot read it", || {
-            regions::cut(onnx.bytes, &options).map_err(|error| ModelError::Refused {
-                name: name.to_owned(),
-                source: Box::new(error),
-            })
+            regions::cut(onnx.bytes, &options).map_err(refused(name))
         })?;
         let rest = Onnx {
             name,
             bytes: onnx.bytes,
             model: cut.model,
+            unread: Vec::new(),
         };
-        let mut framework = tract_onnx::onnx();
+        let mut framework = guarded_tract();
         framework
             .op_register
             .insert(regions::OPERATOR, region::read);

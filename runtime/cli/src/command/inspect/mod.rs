@@ -14,12 +14,11 @@ use anyhow::Context;
 use arena_map::arena_map;
 use clap::Args;
 use profile::Profile;
-use sanderling_executor::{AlignedBytes, Choice, Model, TensorInfo, is_plan};
+use sanderling_executor::{AlignedBytes, Choice, Model, TensorInfo, is_plan, read_model};
 use sanderling_plan::{Place, Plan, Target};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -66,7 +65,7 @@ impl Inspect {
     /// Reads the file and describes it.
     pub fn run(&self) -> anyhow::Result<Answer> {
         let name = self.model.display().to_string();
-        let bytes = fs::read(&self.model).with_context(|| format!("cannot read {name}"))?;
+        let bytes = read_model(&self.model)?;
         #[cfg(feature = "tract")]
         if self.regions {
             let mut model = Model::for_target(&name, bytes, Choice::Mixed, Target::Generic)?;
