@@ -15,7 +15,7 @@ pub struct XorShift(pub u64);
 
 impl XorShift {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -24,7 +24,7 @@ impl XorShift {
 
     /// A number below `end`, 0 where that is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
+        (self.draw() % end.max(1) as u64) as usize
     }
 
     fn one<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {

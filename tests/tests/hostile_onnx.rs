@@ -40,14 +40,14 @@ fn damaged_files_are_refused_or_compiled_but_never_panic() {
     for round in 0..300 {
         let mut bytes = whole.clone();
         if round % 3 == 0 {
-            bytes.truncate(random.next() as usize % whole.len());
+            bytes.truncate(random.draw() as usize % whole.len());
         }
-        for _ in 0..1 + random.next() % 6 {
+        for _ in 0..1 + random.draw() % 6 {
             if bytes.is_empty() {
                 break;
             }
-            let at = random.next() as usize % bytes.len();
-            bytes[at] = random.next() as u8;
+            let at = random.draw() as usize % bytes.len();
+            bytes[at] = random.draw() as u8;
         }
         let outcome = catch_unwind(|| compile(&bytes, &options).map(|_| ()));
         match outcome {

@@ -11,12 +11,15 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
+/// A scale and its zero point.
+type Pair = (f32, i64);
+
 /// Integers, and which scale and zero point each has.
 pub struct Quantized {
     ints: Array,
     /// For each element, its place in `pairs`.
     ids: Vec<usize>,
-    pairs: Vec<(f32, i64)>,
+    pairs: Vec<Pair>,
     /// Whether zero points are written down.
     has_points: bool,
 }
@@ -74,7 +77,7 @@ impl Quantized {
         let (low, high) = limits(self.ints.kind)?;
         let from = spread(&factors.dims, &self.ints.dims);
         let (mut values, mut ids) = (Vec::new(), Vec::new());
-        let mut pairs: Vec<(f32, i64)> = Vec::new();
+        let mut pairs: Vec<Pair> = Vec::new();
         let mut seen = std::collections::HashMap::new();
         for ((&value, &id), &at) in self.ints.ints()?.iter().zip(&self.ids).zip(&from) {
             let (scale, zero) = self.pairs[id];
@@ -154,9 +157,9 @@ impl Quantized {
 
     /// The axis along which scale and zero point differ, and those of each index; no axis where
     /// they are the same throughout.
-    fn along(&self) -> Option<(Option<usize>, Vec<(f32, i64)>)> {
+    fn along(&self) -> Option<(Option<usize>, Vec<Pair>)> {
         let pair = |at: usize| self.pairs[self.ids[at]];
-        let same = |a: (f32, i64), b: (f32, i64)| a.0.to_bits() == b.0.to_bits() && a.1 == b.1;
+        let same = |a: Pair, b: Pair| a.0.to_bits() == b.0.to_bits() && a.1 == b.1;
         let first = self.pairs[*self.ids.first()?];
         if (0..self.ids.len()).all(|at| same(pair(at), first)) {
             return Some((None, vec![first]));
@@ -165,7 +168,7 @@ impl Quantized {
         (0..dims.len()).find_map(|axis| {
             let inner: usize = dims[axis + 1..].iter().product();
             let index = |at: usize| at / inner % dims[axis];
-            let pairs: Vec<(f32, i64)> = (0..dims[axis]).map(|i| pair(i * inner)).collect();
+            let pairs: Vec<Pair> = (0..dims[axis]).map(|i| pair(i * inner)).collect();
             let fits = (0..self.ids.len()).all(|at| same(pair(at), pairs[index(at)]));
             fits.then_some((Some(axis), pairs))
         })
