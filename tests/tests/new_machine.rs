@@ -58,10 +58,7 @@ fn started() -> BTreeMap<String, BTreeSet<PathBuf>> {
         // The second argument is the program, where it is a literal.
         for (at, _) in text.match_indices("Job::new(") {
             let call = &text[at..text.len().min(at + 200)];
-            let arguments = call
-                .split(|c| c == ')' || c == ';')
-                .next()
-                .unwrap_or_default();
+            let arguments = call.split([')', ';']).next().unwrap_or_default();
             if let Some((_, second)) = arguments.rsplit_once(", \"") {
                 note(quoted(&format!("\"{second}")));
             }
