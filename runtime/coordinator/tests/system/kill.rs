@@ -179,12 +179,14 @@ async fn a_coordinator_that_lost_its_data_is_still_followed() {
     drop(first);
 
     let second = Coordinator::start_with(&["--broker-url", &url]).await;
-    // The broker kept who is there and what runs.
-    second
-        .until_device("robot", |d| {
-            d["online"] == true && d["running"]["version"] == 1
-        })
-        .await;
+    // The broker kept what runs; that the robot is there it proves by an answer.
+    let known = second.until_device("robot", |d| {
+        d["online"] == true && d["running"]["version"] == 1
+    });
+    tokio::select! {
+        _ = known => {}
+        () = robot.until("it answers", |_| false) => {}
+    }
     second
         .register("terrain", 2, &plan(Target::Generic, 64, 1000, 2))
         .await;
