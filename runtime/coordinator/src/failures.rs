@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const STEADY: Duration = Duration::from_secs(10);
 /// After so many connections that ended soon after they stood, somebody else is thought to end them.
 const SUSPICIOUS: u32 = 3;
+/// After so many attempts, some seconds, an outage is long enough to be mentioned again.
+const LONG: u32 = 8;
 
 /// What became of the connections since the last success.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,9 +44,9 @@ impl Failures {
         self.is_worth_a_line() || (stood.is_some() && self.stood == SUSPICIOUS)
     }
 
-    /// One line for each outage and for each doubling of it, not one for each attempt.
+    /// One line for each outage, and for each doubling of a long one, not one for each attempt.
     fn is_worth_a_line(&self) -> bool {
-        self.in_a_row <= 1 || self.in_a_row.is_power_of_two()
+        self.in_a_row <= 1 || (self.in_a_row >= LONG && self.in_a_row.is_power_of_two())
     }
 
     /// Why there is no connection; `why` is what the last one ended with, `client` the client id.
@@ -97,11 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_one_line_and_then_one_for_each_doubling() {
+    fn a_short_outage_is_one_line_and_a_long_one_a_line_for_each_doubling() {
         let mut failures = Failures::default();
         assert!(failures.another(false));
         let lines = (0..62).filter(|_| failures.another(false)).count();
-        assert_eq!(lines, 5);
+        assert_eq!(lines, 3);
         assert_eq!(failures.why(&"refused", "c"), "refused");
         assert!(failures.another(true));
         assert!(failures.why(&"refused", "c").contains("another client"));

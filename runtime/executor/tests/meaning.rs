@@ -106,13 +106,12 @@ fn a_bias_of_one_value_for_each_row_is_not_one_for_each_output() {
             graph.floats("bias", shape, &[7.0, -7.0, 1.0, 2.0][..elements])
         }
     };
-    let why = refusal(&gemm(2, 1.0, bias(&[2, 1])), Choice::Engine);
-    assert!(why.contains("[2, 1]") && why.contains("every row"), "{why}");
     for (shape, expected) in [
         (&[2u64] as &[u64], [10, -8, 14, -8]),
         (&[1, 2], [10, -8, 14, -8]),
         (&[1], [10, 6, 14, 6]),
         (&[1, 1], [10, 6, 14, 6]),
+        (&[2, 1], [10, 6, 0, -8]),
     ] {
         let answer = run(
             &mut open(&gemm(2, 1.0, bias(shape)), Choice::Engine),

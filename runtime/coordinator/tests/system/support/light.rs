@@ -1,7 +1,7 @@
 //! Thousands of robots in one process: each is a socket, a bitmap of the chunks that it holds, and the results that
 //! have no receipt yet. They speak MQTT 5 in its plainest form, and they keep every rule of the conversation.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -59,7 +59,8 @@ struct Light {
     running: Option<(usize, Running)>,
     pull: Option<Pull>,
     next_seq: u64,
-    outbox: BTreeSet<u64>,
+    /// The messages that have no receipt yet. One that is sent again is the same, also when another model runs by then.
+    outbox: BTreeMap<u64, Vec<u8>>,
     said: Instant,
     /// A place in the beat of its own, so that they do not all speak at once.
     offset: Duration,
@@ -77,7 +78,7 @@ pub async fn live(world: Arc<World>, index: usize) {
         running: None,
         pull: None,
         next_seq: 0,
-        outbox: BTreeSet::new(),
+        outbox: BTreeMap::new(),
         said: Instant::now(),
         offset,
     };
@@ -225,18 +226,19 @@ impl Light {
             self.ask(to).await?;
         }
         if !self.outbox.is_empty() && self.said.elapsed() > PATIENCE {
-            for seq in self.outbox.clone() {
-                self.result(to, seq).await?;
+            for message in self.outbox.values() {
+                self.say(to, Kind::Result, message).await?;
             }
             self.said = Instant::now();
         }
         if self.next_seq < self.world.results && self.running.is_some() {
             let seq = self.next_seq;
             self.next_seq += 1;
-            self.outbox.insert(seq);
+            let message = self.result(seq);
             self.world.sent.fetch_add(1, Ordering::Relaxed);
             self.said = Instant::now();
-            self.result(to, seq).await?;
+            self.say(to, Kind::Result, &message).await?;
+            self.outbox.insert(seq, message);
         } else {
             // So that the broker hears of it.
             to.write_all(&[0xC0, 0]).await?;
@@ -244,7 +246,7 @@ impl Light {
         Ok(())
     }
 
-    async fn result(&self, to: &mut OwnedWriteHalf, seq: u64) -> Broken {
+    fn result(&self, seq: u64) -> Vec<u8> {
         let model = self
             .running
             .as_ref()
@@ -260,7 +262,7 @@ impl Light {
                 confidence: 0.9,
             },
         };
-        self.say(to, Kind::Result, &bytes(&result)).await
+        bytes(&result)
     }
 
     async fn hear(&mut self, kind: u8, body: &[u8], to: &mut OwnedWriteHalf) -> Broken {
@@ -281,7 +283,7 @@ impl Light {
             Some("cmd") => match decode::<Cmd>(payload).map(|cmd| cmd.order) {
                 Ok(Order::Receipt(ranges)) => {
                     let before = self.outbox.len();
-                    self.outbox.retain(|&seq| {
+                    self.outbox.retain(|&seq, _| {
                         let frame = FrameId { boot: 1, seq };
                         !ranges.iter().any(|range| range.covers(frame))
                     });
