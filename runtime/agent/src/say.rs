@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sanderling_wire::Printable;
+
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -15,15 +17,15 @@ pub enum Level {
     Error,
 }
 
-/// Writes one line: time (UTC), level, area, text. Line ends inside the text become spaces.
+/// Writes one line: time (UTC), level, area, text, as a terminal may show it.
 pub fn line(level: Level, area: &str, text: fmt::Arguments<'_>) {
     let level = match level {
         Level::Info => "info ",
         Level::Warn => "warn ",
         Level::Error => "error",
     };
-    let text = text.to_string().replace(['\n', '\r'], " ");
-    let line = format!("{} {level} {area}: {text}\n", Utc::now());
+    let text = text.to_string();
+    let line = format!("{} {level} {area}: {}\n", Utc::now(), Printable(&text));
     // Standard error may be closed or full; the agent's work does not depend on it.
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }

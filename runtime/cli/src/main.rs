@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     match answer.and_then(|answer| answer.print(args.json)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
+            eprintln!("error: {}", answer::shown(&chain(&error)));
             ExitCode::FAILURE
         }
     }

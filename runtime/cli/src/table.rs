@@ -1,5 +1,7 @@
 //! Tables in text: a header, a rule, and rows, with columns as wide as they must be.
 
+use sanderling_wire::Printable;
+
 /// Where a column's text stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Align {
@@ -26,7 +28,10 @@ impl Table {
 
     /// Appends a row, one cell per column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        // A cell is one line, whatever a name holds.
+        let cells = cells.into_iter();
+        self.rows
+            .push(cells.map(|cell| Printable(&cell).to_string()).collect());
     }
 
     /// The table, two spaces between columns, without spaces at line ends.

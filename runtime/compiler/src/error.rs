@@ -32,7 +32,15 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.node, self.operator, self.why)
+        // A refusal is a line of a list, whatever the file's names hold.
+        let line = format!("{} ({}): {}", self.node, self.operator, self.why);
+        for c in line.chars() {
+            match c.is_control() {
+                true => write!(f, "{}", c.escape_default())?,
+                false => write!(f, "{c}")?,
+            }
+        }
+        Ok(())
     }
 }
 

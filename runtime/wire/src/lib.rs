@@ -83,5 +83,5 @@ pub use root::{
 pub use run::{RUN_PROPERTY, RunId, RunIdError};
 pub use signed::{KeyId, MAX_SIGNATURES, Signature, Signed};
 pub use state::{Anchor, Failure, FailureCode, Phase, Progress, Running, State};
-pub use text::Text;
+pub use text::{Printable, Text, is_unprintable};
 pub use topic::{Kind, MAX_TOPIC, Topic, TopicError, TopicText};

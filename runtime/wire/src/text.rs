@@ -6,6 +6,33 @@ use core::ops::Deref;
 use heapless::String;
 use serde::{Deserialize, Serialize};
 
+/// Text from outside as a terminal or a log may show it: on one line, and with an escape (`\n`, `\u{1b}`) in place of each
+/// character that is not printed where it stands, such as one that moves the cursor, ends the line, or turns the order of
+/// the letters around.
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'t>(pub &'t str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\n' => f.write_str("\\n")?,
+                '\r' => f.write_str("\\r")?,
+                '\t' => f.write_str("\\t")?,
+                c if is_unprintable(c) => write!(f, "{}", c.escape_unicode())?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Control characters (C0, DEL, C1), those that separate lines, and those that are invisible or change the direction.
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// At most `N` bytes of UTF-8, for people to read. Longer text is cut, never refused, because
 /// a cut error line is better than none.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

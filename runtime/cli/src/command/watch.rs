@@ -4,7 +4,7 @@
 //! line per event and a line for the whole table whenever it was asked for.
 
 use super::devices;
-use crate::answer::{Answer, print};
+use crate::answer::{Answer, draw, print, print_json, shown};
 use crate::coordinator::{At, Coordinator, Device, Event, field};
 use crate::text;
 use clap::Args;
@@ -64,11 +64,13 @@ impl Watch {
         let mut look = look(&coordinator, None, 0)?;
         loop {
             if json {
-                print(&lines(&look)?)?;
+                for line in lines(&look) {
+                    print_json(&line)?;
+                }
             } else if live {
                 recent.append(&mut look.events);
                 recent.drain(..recent.len().saturating_sub(SHOWN_EVENTS));
-                print(&screen(coordinator.url(), &look, &recent)?)?;
+                draw(&screen(coordinator.url(), &look, &recent)?)?;
             } else {
                 print(&told(&look.events)?)?;
             }
@@ -112,18 +114,16 @@ fn look(coordinator: &Coordinator, after: Option<i64>, wait_s: u64) -> anyhow::R
     })
 }
 
-fn lines(look: &Look) -> anyhow::Result<String> {
-    let mut text = String::new();
-    for event in &look.events {
-        let mut line = event.clone();
-        if let Value::Object(line) = &mut line {
-            line.insert("type".to_owned(), json!("event"));
+fn lines(look: &Look) -> Vec<Value> {
+    let mut lines = look.events.clone();
+    for event in &mut lines {
+        if let Value::Object(event) = event {
+            event.insert("type".to_owned(), json!("event"));
         }
-        text.push_str(&format!("{line}\n"));
     }
     let fleet = json!({ "type": "fleet", "devices": look.devices, "results": look.results });
-    text.push_str(&format!("{fleet}\n"));
-    Ok(text)
+    lines.push(fleet);
+    lines
 }
 
 fn told(events: &[Value]) -> anyhow::Result<String> {
@@ -156,7 +156,8 @@ fn screen(url: &str, look: &Look, recent: &[Value]) -> anyhow::Result<String> {
     text.push_str(&total(&look.results));
     text.push('\n');
     text.push_str(&told(recent)?);
-    Ok(format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")))
+    let lines = shown(&text).replace('\n', "\x1b[K\n");
+    Ok(format!("\x1b[H{lines}\x1b[J"))
 }
 
 /// `12,000 results, 97.3 % of 12,000 right, p50 410 µs, p99 900 µs`.

@@ -243,3 +243,37 @@ fn a_model_with_an_output_that_no_node_computes() {
     sanderling(&["compile", &model]).fails(1, &["z.onnx"]);
     run(&model, &input, &output, &[]).fails(1, &["z.onnx", "`z`", "no node computes"]);
 }
+
+/// A name in a file is text, whatever a terminal would make of it.
+#[test]
+fn names_that_give_orders_to_a_terminal() {
+    let scratch = Scratch::new();
+    let mut file = onnx_file::float_model();
+    // Of the same length, so that the file stays whole.
+    for (name, order) in [
+        (&b"rectify"[..], &b"\x1b[31m\nx"[..]),
+        (&b"product"[..], &b"p\xc2\x9b2J\r\x07"[..]),
+    ] {
+        assert_eq!(name.len(), order.len());
+        let at = file.windows(name.len()).position(|part| part == name);
+        let at = at.expect("the node is there");
+        file[at..at + name.len()].copy_from_slice(order);
+    }
+    let model = scratch.put("orders\u{1b}[2J.onnx", &file);
+    let missing = scratch.path("none\u{9b}2J\u{202e}.onnx");
+    for args in [
+        ["compile", &model].as_slice(),
+        &["inspect", &model],
+        &["inspect", &model, "--json"],
+        &["inspect", &missing],
+    ] {
+        let said = sanderling(args);
+        for (stream, text) in [("output", &said.stdout), ("errors", &said.stderr)] {
+            let order = text
+                .chars()
+                .find(|c| *c != '\n' && sanderling_wire::is_unprintable(*c));
+            assert_eq!(order, None, "{args:?}, {stream}: {text:?}");
+            assert!(!text.lines().any(|line| line == "x"), "{args:?}: {text}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::checks::{Comparison, tables};
 use super::say_progress;
-use crate::answer::{Answer, print};
+use crate::answer::{Answer, print_json};
 use crate::command::who::Who;
 use crate::coordinator::{Asked, At, Coordinator, field, message, segment};
 use anyhow::anyhow;
@@ -119,7 +119,7 @@ fn refused(refusal: &Value, json: bool) -> anyhow::Result<anyhow::Error> {
     let error: Value = field(refusal, "error")?;
     let message = message(refusal)?;
     if json {
-        print(&format!("{refusal}\n"))?;
+        print_json(refusal)?;
         return Ok(anyhow!(message));
     }
     let checks: Option<Vec<Comparison>> = field(&error, "checks")?;

@@ -1,7 +1,7 @@
 //! `sanderling rollout status`: how far a rollout is, once or as it goes on.
 
 use super::{View, picture, views};
-use crate::answer::{Answer, print};
+use crate::answer::{Answer, draw, print, print_json, shown};
 use crate::coordinator::{At, Coordinator, field};
 use anyhow::bail;
 use clap::Args;
@@ -44,9 +44,9 @@ impl Status {
             }
             if text != said {
                 if json {
-                    print(&format!("{answer}\n"))?;
+                    print_json(&answer)?;
                 } else if live {
-                    print(&format!("\x1b[2J\x1b[H{text}"))?;
+                    draw(&format!("\x1b[2J\x1b[H{}", shown(&text)))?;
                 } else {
                     print(&text)?;
                 }
