@@ -1,6 +1,7 @@
 //! One agent: its threads, how they are joined, and how they end.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::{self, JoinHandle};
@@ -247,6 +248,14 @@ fn password(file: Option<&Path>) -> Result<String> {
     };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the password in {}", path.display()))?;
+    let mode = std::fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        warn!(
+            "agent",
+            "OPEN SECRET: others can read {path} (mode {mode:o}); chmod 600 {path}"
+        );
+    }
     Ok(text.trim_end().to_owned())
 }
 

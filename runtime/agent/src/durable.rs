@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Replaces the file at `path` with `bytes`; whoever reads it, at whatever moment, sees the old bytes or the new ones.
@@ -21,6 +22,25 @@ pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path);
     fs::write(&beside, bytes)?;
     fs::rename(&beside, path)
+}
+
+/// The same for a file that other programs of this machine read.
+pub fn show(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = beside(path);
+    fs::write(&beside, bytes)?;
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o644))?;
+    fs::rename(&beside, path)
+}
+
+/// Makes a folder that is nobody else's business, and closes one that an earlier version left open.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        // A folder that is another user's stays as its owner wants it.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7700));
+    }
+    Ok(())
 }
 
 /// Makes the creation, renaming or removal of `path` durable.

@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         error!("agent", "this is a bug, please report it: {panic}");
         std::process::abort();
     }));
+    sys::close_new_files();
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,7 @@
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, gethostname};
 
 /// Why the system refused.
@@ -59,6 +60,11 @@ pub fn raise_thread(priority: u8) -> Result<(), SysError> {
         0 => Ok(()),
         error => Err(SysError::Priority(Errno::from_raw(error))),
     }
+}
+
+/// From now on the process makes files that only its owner reads.
+pub fn close_new_files() {
+    umask(Mode::from_bits_truncate(0o077));
 }
 
 /// The host's name, empty where there is none.

@@ -4,6 +4,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -350,4 +352,63 @@ impl Drop for SmallDisk<'_> {
             .arg(self.path)
             .status();
     }
+}
+
+/// A folder and everything below it that others can read or list.
+fn open_below(folder: &Path) -> Vec<String> {
+    let mut open = Vec::new();
+    let mode = |path: &Path| {
+        let about = std::fs::symlink_metadata(path).expect("it is there");
+        about.permissions().mode() & 0o777
+    };
+    for entry in std::fs::read_dir(folder).expect("it can be listed") {
+        let path = entry.expect("it can be listed").path();
+        if path.is_dir() {
+            open.extend(open_below(&path));
+        }
+        if mode(&path) & 0o077 != 0 {
+            open.push(format!("{} {:o}", path.display(), mode(&path)));
+        }
+    }
+    open
+}
+
+/// Models, results, and the password are nobody else's business; what an earlier agent left open is closed.
+#[test]
+fn others_on_the_robot_read_neither_models_nor_results() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (frames, model) = (
+        folder.path().join("frames.npz"),
+        folder.path().join("first.plan"),
+    );
+    let password = folder.path().join("password");
+    models::record(&frames, 10);
+    std::fs::write(&model, models::largest().bytes).expect("writable");
+    std::fs::write(&password, "x\n").expect("writable");
+    let all = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(&password, all(0o644)).expect("it is ours");
+    // Nobody listens there: results stay in the outbox.
+    let start = Start::new(folder.path(), "r1", "mqtt://127.0.0.1:9")
+        .with("--rate 0 --queue-policy block")
+        .with_path("--source", &frames)
+        .with_path("--password-file", &password)
+        .with_path("--model", &model);
+    let mut agent = start.spawn();
+    agent.wait_for("results", |status| status["outbox_depth"] == 10);
+    let state = start.state_dir();
+    assert_eq!(open_below(&state), Vec::<String>::new());
+    let status = folder.path().join("r1.json");
+    let mode = std::fs::metadata(status).expect("written").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o644, "other programs read the status");
+    let said = agent.log();
+    let warning = format!("others can read {} (mode 644)", password.display());
+    assert_eq!(said.matches(&warning).count(), 1, "{said}");
+    agent.kill();
+
+    for inside in ["slots", "outbox"] {
+        std::fs::set_permissions(state.join(inside), all(0o755)).expect("it is ours");
+    }
+    let mut agent = start.spawn();
+    agent.wait_for("results", |status| status["outbox_depth"] == 20);
+    assert_eq!(open_below(&state), Vec::<String>::new());
 }

@@ -63,7 +63,7 @@ pub struct Store {
 
 impl Store {
     pub fn open(folder: &Path, bytes: u64) -> io::Result<(Store, Repair)> {
-        fs::create_dir_all(folder)?;
+        durable::private_folder(folder)?;
         let mut numbers: Vec<u64> = fs::read_dir(folder)?
             .filter_map(|entry| number_of(&entry.ok()?.path()))
             .collect();

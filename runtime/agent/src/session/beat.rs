@@ -97,7 +97,7 @@ impl Session {
         if text == self.written {
             return;
         }
-        match durable::replace_unsynced(&path, text.as_bytes()) {
+        match durable::show(&path, text.as_bytes()) {
             Ok(()) => self.written = text,
             Err(error) => self.hush.warn(
                 "status",

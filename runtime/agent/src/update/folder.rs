@@ -32,7 +32,7 @@ pub struct Folder {
 impl Folder {
     /// Opens the slots in `folder` and makes what is missing.
     pub fn open(folder: &Path) -> io::Result<Folder> {
-        std::fs::create_dir_all(folder)?;
+        durable::private_folder(folder)?;
         let record = |name: &str| -> io::Result<File> {
             let path = folder.join(name);
             if !path.exists() {

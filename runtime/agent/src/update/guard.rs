@@ -53,7 +53,7 @@ impl Guard {
         device: &Name,
         group: &Name,
     ) -> io::Result<Guard> {
-        std::fs::create_dir_all(folder)?;
+        durable::private_folder(folder)?;
         let mut guard = Guard {
             trust: None,
             memory: read_memory(folder),
