@@ -1,16 +1,16 @@
 //! Sends model bytes to robots that ask for them, chunk by chunk, in turn, and never unasked.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sanderling_wire::{
-    Chunk, Cmd, Kind, MAX_MESSAGE, MAX_SMALL_MESSAGE, Name, Need, Order, Refusal, Topic, encode,
+    Chunk, Cmd, Digest, Kind, Layout, MAX_MESSAGE, MAX_SMALL_MESSAGE, Name, Need, Order, Refusal,
+    Topic, encode,
 };
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use crate::decide::bucket::Bucket;
-use crate::decide::supply::Job;
+use crate::decide::supply::{Job, Turn, Turns};
 use crate::files::Files;
 use crate::link::{Link, LinkClosed, Outgoing};
 use crate::store::{Store, models};
@@ -38,54 +38,65 @@ enum Sent {
     Nothing,
 }
 
+/// Requests that are taken in before the next turn: more wait in the channel.
+const AT_ONCE: usize = 1024;
+
 impl Supplier {
     /// Serves requests until the channel closes. A robot's newest request replaces its earlier one;
-    /// robots are served one chunk each in turn, so a slow one holds nobody up for longer than that.
+    /// robots are served one chunk each in turn, so neither a slow one nor one that asks without end
+    /// holds anybody up for longer than that.
     pub async fn run(mut self, mut requests: mpsc::Receiver<(Name, Need)>) {
-        let mut jobs: VecDeque<(Name, Job)> = VecDeque::new();
+        let mut turns = Turns::default();
+        let mut asked = Vec::new();
         loop {
-            let request = if jobs.is_empty() {
-                match requests.recv().await {
-                    Some(request) => Some(request),
-                    None => return,
+            let wait = match turns.is_empty() {
+                true => Duration::MAX,
+                false => self.bucket.wait(Instant::now()),
+            };
+            // Requests are taken while the next chunk has to wait: a robot's newer one replaces what it no longer needs.
+            if !wait.is_zero() {
+                let more = requests.recv_many(&mut asked, AT_ONCE);
+                if let Ok(0) = tokio::time::timeout(wait, more).await {
+                    return;
                 }
             } else {
-                let wait = self.bucket.wait(Instant::now());
-                if wait.is_zero() {
-                    requests.try_recv().ok()
-                } else {
-                    // Requests are taken meanwhile: a robot's newer one replaces what it no longer needs.
-                    match tokio::time::timeout(wait, requests.recv()).await {
-                        Ok(Some(request)) => Some(request),
-                        Ok(None) => return,
-                        Err(_) => continue,
+                while asked.len() < AT_ONCE {
+                    match requests.try_recv() {
+                        Ok(request) => asked.push(request),
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => return,
                     }
                 }
-            };
-            let done = match request {
-                Some((device, need)) => {
-                    jobs.retain(|(name, _)| *name != device);
-                    match self.accept(&need).await {
-                        Ok(job) => {
-                            jobs.push_back((device, job));
-                            Ok(())
-                        }
-                        Err(refusal) => self.refuse(&device, &need, refusal).await,
+            }
+            for (device, need) in asked.drain(..) {
+                turns.ask(device, need);
+            }
+            if !wait.is_zero() {
+                continue;
+            }
+            let done = match turns.next() {
+                Some((device, Turn::Asked(need))) => match self.accept(&need).await {
+                    Ok(job) => {
+                        turns.serve(&device, job);
+                        Ok(())
                     }
-                }
-                None => match jobs.pop_front() {
-                    Some((device, mut job)) => match job.next() {
-                        Some(index) => {
-                            let sent = self.send(&device, &job, index).await;
-                            if matches!(sent, Ok(Sent::Chunk)) {
-                                jobs.push_back((device, job));
-                            }
-                            sent.map(|_| ())
-                        }
-                        None => Ok(()),
-                    },
-                    None => Ok(()),
+                    Err(refusal) => self.refuse(&device, &need, refusal).await,
                 },
+                Some((
+                    device,
+                    Turn::Chunk {
+                        release,
+                        layout,
+                        index,
+                    },
+                )) => {
+                    let sent = self.send(&device, release, layout, index).await;
+                    if matches!(sent, Ok(Sent::Nothing)) {
+                        turns.end(&device);
+                    }
+                    sent.map(|_| ())
+                }
+                None => Ok(()),
             };
             if done.is_err() {
                 return;
@@ -129,27 +140,33 @@ impl Supplier {
         limit.is_some_and(|limit| length <= u64::from(limit))
     }
 
-    async fn send(&mut self, device: &Name, job: &Job, index: u32) -> Result<Sent, LinkClosed> {
-        let Some(range) = job.layout.range(index) else {
+    async fn send(
+        &mut self,
+        device: &Name,
+        release: Digest,
+        layout: Layout,
+        index: u32,
+    ) -> Result<Sent, LinkClosed> {
+        let Some(range) = layout.range(index) else {
             return Ok(Sent::Nothing);
         };
         if !self.fits(range.end - range.start) {
-            let refused = Order::Refused(job.release, Refusal::BadRange);
+            let refused = Order::Refused(release, Refusal::BadRange);
             self.order(device, refused).await?;
             return Ok(Sent::Nothing);
         }
         let offset = range.start;
-        let data = match self.files.read(&job.release, range).await {
+        let data = match self.files.read(&release, range).await {
             Ok(data) => data,
             Err(error) => {
                 tracing::error!("{error}");
-                let refused = Order::Refused(job.release, Refusal::Storage);
+                let refused = Order::Refused(release, Refusal::Storage);
                 self.order(device, refused).await?;
                 return Ok(Sent::Nothing);
             }
         };
         let chunk = Chunk {
-            release: job.release,
+            release,
             offset,
             data: &data,
         };
@@ -161,7 +178,7 @@ impl Supplier {
                 Ok(Sent::Chunk)
             }
             Err(error) => {
-                tracing::error!("chunk {index} of {}: {error}", job.release);
+                tracing::error!("chunk {index} of {release}: {error}");
                 Ok(Sent::Nothing)
             }
         }

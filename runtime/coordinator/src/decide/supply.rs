@@ -1,6 +1,8 @@
-//! Which chunks a robot gets for its request: those it asked for, in its order, up to its credit.
+//! Which chunks a robot gets for its request: those it asked for, in its order, up to its credit; and whose turn it is.
 
-use sanderling_wire::{ChunkRange, Digest, Layout, Need, Refusal};
+use std::collections::{HashMap, VecDeque};
+
+use sanderling_wire::{ChunkRange, Digest, Layout, Name, Need, Refusal};
 
 /// One request being served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,98 @@ impl Iterator for Job {
     }
 }
 
+/// Whose turn it is. Each robot has one turn in a round, however often it asks: its newest request replaces the earlier
+/// ones, those that nobody looked at included.
+#[derive(Debug, Default)]
+pub struct Turns {
+    order: VecDeque<Name>,
+    robots: HashMap<Name, Robot>,
+}
+
+#[derive(Debug, Default)]
+struct Robot {
+    asked: Option<Need>,
+    job: Option<Job>,
+}
+
+/// What is to be done in a turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The robot's request is to be looked at.
+    Asked(Need),
+    /// A chunk is to be sent.
+    Chunk {
+        /// Of this release.
+        release: Digest,
+        /// Which is cut so.
+        layout: Layout,
+        /// Its number.
+        index: u32,
+    },
+}
+
+impl Turns {
+    /// Whether nobody waits for anything.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// A robot asks.
+    pub fn ask(&mut self, device: Name, need: Need) {
+        if !self.robots.contains_key(&device) {
+            self.order.push_back(device.clone());
+        }
+        self.robots.entry(device).or_default().asked = Some(need);
+    }
+
+    /// A robot's request was looked at and is served from now on, in place of its earlier one.
+    pub fn serve(&mut self, device: &Name, job: Job) {
+        if let Some(robot) = self.robots.get_mut(device) {
+            robot.job = Some(job);
+        }
+    }
+
+    /// Nothing more is sent for what a robot asked for last.
+    pub fn end(&mut self, device: &Name) {
+        if let Some(robot) = self.robots.get_mut(device) {
+            robot.job = None;
+        }
+    }
+
+    /// The next turn, and whose it is. A request that is looked at ends the one that was served.
+    pub fn next(&mut self) -> Option<(Name, Turn)> {
+        while let Some(device) = self.order.pop_front() {
+            let Some(robot) = self.robots.get_mut(&device) else {
+                continue;
+            };
+            let turn = match robot.asked.take() {
+                Some(need) => {
+                    robot.job = None;
+                    Some(Turn::Asked(need))
+                }
+                None => robot.job.as_mut().and_then(|job| {
+                    let index = job.next()?;
+                    Some(Turn::Chunk {
+                        release: job.release,
+                        layout: job.layout,
+                        index,
+                    })
+                }),
+            };
+            match turn {
+                Some(turn) => {
+                    self.order.push_back(device.clone());
+                    return Some((device, turn));
+                }
+                None => {
+                    self.robots.remove(&device);
+                }
+            }
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sanderling_wire::Session;
@@ -95,5 +189,51 @@ mod tests {
     fn overlapping_ranges_cost_only_credit() {
         let job = Job::new(&need(3, &[(0, 10), (0, 10)]), 9500).unwrap();
         assert_eq!(job.collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    /// One robot that asks without end has as many turns as one that asks once.
+    #[test]
+    fn who_asks_more_often_is_not_served_more_often() {
+        let name = |text: &str| Name::new(text).unwrap();
+        let (loud, quiet) = (name("loud"), name("quiet"));
+        let mut turns = Turns::default();
+        turns.ask(quiet.clone(), need(9, &[(0, 9)]));
+        let mut sent = Vec::new();
+        let mut looked = 0;
+        for _ in 0..20 {
+            for _ in 0..1000 {
+                turns.ask(loud.clone(), need(9, &[(0, 9)]));
+            }
+            match turns.next().unwrap() {
+                (device, Turn::Asked(need)) => {
+                    looked += usize::from(device == loud);
+                    turns.serve(&device, Job::new(&need, 9500).unwrap());
+                }
+                (device, Turn::Chunk { index, .. }) => {
+                    assert_eq!(device, quiet);
+                    sent.push(index);
+                }
+            }
+        }
+        assert_eq!(sent, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(looked, 10);
+    }
+
+    #[test]
+    fn turns_end_with_what_was_asked_for() {
+        let robot = Name::new("r").unwrap();
+        let mut turns = Turns::default();
+        turns.ask(robot.clone(), need(2, &[(0, 9)]));
+        let asked = turns.next();
+        assert!(matches!(asked, Some((_, Turn::Asked(_)))), "{asked:?}");
+        // It is refused: nothing more is to be done for it.
+        assert_eq!(turns.next(), None);
+        assert!(turns.is_empty());
+        turns.ask(robot.clone(), need(1, &[(3, 1)]));
+        turns.next();
+        turns.serve(&robot, Job::new(&need(1, &[(3, 1)]), 9500).unwrap());
+        let chunk = turns.next();
+        assert!(matches!(chunk, Some((_, Turn::Chunk { index: 3, .. }))));
+        assert_eq!(turns.next(), None);
     }
 }

@@ -129,7 +129,8 @@ impl Memory {
 struct After {
     receipts: BTreeMap<(Name, Option<RunId>), Vec<FrameRange>>,
     counted: BTreeSet<(Name, i64)>,
-    needs: Vec<(Name, Need)>,
+    /// The newest of each robot.
+    needs: BTreeMap<Name, Need>,
     introduce: Vec<Name>,
 }
 
@@ -308,9 +309,9 @@ impl Fleet {
                     }
                     Err(error) => Err(error),
                 },
-                Kind::Need => {
-                    decode::<Need>(payload).map(|need| after.needs.push((device.clone(), need)))
-                }
+                Kind::Need => decode::<Need>(payload).map(|need| {
+                    after.needs.insert(device.clone(), need);
+                }),
                 Kind::Result => match decode::<Inference>(payload) {
                     Ok(result) => {
                         let known = self.known(&mut tx, &device).await?;
