@@ -326,11 +326,11 @@ fn an_agent_starts_on_a_disk_without_room() {
 
 /// A small file system of its own, where the test may mount one.
 struct SmallDisk<'p> {
-    path: &'p std::path::Path,
+    path: &'p Path,
 }
 
 impl SmallDisk<'_> {
-    fn mount<'p>(path: &'p std::path::Path, size: &str) -> Option<SmallDisk<'p>> {
+    fn mount<'p>(path: &'p Path, size: &str) -> Option<SmallDisk<'p>> {
         std::fs::create_dir(path).expect("a temporary folder is writable");
         let mounted = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])

@@ -3,17 +3,23 @@
 //! A password is 256 random bits in hex. Nobody guesses one, so a single SHA-256 keeps it as well as a
 //! slow digest would, and ten thousand robots that come back at once do not cost the broker ten
 //! thousand slow digests. The digest covers the user name, so two users never share one.
+//!
+//! A login that is renewed, moved to another group, or taken away is over for the connections that came in with it: each
+//! holds its [`Term`], may do nothing once that is over, and is ended by the broker.
 
 use std::collections::HashMap;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use sanderling_wire::Name;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use crate::clock::now_ms;
 use crate::decide::access::{Robot, may_publish, may_subscribe};
 use crate::decide::mosquitto;
+use crate::secrets;
 use crate::store::credentials::{self, Credential};
 use crate::store::{Store, StoreError};
 use crate::tls::{Authority, TlsError};
@@ -28,7 +34,9 @@ pub enum AccessError {
     #[error("the system gives no random bytes: {0}")]
     Random(String),
     /// That name is the coordinator's.
-    #[error("{COORDINATOR} is the coordinator's own name; give the robot another one")]
+    #[error(
+        "names that begin with {COORDINATOR} are the coordinator's own; give the robot another one"
+    )]
     Reserved,
     /// There is a login of that name.
     #[error("{0} is enrolled; --renew gives it a new password, --revoke takes it away")]
@@ -49,10 +57,35 @@ pub enum AccessError {
     Tls(#[from] TlsError),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Login {
     hash: [u8; 32],
     group: Option<Name>,
+    /// Dropped with the login, which ends the terms of those who came in with it.
+    term: watch::Sender<()>,
+}
+
+impl Login {
+    fn new(hash: [u8; 32], group: Option<Name>) -> Login {
+        let (term, _) = watch::channel(());
+        Login { hash, group, term }
+    }
+}
+
+/// How long a login holds that somebody came in with.
+#[derive(Clone, Debug)]
+pub struct Term(watch::Receiver<()>);
+
+impl Term {
+    /// Whether the login was renewed, moved, or taken away since.
+    pub fn is_over(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+
+    /// Waits until it is.
+    pub async fn over(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
 }
 
 /// The logins that count at this moment.
@@ -62,13 +95,17 @@ pub struct Access {
     store: Store,
     /// The coordinator's own password at the embedded broker: new with each start, and nowhere else.
     own: String,
+    /// Never ends while this lives.
+    own_term: watch::Sender<()>,
     logins: RwLock<HashMap<Name, Login>>,
 }
 
 /// Who a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The coordinator, which may do anything.
+    /// This coordinator, which may do anything.
+    Own,
+    /// Somebody with a coordinator's login, who may do anything but take this coordinator's place.
     Coordinator,
     /// A robot.
     Robot(Robot),
@@ -80,16 +117,13 @@ impl Access {
         let mut tx = store.read().await?;
         let list = credentials::list(&mut tx).await?;
         drop(tx);
-        let logins = list.into_iter().map(|c| {
-            let login = Login {
-                hash: c.hash,
-                group: c.group,
-            };
-            (c.user, login)
-        });
+        let logins = list
+            .into_iter()
+            .map(|c| (c.user, Login::new(c.hash, c.group)));
         Ok(Access {
             fleet,
             own: random()?,
+            own_term: watch::channel(()).0,
             logins: RwLock::new(logins.collect()),
             store,
         })
@@ -100,48 +134,49 @@ impl Access {
         (COORDINATOR.to_owned(), self.own.clone())
     }
 
-    /// Who it is, if the password is right.
-    pub fn login(&self, user: &str, password: &[u8]) -> Option<Who> {
+    /// The coordinator's client id at the embedded broker, which nobody else may have.
+    pub fn own_client_id(&self) -> String {
+        format!("{COORDINATOR}-{}", self.fleet)
+    }
+
+    /// Who it is and for how long, if the password is right.
+    pub fn login(&self, user: &str, password: &[u8]) -> Option<(Who, Term)> {
         let given = hash(user, password);
         if user == COORDINATOR && given == hash(user, self.own.as_bytes()) {
-            return Some(Who::Coordinator);
+            return Some((Who::Own, Term(self.own_term.subscribe())));
         }
         let name = Name::new(user).ok()?;
-        // Digests are compared, so the time that it takes says nothing about the password.
-        let login = self.find(&name).filter(|login| login.hash == given)?;
-        Some(who(name, login))
-    }
-
-    fn find(&self, user: &Name) -> Option<Login> {
         let logins = self.logins.read().unwrap_or_else(PoisonError::into_inner);
-        logins.get(user).cloned()
+        // Digests are compared, so the time that it takes says nothing about the password.
+        let login = logins.get(&name).filter(|login| login.hash == given)?;
+        let who = match login.group.clone() {
+            Some(group) => Who::Robot(Robot {
+                device: name,
+                group,
+            }),
+            None => Who::Coordinator,
+        };
+        Some((who, Term(login.term.subscribe())))
     }
 
-    /// Who a client is that gave its password before: none once the login was taken away.
-    fn who(&self, user: &str) -> Option<Who> {
-        if user == COORDINATOR {
-            return Some(Who::Coordinator);
+    fn is_enrolled(&self, user: &Name) -> bool {
+        let logins = self.logins.read().unwrap_or_else(PoisonError::into_inner);
+        logins.contains_key(user)
+    }
+
+    /// Whether this client may publish there.
+    pub fn may_publish(&self, who: &Who, topic: &str) -> bool {
+        match who {
+            Who::Own | Who::Coordinator => true,
+            Who::Robot(robot) => may_publish(&self.fleet, robot, topic),
         }
-        let name = Name::new(user).ok()?;
-        let login = self.find(&name)?;
-        Some(who(name, login))
     }
 
-    /// Whether this user may publish there.
-    pub fn may_publish(&self, user: &str, topic: &str) -> bool {
-        match self.who(user) {
-            Some(Who::Coordinator) => true,
-            Some(Who::Robot(robot)) => may_publish(&self.fleet, &robot, topic),
-            None => false,
-        }
-    }
-
-    /// Whether this user may read there.
-    pub fn may_subscribe(&self, user: &str, filter: &str) -> bool {
-        match self.who(user) {
-            Some(Who::Coordinator) => true,
-            Some(Who::Robot(robot)) => may_subscribe(&self.fleet, &robot, filter),
-            None => false,
+    /// Whether this client may read there.
+    pub fn may_subscribe(&self, who: &Who, filter: &str) -> bool {
+        match who {
+            Who::Own | Who::Coordinator => true,
+            Who::Robot(robot) => may_subscribe(&self.fleet, robot, filter),
         }
     }
 
@@ -153,10 +188,10 @@ impl Access {
         group: Option<&Name>,
         renew: bool,
     ) -> Result<String, AccessError> {
-        if group.is_some() && user.as_str() == COORDINATOR {
+        if group.is_some() && user.as_str().starts_with(COORDINATOR) {
             return Err(AccessError::Reserved);
         }
-        if !renew && self.find(user).is_some() {
+        if !renew && self.is_enrolled(user) {
             return Err(AccessError::Enrolled(user.clone()));
         }
         let password = random()?;
@@ -172,16 +207,13 @@ impl Access {
         let mut tx = self.store.write().await?;
         credentials::set(&mut tx, &credential).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        let login = Login {
-            hash: credential.hash,
-            group: credential.group,
-        };
+        let login = Login::new(credential.hash, credential.group);
         let mut logins = self.logins.write().unwrap_or_else(PoisonError::into_inner);
         logins.insert(credential.user, login);
         Ok(password)
     }
 
-    /// Takes a login away; true when there was one. From then on nothing that it publishes is taken.
+    /// Takes a login away; true when there was one. The connections that came in with it end.
     pub async fn revoke(&self, user: &Name) -> Result<bool, AccessError> {
         let mut tx = self.store.write().await?;
         let there = credentials::remove(&mut tx, user).await?;
@@ -207,17 +239,20 @@ impl Access {
         password: Option<&str>,
     ) -> Result<PathBuf, AccessError> {
         let list = self.list().await?;
+        let failed = |path: &Path, error| AccessError::File {
+            path: path.display().to_string(),
+            error,
+        };
+        secrets::passage(folder).map_err(|error| failed(folder, error))?;
+        let owner = std::fs::metadata(folder).map_err(|error| failed(folder, error))?;
         let file = |name: &str, text: &str, secret: bool| {
             let path = folder.join(name);
-            crate::tls::write(&path, text, secret).map_err(|error| AccessError::File {
-                path: path.display().to_string(),
-                error,
-            })
+            crate::tls::write(&path, text, secret).map_err(|error| failed(&path, error))?;
+            // Mosquitto reads them again when they changed, and the folder may be its own by now. Who may not give files
+            // away has no need to: nobody could have given away the folder.
+            let _ = chown(&path, Some(owner.uid()), Some(owner.gid()));
+            Ok::<_, AccessError>(())
         };
-        std::fs::create_dir_all(folder).map_err(|error| AccessError::File {
-            path: folder.display().to_string(),
-            error,
-        })?;
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let users = list.iter().map(|c| (&c.user, c.mosquitto.as_str()));
         file("passwords", &mosquitto::password_file(users), true)?;
@@ -240,16 +275,6 @@ impl Access {
             file("coordinator.password", &format!("{password}\n"), true)?;
         }
         Ok(folder)
-    }
-}
-
-fn who(name: Name, login: Login) -> Who {
-    match login.group {
-        Some(group) => Who::Robot(Robot {
-            device: name,
-            group,
-        }),
-        None => Who::Coordinator,
     }
 }
 

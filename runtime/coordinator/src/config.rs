@@ -1,5 +1,7 @@
 //! Configuration: flags, then environment, then a TOML file, then defaults that work on a laptop.
 
+mod passwords;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +10,8 @@ use clap::Parser;
 use percent_encoding::percent_decode_str;
 use sanderling_wire::Name;
 use serde::Deserialize;
+
+pub use passwords::with_password;
 
 /// What flags and environment say; each flag is also a key of the TOML file.
 #[derive(Clone, Debug, Default, Parser, Deserialize)]
@@ -60,6 +64,17 @@ pub struct Options {
     #[arg(long, env = "SANDERLING_HTTP", value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
 
+    /// Another name by which the HTTP API is called, beside its address and `localhost`; may be given several times.
+    /// Requests for any other name are refused: a web page can make its own name resolve to this machine
+    #[arg(
+        long = "http-name",
+        env = "SANDERLING_HTTP_NAME",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    pub http_name: Vec<String>,
+
     /// Address of the embedded MQTT broker [default: 127.0.0.1:1883]
     #[arg(
         long,
@@ -88,6 +103,10 @@ pub struct Options {
         value_name = "URL"
     )]
     pub database: Option<String>,
+
+    /// The file with the database's password, so that it does not stand in the URL
+    #[arg(long, env = "SANDERLING_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
 
     /// Where model files are kept; a folder that coordinators with one database share [default: objects in the data directory]
     #[arg(long, env = "SANDERLING_OBJECTS", value_name = "DIR")]
@@ -181,10 +200,14 @@ pub struct Config {
     pub fleet: Name,
     /// Where HTTP listens.
     pub http: SocketAddr,
+    /// By which names it is called beside its address.
+    pub http_names: Vec<String>,
     /// Which broker is used.
     pub broker: Broker,
     /// The PostgreSQL database, where there is one.
     pub database: Option<String>,
+    /// Its password, where it does not stand in the URL.
+    pub database_password_file: Option<PathBuf>,
     /// Where model files are kept.
     pub objects: PathBuf,
     /// Where the embedded broker listens with TLS.
@@ -302,8 +325,12 @@ impl Options {
         };
         let mut tls_names = self.tls_name;
         tls_names.extend(file.tls_name);
+        let mut http_names = self.http_name;
+        http_names.extend(file.http_name);
         Ok(Config {
             database: self.database.or(file.database),
+            database_password_file: self.database_password_file.or(file.database_password_file),
+            http_names,
             objects: objects.unwrap_or_else(|| data_dir.join("objects")),
             tls,
             tls_names,

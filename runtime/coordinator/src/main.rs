@@ -2,41 +2,29 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
-use std::io::IsTerminal;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use sanderling_coordinator::config::Options;
 use sanderling_coordinator::run::Coordinator;
+use sanderling_coordinator::{logs, secrets};
+use sanderling_wire::Printable;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
-    let options = Options::parse();
-    // The broker's own reports are for those who ask for them.
-    let filter = format!("warn,mqtt5=error,{}", by_crate(&options.log_filter()));
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    secrets::close_new_files();
+    let given = Options::command().get_matches();
+    let options = Options::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
+    logs::start(&options.log_filter());
+    options.warn_of_passwords(|option| {
+        given.value_source(option) == Some(clap::parser::ValueSource::CommandLine)
+    });
     match run(options) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sanderling-coordinator: {error}");
+            let line = error.to_string();
+            eprintln!("sanderling-coordinator: {}", Printable(&line));
             std::process::ExitCode::FAILURE
         }
-    }
-}
-
-/// A bare level is meant for this program; anything longer is a filter as it stands.
-fn by_crate(filter: &str) -> String {
-    let bare = filter.chars().all(|c| c.is_ascii_alphabetic());
-    if bare {
-        format!("sanderling_coordinator={filter}")
-    } else {
-        filter.to_owned()
     }
 }
 

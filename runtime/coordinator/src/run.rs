@@ -2,29 +2,35 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sanderling_wire::{Kind, Name, Topic};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::access::{Access, AccessError};
 use crate::begin::{begin, is_not_lost};
 use crate::broker::{BrokerError, BrokerOptions, BrokerTls, EmbeddedBroker};
-use crate::config::{Broker, BrokerUrl, Config};
+use crate::config::{Broker, BrokerUrl, Config, with_password};
 use crate::decide::bucket::Bucket;
+use crate::decide::places;
 use crate::deltas::Deltas;
+use crate::descriptors;
+use crate::doors::Doors;
 use crate::evaluate::Evaluator;
 use crate::files::{FileError, Files};
 use crate::fleet::{Fleet, Memory};
-use crate::http::{App, router};
+use crate::http::serve::serve;
+use crate::http::{App, Hosts, router};
 use crate::link::{Link, LinkOptions};
+use crate::listen::{LastPorts, embedded, last_ports, listen, loopback, reachable};
 use crate::rollouts::Rollouts;
 use crate::say::random;
+use crate::secrets;
 use crate::signer::{KeysError, Signer};
 use crate::storage;
 use crate::store::{Store, StoreError};
@@ -125,21 +131,12 @@ pub struct Ready {
     pub data_dir: PathBuf,
 }
 
-/// The ports used last, so that a restart with port 0 comes up where robots look for it.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct LastPorts {
-    http: u16,
-    mqtt: u16,
-    #[serde(default)]
-    tls: u16,
-}
-
 /// A running coordinator.
 #[derive(Debug)]
 pub struct Coordinator {
     ready: Ready,
     broker: Option<EmbeddedBroker>,
-    http: JoinHandle<Result<(), RunError>>,
+    http: JoinHandle<()>,
     fleet: JoinHandle<()>,
     supplier: JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -155,11 +152,18 @@ impl Coordinator {
             path: config.data_dir.display().to_string(),
             error,
         };
-        std::fs::create_dir_all(&config.data_dir).map_err(data_dir)?;
+        let descriptors = descriptors::raise();
+        secrets::passage(&config.data_dir).map_err(data_dir)?;
         let lock = lock(&config.data_dir)?;
+        for left_open in LEFT_OPEN {
+            secrets::close(&config.data_dir.join(left_open));
+        }
         storage::probe(&config.data_dir, storage::AT_START).map_err(data_dir)?;
         let store = match &config.database {
-            Some(url) => Store::at(url).await?,
+            Some(url) => match &config.database_password_file {
+                Some(path) => Store::at(&with_password(url, &secret(path)?)).await?,
+                None => Store::at(url).await?,
+            },
             None => {
                 let registry = config.data_dir.join("registry.sqlite");
                 is_not_lost(&registry, &config.objects)?;
@@ -179,6 +183,13 @@ impl Coordinator {
             address: config.http,
             error,
         })?;
+        if !http_address.ip().is_loopback() {
+            tracing::warn!(
+                "OPEN API: whoever reaches http://{http_address} can register, push, and enroll, without an account and \
+                 without TLS; listen on 127.0.0.1, or let nobody reach it but a proxy that asks for both"
+            );
+        }
+        let (http_places, mqtt_places) = places::shares(descriptors);
         let access = Arc::new(Access::open(store.clone(), config.fleet.clone()).await?);
         let tls_folder = config.data_dir.join("tls");
         let tls_names = broker_names(&config);
@@ -195,7 +206,9 @@ impl Coordinator {
                 let options = BrokerOptions {
                     address,
                     tls,
-                    access: config.logins.then(|| Arc::clone(&access)),
+                    access: Arc::clone(&access),
+                    logins: config.logins,
+                    places: mqtt_places,
                 };
                 let broker = embedded(options, last).await?;
                 let mut url = reachable(broker.address());
@@ -211,30 +224,36 @@ impl Coordinator {
                     },
                     None => url.clone(),
                 };
-                if config.logins {
-                    url.login = Some(access.own_login());
-                } else if !address.ip().is_loopback() {
-                    tracing::warn!(
-                        "OPEN BROKER: whoever reaches {address} can speak for any robot; start with --tls, and enroll robots"
-                    );
+                url.login = Some(access.own_login());
+                if !address.ip().is_loopback() {
+                    match config.logins {
+                        true => tracing::warn!(
+                            "OPEN PASSWORDS: robots say them to {address} without TLS; start with --tls instead of --mqtt"
+                        ),
+                        false => tracing::warn!(
+                            "OPEN BROKER: whoever reaches {address} can speak for any robot, without an account and \
+                             without TLS; start with --tls, and enroll robots"
+                        ),
+                    }
                 }
                 (Some(broker), url, robots, None)
             }
             Broker::External(mut url) => {
-                let read = |path: &PathBuf| {
-                    std::fs::read(path).map_err(|error| TlsError::File {
-                        path: path.display().to_string(),
-                        error,
-                    })
-                };
                 if let (Some(path), Some((_, password))) =
                     (&config.broker_password_file, &mut url.login)
                 {
-                    let text = read(path)?;
-                    *password = String::from_utf8_lossy(&text).trim_end().to_owned();
+                    *password = secret(path)?;
+                }
+                if url.login.is_some() && !url.tls && !url.is_here() {
+                    tracing::warn!(
+                        "OPEN PASSWORD: it goes to {url} without TLS; use mqtts:// with --broker-ca"
+                    );
                 }
                 let link_tls = match (&config.broker_ca, url.tls) {
-                    (Some(path), true) => Some(tls::client(&read(path)?)?),
+                    (Some(path), true) => {
+                        let pem = std::fs::read(path).map_err(|error| file(path, error))?;
+                        Some(tls::client(&pem)?)
+                    }
                     (None, true) => {
                         let why =
                             "mqtts:// needs --broker-ca FILE: the certificates that it trusts";
@@ -257,7 +276,7 @@ impl Coordinator {
         std::fs::write(&ports_file, text).map_err(data_dir)?;
 
         let filters = filters(&config.fleet, store.is_shared());
-        let mut client_id = format!("sanderling-coordinator-{}", config.fleet);
+        let mut client_id = access.own_client_id();
         if store.is_shared() {
             // Two clients with one id throw each other out.
             client_id.push_str(&format!("-{:016x}", random()));
@@ -302,7 +321,9 @@ impl Coordinator {
             Arc::clone(&signer),
             config.delta_time,
         );
+        let hosts = Hosts::new(http_address, &config.http_names);
         let app = Arc::new(App {
+            hosts: Arc::new(hosts),
             fleet: config.fleet.clone(),
             store: store.clone(),
             files,
@@ -327,7 +348,8 @@ impl Coordinator {
         });
         let supplier = tokio::spawn(supplier.run(wanted));
         let fleet = tokio::spawn(fleet.run(incoming, commands));
-        let http = tokio::spawn(serve(listener, app, stopping));
+        let doors = Doors::new("the HTTP API", http_places);
+        let http = tokio::spawn(serve(listener, doors, router(app), stopping));
 
         // An embedded broker is there at once. Another may be away: then the API answers already,
         // and /healthz says what is missing.
@@ -376,8 +398,7 @@ impl Coordinator {
         tokio::select! {
             error = broker => error.into(),
             ended = &mut self.http => match ended {
-                Ok(Err(error)) => error,
-                Ok(Ok(())) => RunError::Http("it was stopped".to_owned()),
+                Ok(()) => RunError::Http("it was stopped".to_owned()),
                 Err(error) => RunError::Http(error.to_string()),
             },
             _ = &mut self.fleet => gone("fleet"),
@@ -406,6 +427,28 @@ impl Coordinator {
     }
 }
 
+/// What earlier versions left open in a data directory.
+const LEFT_OPEN: [&str; 5] = [
+    "registry.sqlite",
+    "registry.sqlite-wal",
+    "registry.sqlite-shm",
+    "objects",
+    "tls",
+];
+
+/// The password in a file.
+fn secret(path: &Path) -> Result<String, TlsError> {
+    let text = secrets::read(path).map_err(|error| file(path, error))?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn file(path: &Path, error: std::io::Error) -> TlsError {
+    TlsError::File {
+        path: path.display().to_string(),
+        error,
+    }
+}
+
 /// What the coordinator listens to. Coordinators that share a database share the work that
 /// robots ask for again when one of them dies: results, requests for chunks, health. What robots
 /// say once goes to each of them, and the first one writes it down.
@@ -428,19 +471,6 @@ fn filters(fleet: &Name, shared: bool) -> Vec<String> {
     .to_vec()
 }
 
-async fn serve(
-    listener: TcpListener,
-    app: Arc<App>,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<(), RunError> {
-    axum::serve(listener, router(app))
-        .with_graceful_shutdown(async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        })
-        .await
-        .map_err(|error| RunError::Http(error.to_string()))
-}
-
 fn lock(data_dir: &Path) -> Result<File, RunError> {
     let path = data_dir.display().to_string();
     let file = File::create(data_dir.join("lock")).map_err(|error| RunError::DataDir {
@@ -452,66 +482,6 @@ fn lock(data_dir: &Path) -> Result<File, RunError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::InUse { path }),
         Err(std::fs::TryLockError::Error(error)) => Err(RunError::DataDir { path, error }),
     }
-}
-
-fn last_ports(path: &Path) -> LastPorts {
-    std::fs::read_to_string(path)
-        .ok()
-        .and_then(|text| serde_json::from_str(&text).ok())
-        .unwrap_or_default()
-}
-
-/// Port 0 means the port used last, if it is free, else any.
-fn candidates(address: SocketAddr, last: u16) -> Vec<SocketAddr> {
-    if address.port() == 0 && last != 0 {
-        vec![SocketAddr::new(address.ip(), last), address]
-    } else {
-        vec![address]
-    }
-}
-
-async fn listen(address: SocketAddr, last: u16) -> Result<TcpListener, RunError> {
-    let mut failure = None;
-    for candidate in candidates(address, last) {
-        match TcpListener::bind(candidate).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => {
-                failure = Some(RunError::Listen {
-                    address: candidate,
-                    error,
-                })
-            }
-        }
-    }
-    Err(failure.unwrap_or(RunError::Http("no address to listen on".to_owned())))
-}
-
-async fn embedded(options: BrokerOptions, last: LastPorts) -> Result<EmbeddedBroker, RunError> {
-    let mut failure = None;
-    let secure = options.tls.as_ref().map(|tls| tls.address);
-    let secure = match secure {
-        Some(address) => candidates(address, last.tls)
-            .into_iter()
-            .map(Some)
-            .collect(),
-        None => vec![None],
-    };
-    for secure in secure {
-        for address in candidates(options.address, last.mqtt) {
-            let mut options = options.clone();
-            options.address = address;
-            if let (Some(tls), Some(address)) = (&mut options.tls, secure) {
-                tls.address = address;
-            }
-            match EmbeddedBroker::start(&options).await {
-                Ok(broker) => return Ok(broker),
-                Err(error) => failure = Some(error),
-            }
-        }
-    }
-    Err(failure
-        .unwrap_or(BrokerError::Ended("no address to listen on".to_owned()))
-        .into())
 }
 
 /// A certificate for the embedded broker, made anew with each start.
@@ -548,29 +518,6 @@ fn broker_names(config: &Config) -> Vec<String> {
     names
 }
 
-/// Where this machine reaches an address that means every interface.
-fn loopback(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(a) if a.ip().is_unspecified() => {
-            SocketAddr::from(([127, 0, 0, 1], a.port()))
-        }
-        SocketAddr::V6(a) if a.ip().is_unspecified() => {
-            SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, a.port()))
-        }
-        other => other,
-    }
-}
-
-fn reachable(address: SocketAddr) -> BrokerUrl {
-    let address = loopback(address);
-    BrokerUrl {
-        host: address.ip().to_string(),
-        port: address.port(),
-        login: None,
-        tls: false,
-    }
-}
-
 /// Writes beside and renames, so that a reader never sees half a file.
 fn write_whole(path: &Path, ready: &Ready) -> Result<(), RunError> {
     let failed = |error| RunError::ReadyFile {
@@ -581,5 +528,8 @@ fn write_whole(path: &Path, ready: &Ready) -> Result<(), RunError> {
     beside.push(".part");
     let text = serde_json::to_string(ready).map_err(|e| failed(e.into()))?;
     std::fs::write(&beside, text + "\n").map_err(failed)?;
+    // It is there for other programs.
+    let all = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&beside, all).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
 }

@@ -13,6 +13,7 @@ use sanderling_wire::{
 };
 
 use crate::clock::now_ms;
+use crate::secrets;
 
 /// Why keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -230,7 +231,7 @@ fn fleet_key(folder: &Path, root: &Root) -> Result<SigningKey, KeysError> {
             continue;
         }
         let path = entry.path();
-        let text = std::fs::read_to_string(&path).map_err(|error| file(&path, error))?;
+        let text = secrets::read(&path).map_err(|error| file(&path, error))?;
         let key = KeyFile::parse(&text).map_err(|error| file(&path, error))?;
         let public = key.key.public();
         let named = root.fleet.keys.iter().any(|&index| {

@@ -3,8 +3,9 @@
 //! The authority is made at the first start that needs it and signs the broker's certificate at each
 //! start. Robots trust it alone, by the file `ca.pem` that enrolling gives them.
 
+use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,6 +115,8 @@ pub fn write(path: &Path, text: &str, secret: bool) -> std::io::Result<()> {
         .create_new(true)
         .mode(mode)
         .open(&beside)?;
+    // The process's mask may have taken from the mode.
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)

@@ -93,17 +93,36 @@ async fn on_the_embedded_broker() {
         fleet,
     };
     tries(&place, folder.path()).await;
-    // A login that was taken away is none, at once, also on the connection that stands.
-    let mut robot = place.enter("intruder", &place.intruder, &[]).await;
-    assert_eq!(robot.next().await, Seen::Up);
+    // A login that is renewed, moved, or taken away is over for the connections that came in with it, though they say
+    // nothing; and the fleet hears that they are gone.
+    let birth = "sanderling/1/main/d/intruder/birth";
+    let desired = format!("{GROUP}/all/desired");
     let own = "sanderling/1/main/d/intruder/state";
-    assert_eq!(robot.say(own, b"still here").await, Seen::Acked);
     let path = "/v1/devices/intruder/credentials";
-    let gone = http::json(&ready.http, "DELETE", path, &Value::Null).await;
-    assert_eq!(gone["revoked"], true);
-    assert!(robot.say(own, b"and now?").await.is_refusal());
-    let mut again = place.enter("intruder", &place.intruder, &[]).await;
-    assert_eq!(again.next().await, Seen::Down);
+    let mut fleet = place
+        .enter("sanderling-coordinator", &place.fleet, &[birth])
+        .await;
+    assert_eq!(fleet.next().await, Seen::Up);
+    let mut password = place.intruder.clone();
+    for (what, method, body) in [
+        ("renewed", "POST", json!({ "group": "all", "renew": true })),
+        ("moved", "POST", json!({ "group": "others", "renew": true })),
+        ("taken away", "DELETE", Value::Null),
+    ] {
+        let group = [desired.as_str()];
+        let hears: &[&str] = if what == "taken away" { &[] } else { &group };
+        let mut robot = place.enter("intruder", &password, hears).await;
+        assert_eq!(robot.next().await, Seen::Up, "{what}");
+        assert_eq!(robot.say(own, b"here").await, Seen::Acked, "{what}");
+        assert_eq!(robot.say(birth, b"here").await, Seen::Acked, "{what}");
+        fleet.heard(birth, b"here").await;
+        let made = http::json(&ready.http, method, path, &body).await;
+        assert_eq!(robot.next().await, Seen::Down, "{what}");
+        fleet.heard(birth, b"forged will").await;
+        let mut again = place.enter("intruder", &password, &[]).await;
+        assert_eq!(again.next().await, Seen::Down, "{what}");
+        password = made["password"].as_str().unwrap_or_default().to_owned();
+    }
     coordinator.stop().await;
 }
 
@@ -137,6 +156,13 @@ async fn on_mosquitto() {
     .await;
     let health = http::json(&second.ready().http, "GET", "/healthz", &Value::Null).await;
     assert_eq!(health["broker_connected"], true, "{health}");
+    // Once it has read the files again, which follow each change, the connections of a login that was taken away end.
+    let mut robot = place.enter("intruder", &place.intruder, &[]).await;
+    assert_eq!(robot.next().await, Seen::Up);
+    let path = "/v1/devices/intruder/credentials";
+    http::json(&second.ready().http, "DELETE", path, &Value::Null).await;
+    broker.read_again();
+    assert_eq!(robot.next().await, Seen::Down);
     second.stop().await;
 }
 

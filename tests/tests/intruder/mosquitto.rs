@@ -15,6 +15,15 @@ pub struct Mosquitto {
     child: Child,
 }
 
+impl Mosquitto {
+    /// Has it read its files again.
+    pub fn read_again(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(sent.expect("there is kill").success());
+    }
+}
+
 impl Drop for Mosquitto {
     fn drop(&mut self) {
         let _ = self.child.kill();

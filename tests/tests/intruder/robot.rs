@@ -126,6 +126,23 @@ impl Robot {
         }
     }
 
+    /// Waits for this message on this topic; others are forgotten.
+    pub async fn heard(&mut self, topic: &str, payload: &[u8]) {
+        loop {
+            let next = match self.messages.pop_front() {
+                Some(message) => message,
+                None => match within("a message", self.link.next()).await {
+                    LinkEvent::Message { topic, payload, .. } => (topic, payload),
+                    LinkEvent::Down(why) => panic!("the connection broke: {why}"),
+                    _ => continue,
+                },
+            };
+            if next == (topic.to_owned(), payload.to_vec()) {
+                return;
+            }
+        }
+    }
+
     /// So many messages.
     pub async fn messages(&mut self, count: usize, limit: Duration) -> Vec<(String, Vec<u8>)> {
         while self.messages.len() < count {

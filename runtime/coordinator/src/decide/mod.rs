@@ -8,6 +8,7 @@ pub mod frames;
 pub mod latency;
 pub mod mosquitto;
 pub mod news;
+pub mod places;
 pub mod presence;
 pub mod standing;
 pub mod supply;

@@ -14,13 +14,16 @@ mod error;
 mod evaluations;
 mod events;
 mod groups;
+mod guard;
 mod health;
 mod holdouts;
 mod manifests;
 mod models;
+mod pace;
 mod results;
 mod rollouts;
 mod root;
+pub mod serve;
 mod stages;
 mod stream;
 
@@ -29,6 +32,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use sanderling_wire::Name;
 use tokio::sync::{mpsc, watch};
@@ -43,9 +47,13 @@ use crate::rollouts::Command;
 use crate::signer::Signer;
 use crate::store::{Store, StoreError, events as event_store};
 
+pub use guard::Hosts;
+
 /// What handlers work with.
 #[derive(Debug)]
 pub struct App {
+    /// The names under which the API answers.
+    pub hosts: Arc<Hosts>,
     /// The fleet's name.
     pub fleet: Name,
     /// Registry and device table.
@@ -107,6 +115,8 @@ impl App {
         title = "Sanderling coordinator",
         description = "Registry of models, desired state of groups, table of devices, counted results. \
             Errors are objects {\"error\": {\"code\", \"message\"}}; the message says what to do. \
+            A request with a body says its type: application/json, or application/octet-stream for a file. Requests of web \
+            pages (a foreign Origin, Sec-Fetch-Site, or Host) are refused. \
             Who asks stands in the field `by` of a body, or else in the header `sanderling-by`, and goes into the audit log."
     ),
     paths(
@@ -209,6 +219,7 @@ fn routes(max_holdout_bytes: usize) -> Vec<(&'static str, MethodRouter<Arc<App>>
 /// The whole API.
 pub fn router(app: Arc<App>) -> Router {
     let limit = DefaultBodyLimit::max(app.max_model_bytes);
+    let hosts = Arc::clone(&app.hosts);
     routes(app.max_holdout_bytes)
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {
@@ -217,6 +228,9 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(limit)
+        .layer(from_fn(pace::pace))
+        // The outermost: nothing is looked at before it.
+        .layer(from_fn_with_state(hosts, guard::guard))
         .with_state(app)
 }
 

@@ -7,7 +7,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use sanderling_rollout::{Event, Policy, Summary, Version, arms, summary};
-use sanderling_wire::{DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, Name};
+use sanderling_wire::{DEFAULT_CHUNK, MAX_CHUNK, MIN_CHUNK, Name, is_unprintable};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
@@ -208,7 +208,7 @@ async fn one(app: &App, id: i64) -> Result<View, ApiError> {
 pub(super) fn who(by: Option<String>) -> Result<String, ApiError> {
     let by = by.unwrap_or_else(|| NOBODY.to_owned());
     let by = by.trim();
-    if by.is_empty() || by.len() > 100 || by.chars().any(char::is_control) {
+    if by.is_empty() || by.len() > 100 || by.chars().any(is_unprintable) {
         return Err(ApiError::bad(
             "bad_name",
             "`by` is a name of 1 to 100 characters",

@@ -4,10 +4,13 @@
 
 mod api;
 mod before;
+mod crowds;
 mod deltas;
 mod kill;
 mod lives;
 mod main_job;
+mod open;
+mod pages;
 mod registry;
 mod robots;
 mod scale;

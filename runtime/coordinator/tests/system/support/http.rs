@@ -55,3 +55,45 @@ async fn send(base: &str, method: &str, path: &str, body: &[u8]) -> (u16, Value)
         .expect("a status");
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
+
+/// Sends a request with exactly these headers and gives the answer's status and body, or, of an answer without end, the
+/// status alone.
+pub async fn raw(
+    base: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> (u16, Value) {
+    within(&format!("{method} {path} {headers:?}"), async {
+        let address = base.strip_prefix("http://").expect("a base URL");
+        let mut stream = TcpStream::connect(address).await.expect("the API listens");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream
+            .write_all(&[head.as_bytes(), body].concat())
+            .await
+            .expect("sent");
+        let mut answer = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let status = head.split(' ').nth(1).expect("a status");
+                let status = status.parse().expect("a number");
+                let json = serde_json::from_str(body);
+                if json.is_ok() || head.contains("event-stream") {
+                    return (status, json.unwrap_or(Value::Null));
+                }
+            }
+            if stream.read_buf(&mut answer).await.unwrap_or(0) == 0 {
+                let text = String::from_utf8_lossy(&answer);
+                let status = text.split(' ').nth(1).and_then(|s| s.parse().ok());
+                return (status.unwrap_or(0), Value::Null);
+            }
+        }
+    })
+    .await
+}

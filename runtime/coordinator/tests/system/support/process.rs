@@ -39,6 +39,31 @@ impl Coordinator {
         }
     }
 
+    /// With limits of the shell, such as `ulimit -n 256`, set before it starts.
+    pub async fn start_under(limits: &str, args: &[&str]) -> Coordinator {
+        let dir = TempDir::new().unwrap();
+        let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).collect();
+        let plain = command(dir.path(), &args);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")])
+            .arg(plain.as_std().get_program())
+            .args(plain.as_std().get_args());
+        let (child, ready) = launch(quiet(&mut limited, dir.path()), dir.path()).await;
+        let (http, mqtt) = addresses(&ready);
+        Coordinator {
+            http,
+            mqtt,
+            dir,
+            args,
+            child,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// As on a disk that fills up: no file can grow beyond so many KiB, until the next restart.
     pub async fn start_on_small_disk(kib: u32) -> Coordinator {
         let dir = TempDir::new().unwrap();
@@ -184,7 +209,7 @@ pub fn command(dir: &Path, args: &[String]) -> Command {
         .args(["--http", "127.0.0.1:0", "--log", "debug", "--data-dir"])
         .arg(dir.join("data"))
         .args(args);
-    if !args.iter().any(|a| a == "--broker-url") {
+    if !args.iter().any(|a| a == "--broker-url" || a == "--mqtt") {
         command.args(["--mqtt", "127.0.0.1:0"]);
     }
     quiet(&mut command, dir);
