@@ -74,7 +74,7 @@ impl Supplier {
             if !wait.is_zero() {
                 continue;
             }
-            let done = match turns.next() {
+            let done = match turns.take() {
                 Some((device, Turn::Asked(need))) => match self.accept(&need).await {
                     Ok(job) => {
                         turns.serve(&device, job);

@@ -111,7 +111,7 @@ impl Turns {
     }
 
     /// The next turn, and whose it is. A request that is looked at ends the one that was served.
-    pub fn next(&mut self) -> Option<(Name, Turn)> {
+    pub fn take(&mut self) -> Option<(Name, Turn)> {
         while let Some(device) = self.order.pop_front() {
             let Some(robot) = self.robots.get_mut(&device) else {
                 continue;
@@ -204,7 +204,7 @@ mod tests {
             for _ in 0..1000 {
                 turns.ask(loud.clone(), need(9, &[(0, 9)]));
             }
-            match turns.next().unwrap() {
+            match turns.take().unwrap() {
                 (device, Turn::Asked(need)) => {
                     looked += usize::from(device == loud);
                     turns.serve(&device, Job::new(&need, 9500).unwrap());
@@ -224,16 +224,16 @@ mod tests {
         let robot = Name::new("r").unwrap();
         let mut turns = Turns::default();
         turns.ask(robot.clone(), need(2, &[(0, 9)]));
-        let asked = turns.next();
+        let asked = turns.take();
         assert!(matches!(asked, Some((_, Turn::Asked(_)))), "{asked:?}");
         // It is refused: nothing more is to be done for it.
-        assert_eq!(turns.next(), None);
+        assert_eq!(turns.take(), None);
         assert!(turns.is_empty());
         turns.ask(robot.clone(), need(1, &[(3, 1)]));
-        turns.next();
+        turns.take();
         turns.serve(&robot, Job::new(&need(1, &[(3, 1)]), 9500).unwrap());
-        let chunk = turns.next();
+        let chunk = turns.take();
         assert!(matches!(chunk, Some((_, Turn::Chunk { index: 3, .. }))));
-        assert_eq!(turns.next(), None);
+        assert_eq!(turns.take(), None);
     }
 }
