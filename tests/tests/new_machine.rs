@@ -9,8 +9,8 @@ use std::process::Command;
 /// Debian's essential packages and util-linux, Rust, what makes a clone, and what the README asks for.
 const ALWAYS_THERE: &[&str] = &[
     "sh", "bash", "env", "timeout", "kill", "id", "cat", "true", "false", "sleep", "mount",
-    "umount", "prlimit", "setsid", "unshare", "nsenter", "git", "cargo", "rustc", "rustup",
-    "python3",
+    "umount", "mkfifo", "prlimit", "setsid", "unshare", "nsenter", "git", "cargo", "rustc",
+    "rustup", "python3",
 ];
 
 /// Looked for before they are started; without them the task says so, or does it in another way.
