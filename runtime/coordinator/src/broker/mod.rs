@@ -48,9 +48,9 @@ pub enum BrokerError {
         "the MQTT broker cannot listen on {address}: {error}; choose another address with --mqtt, or stop what uses it"
     )]
     Listen {
-        /// Where.
+        /// The address that it was to listen on.
         address: SocketAddr,
-        /// Why.
+        /// What the system answered.
         error: String,
     },
     /// It ended.
